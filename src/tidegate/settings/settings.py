@@ -1,0 +1,148 @@
+"""What an installation decides: where things are kept, which servers are used, how strict validation is.
+
+What a *strategy* decides (features, costs, gates) stands in its own file: see `tidegate.strategy`.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Severity = Literal["fatal", "quarantine", "warn", "off"]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Paths(Section):
+    """Folders, relative to the project unless absolute."""
+
+    data: Path = Field(Path("data"), description="Bar store, snapshots and the SQLite ledger.")
+    runs: Path = Field(Path("runs"), description="Reports, data docs and out-of-sample files, one folder a run.")
+    mlruns: Path = Field(
+        Path("mlruns"), description="MLflow's database and artifacts when tidegate starts MLflow itself."
+    )
+    strategies: Path = Field(Path("configs/strategies"), description="Strategy files.")
+    cache: Path = Field(Path(".cache"), description="Caches that can be deleted at any time.")
+
+
+class Mlflow(Section):
+    """The MLflow server."""
+
+    tracking_uri: str | None = Field(
+        None,
+        description="Address of the tracking server, such as http://127.0.0.1:5000. Empty: a SQLite file under paths.mlruns.",
+    )
+    timeout_s: int = Field(30, ge=1, le=600, description="Seconds before a request to MLflow is given up.")
+    retries: int = Field(3, ge=0, le=20, description="How often a failed request to MLflow is tried again.")
+    port: int = Field(5000, ge=1, le=65535, description="Port on which `tidegate up` starts MLflow.")
+
+
+class Ledger(Section):
+    """The promotion ledger's database."""
+
+    url: SecretStr | None = Field(
+        None,
+        description="SQLAlchemy address, such as postgresql+psycopg://user@host/tidegate. Empty: a SQLite file under paths.data.",
+    )
+    busy_timeout_s: int = Field(30, ge=1, le=600, description="Seconds to wait for another promotion's lock.")
+
+
+class Prefect(Section):
+    """The Prefect server that `tidegate up` starts."""
+
+    port: int = Field(4200, ge=1, le=65535, description="Port on which `tidegate up` starts Prefect.")
+    database_url: SecretStr | None = Field(
+        None,
+        description="Database address, such as postgresql+asyncpg://user@host/prefect. Empty: SQLite under paths.cache.",
+    )
+    start_timeout_s: int = Field(120, ge=5, le=900, description="Seconds to wait for a server to become ready.")
+
+
+class Validation(Section):
+    """How strict validation is. `quarantine` sets rows aside with their reason, `warn` reports, `off` does not look."""
+
+    columns: Severity = Field("fatal", description="A column is missing or of the wrong type.")
+    non_finite: Severity = Field("quarantine", description="NaN or infinite values.")
+    non_positive_price: Severity = Field("quarantine", description="A price of zero or less.")
+    negative_volume: Severity = Field("quarantine", description="Volume under zero.")
+    high_low: Severity = Field(
+        "quarantine", description="High below open, close or low; low above open, close or high."
+    )
+    order: Severity = Field("warn", description="Bars not in ascending order; they are sorted.")
+    duplicate_identical: Severity = Field("warn", description="The same bar twice; one is kept.")
+    duplicate_conflicting: Severity = Field("fatal", description="Two different bars for one time.")
+    off_grid: Severity = Field("quarantine", description="Opening times that are not a multiple of the interval.")
+    future: Severity = Field("fatal", description="Bars that open after the time of validation.")
+    unfinished: Severity = Field("quarantine", description="The last bar has not closed yet.")
+    stale: Severity = Field("warn", description="The newest bar is older than stale_after_bars.")
+    gaps: Severity = Field("warn", description="Bars missing against the market's calendar.")
+    missing_share: Severity = Field(
+        "fatal", description="More than max_missing_share of the calendar's bars are missing."
+    )
+    outside_calendar: Severity = Field("warn", description="Bars while the market is closed.")
+    zero_volume: Severity = Field("warn", description="Runs of bars without volume.")
+    flat: Severity = Field("warn", description="Runs of bars with one and the same price.")
+    jumps: Severity = Field("warn", description="Returns beyond jump_sigmas; flagged, since real crashes are real.")
+    unit_mixup: Severity = Field(
+        "fatal", description="A price level that moves by a factor of 50 or more and stays there or comes back."
+    )
+    quarantined_share: Severity = Field(
+        "fatal", description="More than max_quarantined_share of the rows were set aside."
+    )
+    max_missing_share: float = Field(0.05, ge=0, le=1, description="Largest tolerated share of missing bars.")
+    max_quarantined_share: float = Field(0.01, ge=0, le=1, description="Largest tolerated share of quarantined rows.")
+    stale_after_bars: int = Field(3, ge=1, description="Age in bars after which the newest bar is stale.")
+    run_bars: int = Field(12, ge=2, description="Length in bars from which a zero-volume or flat run is reported.")
+    jump_sigmas: float = Field(
+        10.0, gt=0, description="Size, in robust standard deviations, from which a return is flagged."
+    )
+
+    @field_validator("unfinished", "order", "duplicate_identical")
+    @classmethod
+    def _never_silent(cls, value: Severity) -> Severity:
+        if value == "off":
+            raise ValueError("this rule changes rows and cannot be switched off")
+        return value
+
+
+class Compute(Section):
+    """Threads and caches."""
+
+    threads: int = Field(2, ge=1, le=256, description="Threads for one XGBoost fit. Part of the repeatability check.")
+    latency_samples: int = Field(500, ge=50, le=100_000, description="Predictions timed for the latency gate.")
+
+
+class Settings(BaseSettings):
+    """All settings. Later sources win: defaults, `configs/base.yaml`, `configs/<environment>.yaml`, the environment."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="TIDEGATE_", env_nested_delimiter="__", validate_default=True
+    )
+
+    environment: Literal["development", "production"] = Field(
+        "development",
+        description="Which configs/<environment>.yaml is read; production refuses loosened safety settings.",
+    )
+    paths: Paths = Field(default_factory=Paths, description="Folders.")
+    mlflow: Mlflow = Field(default_factory=Mlflow, description="The MLflow server.")
+    ledger: Ledger = Field(default_factory=Ledger, description="The promotion ledger.")
+    prefect: Prefect = Field(default_factory=Prefect, description="The Prefect server.")
+    validation: Validation = Field(default_factory=Validation, description="How strict validation is.")
+    compute: Compute = Field(default_factory=Compute, description="Threads and caches.")
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's address: the configured one, or a SQLite file under `paths.mlruns`."""
+        return self.mlflow.tracking_uri or f"sqlite:///{self.paths.mlruns.resolve()}/mlflow.db"
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's SQLAlchemy address: the configured one, or a SQLite file under `paths.data`."""
+        if self.ledger.url is not None:
+            return self.ledger.url.get_secret_value()
+        return f"sqlite:///{self.paths.data.resolve()}/ledger/ledger.db"
