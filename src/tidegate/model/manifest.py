@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tidegate.dataset.windows import FoldWindows
+from tidegate.features.spec import FeatureSpec
 from tidegate.policy.policy import PositionPolicy
 
 
@@ -13,29 +15,6 @@ class Frozen(BaseModel):
     """A frozen part that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FeatureSpec(Frozen):
-    """One feature as the model expects it, in order."""
-
-    name: str
-    use: str = Field(description="Built-in family or module:function.")
-    length: int | None
-    lookback: int
-
-
-class Window(Frozen):
-    """A span of time, UTC ms, end excluded."""
-
-    start_at: int
-    end_at: int
-
-
-class FoldWindows(Frozen):
-    """One fold's windows."""
-
-    train: Window
-    test: Window
 
 
 class Calibration(Frozen):
