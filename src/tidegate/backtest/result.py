@@ -1,6 +1,8 @@
 """What a backtest yields, whichever engine ran it."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +10,17 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 Sides = NDArray[np.int8]
+
+_TYPES: Final[dict[str, type[np.generic]]] = {
+    "symbol": np.str_,
+    "side": np.int8,
+    "entry_at": np.int64,
+    "exit_at": np.int64,
+    "signal_at": np.int64,
+    "bars_held": np.int64,
+    "regime": np.int8,
+    "forced_exit": np.bool_,
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +37,7 @@ class Trades:
         gross_pnl, cost, net_pnl: (m,) float64 in the quote currency; net = gross - cost.
         net_return: (m,) float64, net_pnl over the capital used by the trade.
         bars_held: (m,) int64.
-        regime: (m,) int8, index into `backtest.regimes.REGIMES` at the signal bar.
+        regime: (m,) int8, index into `backtest.regimes.REGIMES` at the signal bar, -1 where not known.
         forced_exit: (m,) bool.
     """
 
@@ -44,6 +57,31 @@ class Trades:
     regime: Sides
     forced_exit: NDArray[np.bool_]
 
+    @classmethod
+    def of(cls, **columns: object) -> "Trades":
+        """Build trades from array-likes, one a field; each is brought to its field's type."""
+        return cls(**{field: np.asarray(columns[field], dtype=_TYPES.get(field, np.float64)) for field in cls.names()})
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The columns' names, in order."""
+        return tuple(field.name for field in fields(cls))
+
+    @classmethod
+    def empty(cls) -> "Trades":
+        """No trades at all."""
+        return cls.of(**dict.fromkeys(cls.names(), ()))
+
+    @classmethod
+    def concatenate(cls, parts: Iterable["Trades"]) -> "Trades":
+        """Put trades behind one another, as they come."""
+        parts = [*parts] or [cls.empty()]
+        return cls(**{field: np.concatenate([getattr(part, field) for part in parts]) for field in cls.names()})
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> "Trades":
+        """The chosen trades, in the order chosen."""
+        return Trades(**{field: getattr(self, field)[rows] for field in self.names()})
+
     def __len__(self) -> int:
         return len(self.side)
 
@@ -61,9 +99,9 @@ class Backtest:
         cost: (n,) float64, costs paid in the bar over the capital.
         turnover: (n,) float64, traded value in the bar over the capital.
         equity: (n,) float64, capital plus profit at the bar's close.
-        equity_low: (n,) float64, the worst equity inside the bar.
-        market_return: (n,) float64, simple close-to-close return of the market.
-        regime: (n,) int8, index into `backtest.regimes.REGIMES`, known at the bar's close.
+        equity_low: (n,) float64, the worst equity inside the bar: a long is marked at the low, a short at the high.
+        market_return: (n,) float64, simple close-to-close return of the market; the first bar's from its own open.
+        regime: (n,) int8, index into `backtest.regimes.REGIMES`, known at the bar's close; -1 where not known.
         capital: float, quote currency.
         trades: the round trips.
     """
