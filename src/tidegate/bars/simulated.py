@@ -6,14 +6,13 @@ How it works, bar by bar:
   (0.8, 0.7 and 1.5 times `_VOLATILITY`) and the background drift: in a trend a small constant drift of either sign, in a range a
   pull back to where the range began, in a volatile spell none.
 - **Noise**: Student's t with 5 degrees of freedom, so that tails are fat; volatility has a daily pattern.
-- **Impulses**: at random times, four times a day on average, a large order arrives. Its bar shows it: volume is several times the usual
-  and the price moves by 1.5 to 2.5 volatilities in the order's direction. When there is an edge the order is worked off over the next
-  `_WORKED_BARS` bars: the price drifts on in its direction by `edge` times `_DRIFT` volatilities a bar. Without an edge the very same bars
-  come, without the drift.
-- **Decoys**: as often, volume of the same size comes with a small move that means nothing.
+- **Order flow**: a hidden pressure, now of buyers, now of sellers, with mean 0, variance 1 and a memory of `_FLOW_HOURS` (an AR(1) process).
+  Volume shows it: a bar that moves with the pressure carries more volume than one that moves against it. When there is an edge the
+  price gives way to the pressure: each bar drifts by `edge` times `_DRIFT` volatilities times the pressure at the bar's start. Without an
+  edge volume shows the same pressure and the price does not follow.
 
-A model that sees volume and returns can find the impulses; it wins about three trades of five, and costs leave it a part of the gain.
-`edge_ends_at` switches the drift off from a date on, which is a drift of concept that no feature shows.
+A model that sees signed volume can tell the pressure roughly; where it is strong it wins about three trades of five, and costs leave it
+a part of the gain. `edge_ends_at` switches the drift off from a date on: a change of concept that no feature shows.
 """
 
 from dataclasses import dataclass
@@ -26,14 +25,14 @@ from tidegate.bars.bars import Bars, Floats, Times, parse_time
 from tidegate.bars.interval import DAY_MS, Interval
 from tidegate.strategy.strategy import SimulatedSource
 
-_VOLATILITY: Final = 0.0022  # of one 15-minute bar
+_VOLATILITY: Final = 0.0018  # of one 15-minute bar
 _REGIME_VOLATILITY: Final = np.array([0.8, 0.7, 1.5])
 _REGIME_DAYS: Final = 3.0
 _TREND_DRIFT: Final = 0.02  # volatilities a bar
 _RANGE_PULL: Final = 0.01  # of the distance, a bar
-_IMPULSES_PER_DAY: Final = 4.0
-_WORKED_BARS: Final = 12
-_DRIFT: Final = 0.16  # volatilities a bar, at edge 1
+_FLOW_HOURS: Final = 4.0
+_FLOW_VOLUME: Final = 0.8  # log volume a unit of pressure
+_DRIFT: Final = 0.14  # volatilities a bar and a unit of pressure, at edge 1
 _REFERENCE_MS: Final = 900_000
 
 
@@ -43,12 +42,12 @@ class Path:
 
     Attributes:
         regime: (n,) 0 trending, 1 ranging, 2 volatile.
-        impulse: (n,) -1, 0, 1: direction of the large order that arrived in the bar.
-        drift: (n,) float64, log drift of each bar that comes from impulses.
+        pressure: (n,) float64, order flow at each bar's close, in standard deviations.
+        drift: (n,) float64, log drift of each bar that comes from the pressure before it.
     """
 
     regime: NDArray[np.int8]
-    impulse: NDArray[np.int8]
+    pressure: Floats
     drift: Floats
 
 
@@ -81,17 +80,15 @@ def _build(symbol: str, interval: Interval, source: SimulatedSource) -> tuple[Ba
     regime = _regimes(rng, n, span)
     hour = (opened_at % DAY_MS) / DAY_MS
     volatility = _VOLATILITY * scale * _REGIME_VOLATILITY[regime] * (1.0 + 0.25 * np.sin(2 * np.pi * (hour - 0.3)))
-    impulse = _impulses(rng, n, span)
-    decoy = np.abs(_impulses(rng, n, span)) * (impulse == 0)
+    pressure = _pressure(rng, n, span)
     ends_at = np.iinfo(np.int64).max if source.edge_ends_at is None else parse_time(source.edge_ends_at)
-    drift = _impulse_drift(impulse, volatility, source.edge) * (opened_at < ends_at)
+    before = np.concatenate(([0.0], pressure[:-1]))
+    drift = source.edge * _DRIFT * before * volatility * (opened_at < ends_at)
 
     noise = rng.standard_t(5, n) / np.sqrt(5.0 / 3.0)
-    move = impulse * rng.uniform(1.5, 2.5, n)
-    noise = np.where(impulse != 0, move, np.where(decoy != 0, 0.3 * noise, noise))
     log_price = _path(rng, regime, volatility, volatility * noise + drift)
-    bars = _candles(rng, symbol, interval, opened_at, log_price, volatility, impulse, decoy)
-    return bars, Path(regime.astype(np.int8), impulse.astype(np.int8), drift)
+    bars = _candles(rng, symbol, interval, opened_at, log_price, volatility, pressure)
+    return bars, Path(regime.astype(np.int8), pressure, drift)
 
 
 def _regimes(rng: np.random.Generator, n: int, span: int) -> NDArray[np.intp]:
@@ -101,17 +98,15 @@ def _regimes(rng: np.random.Generator, n: int, span: int) -> NDArray[np.intp]:
     return np.cumsum(step).astype(np.intp) % 3
 
 
-def _impulses(rng: np.random.Generator, n: int, span: int) -> NDArray[np.intp]:
-    arrives = rng.random(n) < _IMPULSES_PER_DAY * span / DAY_MS
-    return np.where(arrives, rng.choice(np.array([-1, 1]), n), 0).astype(np.intp)
-
-
-def _impulse_drift(impulse: NDArray[np.intp], volatility: Floats, edge: float) -> Floats:
-    drift = np.zeros(len(impulse))
-    for at in np.flatnonzero(impulse):
-        worked = slice(at + 1, at + 1 + _WORKED_BARS)
-        drift[worked] = impulse[at] * edge * _DRIFT * volatility[worked]  # a newer order replaces an older one
-    return drift
+def _pressure(rng: np.random.Generator, n: int, span: int) -> Floats:
+    memory = np.exp(-span / (_FLOW_HOURS * 3_600_000))
+    shock = np.sqrt(1.0 - memory**2) * rng.standard_normal(n)
+    pressure = np.empty(n)
+    level = 0.0
+    for at in range(n):
+        level = memory * level + shock[at]
+        pressure[at] = level
+    return pressure
 
 
 def _path(rng: np.random.Generator, regime: NDArray[np.intp], volatility: Floats, move: Floats) -> Floats:
@@ -137,15 +132,14 @@ def _candles(
     opened_at: Times,
     log_close: Floats,
     volatility: Floats,
-    impulse: NDArray[np.intp],
-    decoy: NDArray[np.intp],
+    pressure: Floats,
 ) -> Bars:
     n = len(log_close)
     before = np.concatenate(([np.log(100.0)], log_close[:-1]))
     log_open = before + 0.02 * volatility * rng.standard_normal(n)
     top = np.maximum(log_open, log_close) + volatility * np.abs(rng.standard_normal(n)) * 0.4
     bottom = np.minimum(log_open, log_close) - volatility * np.abs(rng.standard_normal(n)) * 0.4
-    busy = np.where((impulse != 0) | (decoy != 0), rng.uniform(4.0, 8.0, n), 1.0)
-    volume = 1000.0 * busy * np.exp(0.35 * rng.standard_normal(n)) * (volatility / _VOLATILITY) ** 0.5
-    prices = [np.round(np.exp(part), 5) for part in (log_open, top, bottom, log_close)]
+    busy = np.exp(_FLOW_VOLUME * np.sign(log_close - before) * pressure + 0.35 * rng.standard_normal(n))
+    volume = 1000.0 * busy * np.sqrt(volatility / _VOLATILITY)
+    prices: list[Floats] = [np.asarray(np.exp(part)).round(5) for part in (log_open, top, bottom, log_close)]
     return Bars(symbol, interval, opened_at, prices[0], prices[1], prices[2], prices[3], np.round(volume, 3))

@@ -1,6 +1,7 @@
 """Walk-forward windows, and time-ordered folds inside a training window."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -32,7 +33,7 @@ def walk_forward(first_at: int, end_at: int, windows: Windows, interval: Interva
     """
     train_ms, test_ms = windows.train_days * DAY_MS, windows.test_days * DAY_MS
     embargo_ms = windows.embargo_bars * interval.milliseconds
-    folds = []
+    folds: list[FoldWindows] = []
     for back in range(windows.max_folds):
         test = Window(start_at=end_at - (back + 1) * test_ms, end_at=end_at - back * test_ms)
         train = Window(start_at=test.start_at - embargo_ms - train_ms, end_at=test.start_at - embargo_ms)
@@ -80,7 +81,7 @@ def inner_folds(known_at: Times, ends_at: Times, count: int, embargo_ms: int) ->
     start, end = int(known_at.min()), int(known_at.max()) + 1
     edges = np.linspace(start + _FIRST_INNER_SHARE * (end - start), end, count + 1).astype(np.int64)
     folds = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges.tolist()):
         fit = np.flatnonzero(ends_at <= low - embargo_ms)
         validate = np.flatnonzero((known_at >= low) & (known_at < high))
         if len(fit) == 0 or len(validate) == 0:

@@ -70,7 +70,7 @@ def volatility_ratio(window: Window, length: int) -> Floats:
 @_family(12, 48)
 def parkinson(window: Window, length: int) -> Floats:
     """Volatility from the bars' ranges (Parkinson 1980)."""
-    return np.sqrt(window.mean(window.log_range * window.log_range, length) / (4.0 * np.log(2.0)))
+    return np.asarray(np.sqrt(window.mean(window.log_range * window.log_range, length) / (4.0 * np.log(2.0))))
 
 
 @_family(48, extra=1)

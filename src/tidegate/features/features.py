@@ -138,8 +138,7 @@ def from_specs(specs: Sequence[FeatureSpec]) -> FeatureSet:
 
 def usable(values: Floats) -> NDArray[np.bool_]:
     """(n,) whether every feature of a row is finite."""
-    finite: NDArray[np.bool_] = np.isfinite(values).all(axis=1)
-    return finite
+    return np.asarray(np.isfinite(values).all(axis=1))
 
 
 def _name(use: str, length: int | None) -> str:

@@ -170,10 +170,16 @@ class Policy(Part):
     margins: tuple[float, ...] = Field(
         (0.02, 0.04, 0.06, 0.08, 0.10, 0.13, 0.16),
         min_length=1,
-        description="Candidate distances from the base rate at which a position is entered.",
+        description="Candidate distances from one half at which a position is entered.",
     )
     min_trades_per_day: float = Field(
         0.5, ge=0, description="Candidates that trade less inside the training window are passed over."
+    )
+    take_profit_barriers: float = Field(
+        1.0, gt=0, le=100, description="Take-profit, in the training window's median barrier distance."
+    )
+    stop_barriers: float = Field(
+        1.0, gt=0, le=100, description="Stop, in the training window's median barrier distance."
     )
     sides: Literal["both", "long", "short"] = Field("both", description="Which sides are traded.")
     flip: bool = Field(True, description="Whether an opposite signal turns a position around at once.")

@@ -1,0 +1,159 @@
+"""Compares measurements with a gate policy. Everything that is not a clear pass refuses."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import NormalDist
+
+from tidegate.gates.result import Decision, GateResult, Verdict
+from tidegate.gates.specifications import SPECIFICATIONS, Comparison, GateSpecification
+from tidegate.strategy.strategy import GateRule, Gates
+
+Evidence = Mapping[str, float | int | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What was observed for one gate.
+
+    Attributes:
+        value: the observation; None if it could not be made.
+        n: number of observations behind it.
+        standard_error: of the value, in its unit.
+        interval: 95 % confidence interval.
+        ruling: a verdict that the measurement itself implies, whatever the value, such as a contest that could not be held.
+        reason: words for the ruling, or for a missing value.
+        evidence: further facts for the record.
+    """
+
+    value: float | None
+    n: int | None = None
+    standard_error: float | None = None
+    interval: tuple[float, float] | None = None
+    ruling: Verdict | None = None
+    reason: str = ""
+    evidence: Evidence = field(default_factory=dict)
+
+
+def evaluate(measurements: Mapping[str, Measurement], policy: Gates) -> tuple[GateResult, ...]:
+    """One result for each gate of the policy, whether it was measured or not.
+
+    Args:
+        measurements: by gate name.
+        policy: thresholds, and what blocks.
+    Returns:
+        results in the order of the specifications. A missing, NaN, infinite or impossible value is always `fail`.
+    """
+    rules = policy.rules()
+    missing = set(rules) ^ {specification.name for specification in SPECIFICATIONS}
+    assert not missing, f"policy and specifications name different gates: {missing}"
+    return tuple(
+        _judge(specification, rules[specification.name], measurements.get(specification.name), policy)
+        for specification in SPECIFICATIONS
+    )
+
+
+def decide(strategy: str, manifest_digest: str, results: tuple[GateResult, ...]) -> Decision:
+    """Promote only if there are results and not one refuses."""
+    refusals = [result for result in results if result.refuses]
+    promote = bool(results) and not refusals
+    if promote:
+        advisory = sum(result.verdict is not Verdict.PASS for result in results)
+        note = f", {advisory} advisory gate(s) did not" if advisory else ""
+        summary = f"all {len(results) - advisory} gates passed{note}"
+    else:
+        named = "; ".join(f"{result.title}: {result.reason}" for result in refusals)
+        summary = f"{len(refusals)} of {len(results)} gates refuse: {named}"
+    return Decision(
+        strategy=strategy, manifest_digest=manifest_digest, promote=promote, results=results, summary=summary
+    )
+
+
+def compares(value: float, comparison: Comparison, threshold: float) -> bool:
+    """Whether a value stands to a threshold as wanted; False for NaN, either way."""
+    match comparison:
+        case ">=":
+            return value >= threshold
+        case ">":
+            return value > threshold
+        case "<=":
+            return value <= threshold
+        case "<":
+            return value < threshold
+        case "==":
+            return value == threshold
+
+
+def _judge(
+    specification: GateSpecification, rule: GateRule, measurement: Measurement | None, policy: Gates
+) -> GateResult:
+    measured = measurement or Measurement(None, reason="was not measured")
+    threshold, slack_fault = _threshold(specification, rule, measured, policy)
+    verdict, reason = _verdict(specification, measured, threshold, slack_fault, policy)
+    blocks = rule.blocking and (verdict is not Verdict.NOT_ENOUGH_EVIDENCE or rule.not_enough_evidence_blocks)
+    return GateResult(
+        name=specification.name,
+        title=specification.title,
+        scope=specification.scope,
+        observed=_finite(measured.value),
+        interval=measured.interval if measured.interval and all(map(math.isfinite, measured.interval)) else None,
+        n=measured.n,
+        threshold=_finite(threshold),
+        comparison=specification.comparison,
+        unit=specification.unit,
+        blocking=rule.blocking,
+        verdict=verdict,
+        refuses=blocks and verdict is not Verdict.PASS,
+        reason=reason,
+        power=_power(specification, measured, threshold),
+        power_at=specification.power_at,
+        evidence=dict(measured.evidence),
+    )
+
+
+def _threshold(
+    specification: GateSpecification, rule: GateRule, measured: Measurement, policy: Gates
+) -> tuple[float | None, str]:
+    if rule.threshold is None or specification.slack is None:
+        return rule.threshold, ""
+    error = measured.standard_error
+    if error is None or not math.isfinite(error) or error < 0:
+        return None, "its standard error is not known"
+    return rule.threshold + getattr(policy, specification.slack) * error, ""
+
+
+def _verdict(
+    specification: GateSpecification, measured: Measurement, threshold: float | None, fault: str, policy: Gates
+) -> tuple[Verdict, str]:
+    if measured.ruling is not None:
+        return measured.ruling, measured.reason
+    if specification.evidence_from is not None:
+        least = getattr(policy, specification.evidence_from)
+        if measured.n is None or measured.n < least:
+            return Verdict.NOT_ENOUGH_EVIDENCE, f"{measured.n or 0} trades, at least {least} are needed to judge"
+    value = measured.value
+    if value is None:
+        return Verdict.FAIL, measured.reason or "has no value"
+    if not math.isfinite(value):
+        return Verdict.FAIL, f"is {value}, which is not a number to compare"
+    low, high = specification.possible
+    if not low <= value <= high:
+        return Verdict.FAIL, f"{value:g} cannot be: possible is {low:g} to {high:g}; wrong unit or sign?"
+    if threshold is None or not math.isfinite(threshold):
+        return Verdict.FAIL, fault or f"has no threshold (gates.{specification.name}.threshold)"
+    shown = f"{value:.4g}, wanted {specification.comparison} {threshold:.4g}"
+    if compares(value, specification.comparison, threshold):
+        return Verdict.PASS, f"is {shown}"
+    return Verdict.FAIL, f"is {shown} (gates.{specification.name})"
+
+
+def _power(specification: GateSpecification, measured: Measurement, threshold: float | None) -> float | None:
+    """Probability that a model as good as `power_at` passes at this n, by the normal approximation."""
+    error = measured.standard_error
+    if specification.power_at is None or threshold is None or error is None or not math.isfinite(error) or error <= 0:
+        return None
+    return NormalDist().cdf((specification.power_at - threshold) / error)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,89 @@
+"""The gates, one line each: what is observed, how it is compared, and what values are possible at all."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Comparison = Literal[">=", ">", "<=", "<", "=="]
+Scope = Literal["fold", "pooled", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class GateSpecification:
+    """One gate.
+
+    Attributes:
+        name: key in the strategy file's `gates`.
+        title: for people.
+        scope: `pooled` judges the procedure on all folds, `fold` the newest model, `run` the run's own data and files.
+        comparison: how observed stands to the threshold for a pass.
+        unit: of observed and threshold.
+        possible: lowest and highest value that can be true; anything else means a wrong unit or sign, and fails.
+        power_at: the true value at which the power is stated; None where the value is not an estimate.
+        slack: name of the policy's field with the number of standard errors added to the threshold, if any.
+        evidence_from: name of the policy's field with the least n for a judgement, if any.
+    """
+
+    name: str
+    title: str
+    scope: Scope
+    comparison: Comparison
+    unit: str
+    possible: tuple[float, float]
+    power_at: float | None = None
+    slack: str | None = None
+    evidence_from: str | None = None
+
+
+_ANY: Final = float("1e300")
+
+
+def _regime(regime: str) -> GateSpecification:
+    return GateSpecification(
+        f"regime_{regime}",
+        f"Profit factor, {regime} market",
+        "pooled",
+        ">=",
+        "ratio",
+        (0, _ANY),
+        evidence_from="regime_min_trades",
+    )
+
+
+SPECIFICATIONS: Final = (
+    GateSpecification("min_train_days", "Enough training data", "fold", ">=", "days", (0, 36_500)),
+    GateSpecification("validation_passed", "Validation passed", "run", "<=", "fatal findings", (0, 1e9)),
+    GateSpecification("out_of_sample_folds", "Out-of-sample test done", "pooled", ">=", "folds", (0, 1000)),
+    GateSpecification("costs_above_zero", "Costs above zero", "pooled", ">", "bps", (0, 10_000)),
+    GateSpecification("win_rate", "Win rate", "pooled", ">=", "fraction", (0, 1), power_at=0.60),
+    GateSpecification("sharpe", "Sharpe ratio", "pooled", ">=", "ratio", (-1000, 1000), power_at=2.0),
+    GateSpecification("max_drawdown", "Maximum drawdown", "pooled", "<", "fraction", (0, 1000)),
+    GateSpecification("trades", "Enough trades", "pooled", ">=", "trades", (0, 1e9)),
+    _regime("trending"),
+    _regime("ranging"),
+    _regime("volatile"),
+    GateSpecification(
+        "too_good_win_rate",
+        "Win rate not too good",
+        "pooled",
+        "<=",
+        "fraction",
+        (0, 1),
+        slack="too_good_standard_errors",
+    ),
+    GateSpecification(
+        "too_good_sharpe",
+        "Sharpe ratio not too good",
+        "pooled",
+        "<=",
+        "ratio",
+        (-1000, 1000),
+        slack="too_good_standard_errors",
+    ),
+    GateSpecification("engines_agree", "Backtest engines agree", "pooled", "<=", "relative difference", (0, _ANY)),
+    GateSpecification("no_look_ahead", "No look-ahead", "run", "<=", "changed values", (0, 1e12)),
+    GateSpecification("onnx_parity", "ONNX equals XGBoost", "fold", "<=", "probability", (0, 1)),
+    GateSpecification("serving_parity", "Serving equals backtest", "fold", "<=", "probability", (0, 1)),
+    GateSpecification("reproducible", "Trained twice, same bytes", "fold", "<=", "differing files", (0, 100)),
+    GateSpecification("latency_p95_ms", "Inference latency, p95", "fold", "<", "ms", (1e-4, 1e6)),
+    GateSpecification("champion", "Better than the champion", "fold", ">", "relative", (-_ANY, _ANY)),
+)

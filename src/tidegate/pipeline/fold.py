@@ -1,0 +1,205 @@
+"""One walk-forward fold: train inside its window, choose the entry threshold there, and test on bars that nobody has seen."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tidegate.backtest.metrics import summarise
+from tidegate.backtest.portfolio import combine, join
+from tidegate.backtest.positions import decide
+from tidegate.backtest.regimes import RegimeDefinition, classify, fit_regimes
+from tidegate.backtest.result import Backtest, Sides
+from tidegate.backtest.vectorbt_engine import run
+from tidegate.bars.bars import Bars, Floats
+from tidegate.dataset.dataset import Dataset, TrainingRows
+from tidegate.dataset.windows import FoldWindows
+from tidegate.model.export import to_onnx
+from tidegate.model.onnx_model import OnnxModel
+from tidegate.model.training import Fitted, SearchTrial, fit
+from tidegate.policy.policy import PositionPolicy
+from tidegate.strategy.strategy import Strategy
+
+# Fixed-horizon labels have no barriers; these fractions are never reached.
+_NO_TAKE_PROFIT, _NO_STOP = 1000.0, 0.999
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """One combination of parameters and entry margin that was tried inside a training window.
+
+    Attributes:
+        parameters: booster parameters and the margin.
+        score: annual Sharpe ratio net of costs over the inner validation blocks; NaN without trades.
+        trades: round trips in those blocks.
+        net_return: (k,) per-bar net returns in those blocks, over the capital.
+        rounds: boosting rounds of the inner models.
+    """
+
+    parameters: Mapping[str, object]
+    score: float
+    trades: int
+    net_return: Floats
+    rounds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tested:
+    """One symbol's out-of-sample window.
+
+    Attributes:
+        bars: k bars of the window.
+        probability: (k,) calibrated probabilities, NaN where a feature was not finite.
+        target: (k,) int8, target decided at each close.
+        regime: (k,) int8.
+        backtest: net of costs.
+    """
+
+    bars: Bars
+    probability: Floats
+    target: Sides
+    regime: Sides
+    backtest: Backtest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """A trained and tested fold."""
+
+    windows: FoldWindows
+    rows: TrainingRows
+    fitted: Fitted
+    onnx: bytes
+    policy: PositionPolicy
+    regimes: RegimeDefinition
+    trials: tuple[Trial, ...]
+    tested: Mapping[str, Tested]
+    portfolio: Backtest
+
+
+def run_fold(dataset: Dataset, windows: FoldWindows, strategy: Strategy, threads: int) -> Fold:
+    """Train and test one fold.
+
+    Args:
+        dataset: all symbols' features and labels.
+        windows: the fold's windows.
+        strategy: parameters, costs and policy candidates.
+        threads: threads of one fit.
+    Raises:
+        NotEnoughHistory: too few rows.
+        ModelError: labels of one class only.
+    """
+    rows = dataset.training_rows(windows.train)
+    embargo_ms = strategy.windows.embargo_bars * strategy.bar.milliseconds
+    searched: list[SearchTrial] = []
+    fitted = fit(rows, dataset.features.names, strategy.model, embargo_ms, threads, searched.append)
+    policy, trials = choose_policy(dataset, rows, fitted, strategy)
+    regimes = _fit_regimes(dataset, windows)
+    onnx = to_onnx(fitted.ubj, fitted.calibration, len(dataset.features.names))
+    model = OnnxModel(onnx, len(dataset.features.names))
+    tested = {
+        table.bars.symbol: _test(dataset, at, windows, strategy, model, policy, regimes)
+        for at, table in enumerate(dataset.tables)
+    }
+    portfolio = combine({symbol: test.backtest for symbol, test in tested.items()})
+    extra = tuple(_search_record(trial) for trial in searched[1:])
+    return Fold(windows, rows, fitted, onnx, policy, regimes, trials + extra, tested, portfolio)
+
+
+def choose_policy(
+    dataset: Dataset, rows: TrainingRows, fitted: Fitted, strategy: Strategy
+) -> tuple[PositionPolicy, tuple[Trial, ...]]:
+    """Choose the entry margin by its net Sharpe ratio over the inner validation blocks.
+
+    Candidates with too few trades a day are passed over; if all are, the smallest margin is taken, since the gates, not this choice,
+    decide whether a model is worth anything.
+
+    Returns:
+        the policy and one trial a candidate.
+    """
+    trials = []
+    for margin in strategy.policy.margins:
+        policy = _policy(margin, rows, strategy)
+        series = [_inner_backtest(dataset, at, rows, fitted, policy, strategy) for at in range(len(dataset.tables))]
+        whole = combine({table.bars.symbol: part for table, part in zip(dataset.tables, series, strict=True)})
+        summary = summarise(whole, strategy.periods_per_year)
+        parameters = dict(fitted.parameters) | {"margin": margin, "rounds": fitted.rounds}
+        trials.append(
+            Trial(parameters, summary["sharpe"], len(whole.trades), whole.net_return, fitted.out_of_fold.rounds)
+        )
+    days = (int(rows.known_at.max()) - int(rows.known_at[fitted.out_of_fold.rows].min())) / 86_400_000
+    enough = strategy.policy.min_trades_per_day * days
+    scores = [trial.score if trial.trades >= enough and np.isfinite(trial.score) else -np.inf for trial in trials]
+    best = int(np.argmax(scores))
+    return _policy(strategy.policy.margins[best], rows, strategy), tuple(trials)
+
+
+def _policy(margin: float, rows: TrainingRows, strategy: Strategy) -> PositionPolicy:
+    sides = strategy.policy.sides
+    barriers = strategy.labels.method == "triple_barrier"
+    width = float(np.median(rows.width)) if barriers else 0.0
+    return PositionPolicy(
+        long_at=0.5 + margin if sides != "short" else 1.01,
+        short_at=0.5 - margin - 1e-12 if sides != "long" else -0.01,
+        take_profit=width * strategy.policy.take_profit_barriers if barriers else _NO_TAKE_PROFIT,
+        stop_loss=min(width * strategy.policy.stop_barriers, _NO_STOP) if barriers else _NO_STOP,
+        max_holding_bars=strategy.labels.horizon_bars,
+        flip=strategy.policy.flip,
+    )
+
+
+def _inner_backtest(
+    dataset: Dataset, at: int, rows: TrainingRows, fitted: Fitted, policy: PositionPolicy, strategy: Strategy
+) -> Backtest:
+    mine = rows.symbol[fitted.out_of_fold.rows] == at
+    table_rows = rows.row[fitted.out_of_fold.rows[mine]]
+    first, last = int(table_rows.min()), int(table_rows.max()) + 1
+    probability = np.full(last - first, np.nan)
+    probability[table_rows - first] = fitted.probability[mine]
+    bars = dataset.tables[at].bars.take(slice(first, last))
+    target = decide(probability, bars.close, bars.open, policy)
+    share = strategy.capital / len(dataset.tables)
+    return run(bars, target, strategy.costs, share, np.zeros(len(bars), np.int8))
+
+
+def _fit_regimes(dataset: Dataset, windows: FoldWindows) -> RegimeDefinition:
+    """Regimes are defined by the first symbol's training bars; the others are classified by the same bounds."""
+    return fit_regimes(dataset.tables[0].bars.between(windows.train.start_at, windows.train.end_at))
+
+
+def _test(
+    dataset: Dataset,
+    at: int,
+    windows: FoldWindows,
+    strategy: Strategy,
+    model: OnnxModel,
+    policy: PositionPolicy,
+    regimes: RegimeDefinition,
+) -> Tested:
+    """Test with the exported model, not the booster, so that what was tested is to the last bit what will be served."""
+    table = dataset.tables[at]
+    chosen = dataset.test_rows(at, windows.test)
+    usable = table.usable[chosen]
+    probability = np.full(len(usable), np.nan)
+    if usable.any():
+        probability[usable] = model.probability(table.features[chosen][usable])
+    regime = classify(table.bars.take(slice(0, chosen.stop)), regimes)[chosen.start :]
+    return backtest_window(table.bars.take(chosen), probability, policy, regime, strategy, len(dataset.tables))
+
+
+def backtest_window(
+    bars: Bars, probability: Floats, policy: PositionPolicy, regime: Sides, strategy: Strategy, symbols: int
+) -> Tested:
+    """Turn probabilities into positions and run them through vectorbt, starting flat."""
+    target = decide(probability, bars.close, bars.open, policy)
+    backtest = run(bars, target, strategy.costs, strategy.capital / symbols, regime)
+    return Tested(bars, probability, target, regime, backtest)
+
+
+def _search_record(trial: SearchTrial) -> Trial:
+    return Trial(trial.parameters, -trial.out_of_fold.log_loss, 0, np.empty(0), trial.out_of_fold.rounds)
+
+
+def pooled(folds: Sequence[Fold]) -> Backtest:
+    """All folds' portfolios as one series: what judges the procedure."""
+    return join([fold.portfolio for fold in folds])
