@@ -57,3 +57,18 @@ def _check_prices(bars: Bars, where: str) -> None:
                 actual=float(prices[row]),
                 next_step="validate the bars first",
             )
+
+
+def check_rate(symbol: str, rate: float) -> None:
+    """Refuse an order that would cost all it trades.
+
+    Raises:
+        DataError: the rate is not below 1.
+    """
+    if not rate < 1.0:
+        raise DataError(
+            f"backtest of {symbol}: an order costs as much as it trades",
+            expected="a cost per side < 1 of the traded value",
+            actual=rate,
+            next_step="lower costs.impact_coefficient or the capital, or do not trade a market with so little volume",
+        )

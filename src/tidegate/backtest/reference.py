@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tidegate.backtest.costs import BPS, IMPACT_BARS, MAX_PARTICIPATION
-from tidegate.backtest.inputs import check_inputs
+from tidegate.backtest.inputs import check_inputs, check_rate
 from tidegate.backtest.result import Backtest, Sides, Trades
 from tidegate.bars.bars import Bars
 from tidegate.strategy.strategy import Costs
@@ -39,6 +39,7 @@ class _Ledger:
         closing = self.units
         opening = self.capital / price if wanted else 0.0
         rate = self.cost_rate(row, closing + opening)
+        check_rate(self.bars.symbol, rate)
         if self.side:
             self._close(row, price, rate * closing * price)
         if wanted:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegate.backtest.costs import side_rates
-from tidegate.backtest.inputs import check_inputs
+from tidegate.backtest.inputs import check_inputs, check_rate
 from tidegate.backtest.result import Backtest, Floats, Sides, Trades
 from tidegate.bars.bars import Bars
 from tidegate.errors import ModelError
@@ -37,6 +37,7 @@ def run(bars: Bars, target: Sides, costs: Costs, capital: float, regime: Sides, 
     traded = np.abs(np.diff(units, prepend=0.0))
     fees = np.zeros(n + 1)
     fees[rows] = side_rates(bars, rows, traded, costs, multiplier)
+    check_rate(bars.symbol, float(fees.max()))
     size = np.full(n + 1, np.nan)
     size[rows] = units
     orders, trades = _simulate(bars, price, size, fees, len(rows))
