@@ -3,6 +3,8 @@
 import html
 import re
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +20,12 @@ _REMOVED: Final = tuple(
         r'<div class="card mb-3">\s*<div class="card-header p-2">\s*<strong>Actions</strong>.*?(?=<div class="card d-md-block)',
     )
 )
+_TABLE_LEVEL: Final = re.compile(
+    r'id="(section-\d+)-content-block-1-header"(?:(?!<h5).)*<h5[^>]*>\s*Table-Level', re.DOTALL
+)
 _FOREIGN_LINK: Final = re.compile(r'<a\b[^>]*href="https?://[^"]*"[^>]*>(.*?)</a>', re.DOTALL | re.IGNORECASE)
+
+_PARTS: Final = ("expectations", "validations", "static")
 
 _STYLE: Final = """
 :root{color-scheme:light dark;--ink:#1d2733;--paper:#fff;--soft:#f2f5f8;--line:#d5dde5;--good:#18794e;--bad:#c62a2f;--link:#0b62a8}
@@ -36,8 +43,9 @@ nav.navbar{padding:10px 24px;border-bottom:1px solid var(--line)}
 .alert,.card-header{background:var(--soft);border:1px solid var(--line);border-radius:6px;padding:8px 12px}
 .card-header{margin-bottom:8px}
 table{border-collapse:collapse;width:100%;margin:8px 0}
+th{white-space:nowrap}
 td,th{border-bottom:1px solid var(--line);padding:6px 8px;text-align:left;vertical-align:top;overflow-wrap:anywhere}
-td td,td th{font-size:.92em}
+td td,td th{white-space:normal;font-size:.92em}
 .badge{background:var(--soft);border:1px solid var(--line);border-radius:4px;padding:0 5px;font-family:ui-monospace,monospace;font-size:.92em}
 .text-danger{color:var(--bad)}.text-success{color:var(--good)}
 i.fa-times::before,i.fa-times-circle::before{content:"\\2717"}i.fa-check-circle::before,i.fa-check::before{content:"\\2713"}
@@ -46,17 +54,36 @@ i{font-style:normal;font-weight:700}
 code,pre{font-family:ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere}
 .collapse{display:none}.collapse:target{display:block;border:1px solid var(--line);border-radius:6px;padding:8px 12px;margin:8px 0}
 .cooltip .top{display:none}.cooltip:hover .top{display:block;font-size:.85em}
-main{max-width:760px;margin:40px auto;padding:0 24px}
+main{max-width:1100px;margin:40px auto;padding:0 24px}
 """.strip()
 
 
-def make_readable_offline(folder: Path, title: str, verdict: str) -> Path:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One expectation on the first page: whether it was met, what it is, the rule behind it, and which rows are against it."""
+
+    met: bool
+    description: str
+    rule: str
+    rows: str
+
+
+def clear(folder: Path) -> None:
+    """Make a site's folder ready: create it, or remove an earlier site's pages and nothing else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "index.html").unlink(missing_ok=True)
+    for part in _PARTS:
+        shutil.rmtree(folder / part, ignore_errors=True)
+
+
+def make_readable_offline(folder: Path, title: str, verdict: str, lines: Sequence[Line]) -> Path:
     """Rewrite a freshly built site so that it needs nothing from outside its folder.
 
     Args:
         folder: the site.
         title: what was validated.
         verdict: one sentence for the first page.
+        lines: the first page's table.
     Returns:
         the first page, which links to every other.
     """
@@ -65,7 +92,7 @@ def make_readable_offline(folder: Path, title: str, verdict: str) -> Path:
     for page in pages:
         page.write_text(_offline(page.read_text(encoding="utf-8")), encoding="utf-8")
     # GE fills its own first page by script; this one is plain.
-    index.write_text(_index(folder, pages, title, verdict), encoding="utf-8")
+    index.write_text(_index(folder, pages, title, verdict, lines), encoding="utf-8")
     shutil.rmtree(folder / "static", ignore_errors=True)
     return index
 
@@ -74,11 +101,16 @@ def _offline(page: str) -> str:
     for pattern in _REMOVED:
         page = pattern.sub("", page)
     page = _FOREIGN_LINK.sub(r"\1", page)
+    if section := _TABLE_LEVEL.search(page):
+        # The values of a pair are printed there without a space between them: "1.0" and "42362.93" as 1.042362.93.
+        page = re.sub(
+            rf'<table\s+id="{section[1]}-[^"]*-cell-[^"]*-content-\d+-body".*?</table>', "", page, flags=re.DOTALL
+        )
     return page.replace("</head>", f"<style>{_STYLE}</style>\n</head>", 1)
 
 
-def _index(folder: Path, pages: list[Path], title: str, verdict: str) -> str:
-    kinds = {"validations": "Results", "expectations": "Expectations"}
+def _index(folder: Path, pages: list[Path], title: str, verdict: str, lines: Sequence[Line]) -> str:
+    kinds = {"validations": "Great Expectations' results", "expectations": "Great Expectations' suite"}
     links = []
     for page in reversed(pages):
         place = page.relative_to(folder)
@@ -88,5 +120,13 @@ def _index(folder: Path, pages: list[Path], title: str, verdict: str) -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>Data docs: {heading}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>\n'
-        f"<body><main><h1>{heading}</h1><p>{html.escape(verdict)}</p><ul>{''.join(links)}</ul></main></body>\n</html>\n"
+        f"<body><main><h1>{heading}</h1><p>{html.escape(verdict)}</p><ul>{''.join(links)}</ul>\n"
+        f"<table><thead><tr><th>Met</th><th>Expectation</th><th>Rule</th><th>Rows against it</th></tr></thead><tbody>\n"
+        f"{''.join(map(_line, lines))}</tbody></table></main></body>\n</html>\n"
     )
+
+
+def _line(line: Line) -> str:
+    mark = '<b class="text-success">&#10003;</b>' if line.met else '<b class="text-danger">&#10007;</b>'
+    cells = "".join(f"<td>{html.escape(text)}</td>" for text in (line.description, line.rule, line.rows))
+    return f"<tr><td>{mark}</td>{cells}</tr>\n"

@@ -119,7 +119,7 @@ def expect(bars: Bars, rules: Validation, as_of_ms: int, docs_folder: Path | Non
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
     context.variables.progress_bars = {"globally": False}
-    asset = context.data_sources.add_pandas("bars").add_dataframe_asset(f"{bars.symbol} {bars.interval}")
+    asset = context.data_sources.add_pandas("bars").add_dataframe_asset("bars")
     batch = asset.add_batch_definition_whole_dataframe("raw")
     suite = context.suites.add(gx.ExpectationSuite("bars", expectations=_expectations(bars, rules, as_of_ms)))
     definition = context.validation_definitions.add(gx.ValidationDefinition(name="bars", data=batch, suite=suite))
@@ -218,10 +218,10 @@ def _result(result: "ExpectationValidationResult") -> ExpectationResult:
 def _write_docs(
     context: "EphemeralDataContext", folder: Path, bars: Bars, results: tuple[ExpectationResult, ...]
 ) -> Path:
-    from tidegate.validation.data_docs import make_readable_offline
+    from tidegate.validation.data_docs import Line, clear, make_readable_offline
 
     folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    clear(folder)
     store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
     site = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "store_backend": store}
     context.add_data_docs_site("local", {**site, "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}})
@@ -229,4 +229,14 @@ def _write_docs(
     context.build_data_docs(site_names=["local"])
     failed = sum(not result.success for result in results)
     verdict = f"{len(results) - failed} of {len(results)} expectations met by {len(bars)} raw bars"
-    return make_readable_offline(folder, f"{bars.symbol} {bars.interval}", verdict)
+    lines = [Line(result.success, result.description, f"validation.{result.rule}", _rows(result)) for result in results]
+    return make_readable_offline(folder, f"{bars.symbol} {bars.interval}", verdict, lines)
+
+
+def _rows(result: ExpectationResult) -> str:
+    if result.success:
+        return ""
+    if not result.unexpected_count:
+        return result.error or f"was {result.observed}"
+    more = ", ..." if result.unexpected_count > len(result.unexpected_rows) else ""
+    return f"{result.unexpected_count}: row {', '.join(map(str, result.unexpected_rows))}{more}"
