@@ -3,8 +3,8 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.property.backtest.markets import random_bars, seeds
+
 from tidegate.backtest.positions import decide
 from tidegate.backtest.result import Sides
 from tidegate.bars.bars import Bars

@@ -3,8 +3,8 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.property.backtest.markets import random_bars, seeds
+
 from tidegate.backtest.regimes import classify, fit_regimes
 
 FEW = settings(max_examples=40, deadline=None)

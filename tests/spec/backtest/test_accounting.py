@@ -35,10 +35,17 @@ def bars_of(*rows: tuple[float, float, float, float], volume: tuple[float, ...] 
     return Bars.of("X/Y", "1h", opened_at=times, open=opens, high=highs, low=lows, close=closes, volume=volumes)
 
 
-def outcome(run: Run, bars: Bars, target: list[int], costs: Costs = TEN_BPS, **more: float) -> Backtest:
-    capital = more.pop("capital", 1000.0)
+def outcome(
+    run: Run,
+    bars: Bars,
+    target: list[int],
+    costs: Costs = TEN_BPS,
+    *,
+    capital: float = 1000.0,
+    multiplier: float = 1.0,
+) -> Backtest:
     regime = np.arange(len(bars), dtype=np.int8) % 3
-    return run(bars, np.array(target, dtype=np.int8), costs, capital, regime, **more)
+    return run(bars, np.array(target, dtype=np.int8), costs, capital, regime, multiplier)
 
 
 def test_one_long_trade(run: Run) -> None:
@@ -206,7 +213,9 @@ def test_unusable_input_is_refused(
     run: Run, rows: list[tuple[float, float, float, float]], target: list[int], more: dict[str, float], says: str
 ) -> None:
     with pytest.raises(DataError, match=says):
-        outcome(run, bars_of(*rows), target, **more)
+        outcome(
+            run, bars_of(*rows), target, capital=more.get("capital", 1000.0), multiplier=more.get("multiplier", 1.0)
+        )
 
 
 def test_no_bars_and_unordered_bars_are_refused(run: Run) -> None:
