@@ -1,0 +1,412 @@
+"""Promotion, rollback, halt: the acts that move MLflow's aliases, each one written to the ledger before and after.
+
+Order of an act: an `intent` row; then, holding the ledger's lock and past the fence, the aliases (`previous`, then `production`), read
+back; then the `committed` row. What a crash leaves is an open intent, which `repair` finishes or aborts at the next start.
+"""
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tidegate.errors import BundleError, ConfigurationError, PromotionConflict, PromotionRefused, RegistryError
+from tidegate.gates.result import Decision
+from tidegate.model.manifest import Manifest
+from tidegate.registry.ledger import Ledger, LedgerWriter, conflict_with
+from tidegate.registry.rules import (
+    REQUIRED_GATES,
+    Refusal,
+    decision_refusals,
+    manifest_refusals,
+    named,
+    state_refusals,
+)
+from tidegate.registry.state import Action, Draft, LedgerRow, StrategyState
+
+log = logging.getLogger(__name__)
+
+PRODUCTION, PREVIOUS, CHALLENGER = "production", "previous", "challenger"
+KEEP_AT_LEAST = 3
+
+
+class Versions(Protocol):
+    """What the acts need of the model registry; `tracking.Tracking` is the real one."""
+
+    def alias(self, strategy: str, alias: str) -> int | None:
+        """The version an alias points to, None where there is no such alias or model."""
+
+    def set_alias(self, strategy: str, alias: str, version: int | None) -> None:
+        """Point an alias to a version, or remove it."""
+
+    def kind(self, strategy: str) -> str | None:
+        """The registered model's kind, as set at its first registration."""
+
+    def verified_manifest(self, strategy: str, version: int) -> Manifest:
+        """The manifest of a version whose files were fetched and match their digests, else BundleError."""
+
+    def attach_signature(self, strategy: str, version: int, signature: bytes) -> None:
+        """Keep a signature beside the version's bundle."""
+
+    def show(self, strategy: str, version_tags: dict[int, dict[str, str]], model_tags: dict[str, str]) -> None:
+        """Set tags for people; an empty text removes a tag."""
+
+    def prune(self, strategy: str, *, protected: Collection[int], keep: int) -> list[int]:
+        """Delete old versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an act did: the row that closed it, or the row that already said the same when there was nothing to do."""
+
+    row: LedgerRow | None
+    changed: bool
+    message: str
+
+
+class Promoter:
+    """Moves versions into and out of production.
+
+    Args:
+        ledger: the promotion ledger.
+        versions: the model registry.
+        sign: signs a manifest digest; None leaves versions unsigned, and the ledger says so.
+        required_gates: names of the gates that a decision must have judged.
+        on_step: told each named step, for progress and for tests that stop a process there.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        versions: Versions,
+        sign: Callable[[str], bytes] | None = None,
+        *,
+        required_gates: Collection[str] = REQUIRED_GATES,
+        on_step: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        self.ledger = ledger
+        self.versions = versions
+        self._sign = sign
+        self._required_gates = frozenset(required_gates)
+        self._step = on_step
+
+    def current(self, strategy: str) -> int | None:
+        """The version in production as the ledger knows it."""
+        return self.ledger.state(strategy).current
+
+    def history(self, strategy: str) -> list[LedgerRow]:
+        """All of a strategy's rows, oldest first."""
+        return self.ledger.rows(strategy)
+
+    def promote(
+        self,
+        strategy: str,
+        version: int,
+        decision: Decision | None,
+        *,
+        actor: str,
+        reason: str,
+        champion: int | None,
+        override: bool = False,
+    ) -> Outcome:
+        """Put a version into production.
+
+        Args:
+            strategy: the registered model's name.
+            version: the version to promote.
+            decision: the gates' decision about this very version.
+            actor: who promotes, a person or a flow run.
+            reason: why.
+            champion: the version that was in production when the decision was made (None: there was none). When another one is there
+                now, somebody else has won and this decision no longer holds.
+            override: promote although the gates' decision is missing or refuses. Recorded as such with what was overridden; it never
+                overrides a bar, a halt, an expiry, a digest or the kind.
+
+        Raises:
+            PromotionRefused: with every reason.
+            PromotionConflict: another act is under way, or another version was promoted meanwhile.
+            RegistryError: MLflow or the ledger could not be reached.
+        """
+        manifest = self.verified(strategy, version)
+        digest = manifest.digest()
+        refusals = manifest_refusals(manifest, strategy, self.versions.kind(strategy), self._now())
+        gates = decision_refusals(decision, strategy, digest, self._required_gates)
+        evidence: dict[str, Any] = {
+            "decision": None if decision is None else decision.model_dump(mode="json"),
+            "override": override,
+            "overridden": [str(refusal) for refusal in gates] if override else [],
+        }
+        refusals += [] if override else gates
+        with self.ledger.writing() as writer:
+            state, alias = writer.state(strategy), self.versions.alias(strategy, PRODUCTION)
+            if state.open_intent is not None:
+                raise conflict_with(state.open_intent)
+            refuse(f"{strategy} v{version} not promoted", refusals + state_refusals(state, version, alias))
+            if version == state.current:
+                return Outcome(state.last_change, False, f"{strategy} v{version} is already in production")
+            if state.current != champion:
+                raise PromotionConflict(
+                    f"{strategy} v{version} not promoted: another version was promoted since the gates decided",
+                    expected=f"production {named(champion)}",
+                    actual=named(state.current),
+                    next_step="run the retrain again: the contest must be against the version that is in production now",
+                )
+            draft = Draft(strategy, "promote", state.current, version, actor, reason, digest)
+            intent = self._intend(writer, draft, evidence, previous_after=state.current)
+        return self._carry_out(intent, f"{strategy} v{version} is in production, before: {named(intent.from_version)}")
+
+    def rollback(
+        self, strategy: str, *, actor: str, reason: str, to_version: int | None = None, bar: bool = True
+    ) -> Outcome:
+        """Go back to the last good version: the newest earlier production that is not barred, not expired and verifies.
+
+        Doing it twice equals doing it once, unless a target is named. Where no good version is left, the strategy is halted and the alias
+        removed, so that a bad version is never what production names.
+
+        Args:
+            strategy: the registered model's name.
+            actor: who rolls back.
+            reason: why.
+            to_version: a version to go to instead; it must have been in production before.
+            bar: bar the version that is left, so that it never starts again until `clear`.
+
+        Raises:
+            PromotionRefused: the named target may not be used.
+            PromotionConflict: another act is under way or came between.
+            RegistryError: MLflow or the ledger could not be reached; nothing is halted for that.
+        """
+        before, alias = self.ledger.state(strategy), self.versions.alias(strategy, PRODUCTION)
+        if before.open_intent is not None:
+            raise conflict_with(before.open_intent)
+        if _already_back(before, alias, to_version):
+            return Outcome(before.last_change, False, f"nothing to do: {strategy} is already on {named(alias)}")
+        target, digest, passed_over = self._target(before, alias, to_version)
+        evidence = {"bar": bar and alias is not None, "passed_over": passed_over}
+        with self.ledger.writing() as writer:
+            state = writer.state(strategy)
+            if state.last_row != before.last_row or self.versions.alias(strategy, PRODUCTION) != alias:
+                raise PromotionConflict(
+                    f"rollback of {strategy}: something else happened meanwhile", next_step="look at `tidegate history`"
+                )
+            # After the act `previous` names the next good version, never the one that was left.
+            rest = state.good_versions(without=(target, alias))
+            action: Action = "halt" if target is None else "rollback"
+            draft = Draft(strategy, action, alias, target, actor, reason, digest)
+            intent = self._intend(writer, draft, evidence, previous_after=rest[0] if rest and target else None)
+        message = (
+            f"{strategy} is halted: no good version is left"
+            if target is None
+            else f"{strategy} is back on v{target}, left {named(alias)}"
+        )
+        return self._carry_out(intent, message)
+
+    def bar(self, strategy: str, version: int, *, actor: str, reason: str) -> Outcome:
+        """Bar a version that is not in production, so that it can never be promoted or rolled back to until `clear`."""
+        with self.ledger.writing() as writer:
+            state = writer.state(strategy)
+            if version in state.barred:
+                return Outcome(state.last_row, False, f"{strategy} v{version} is already barred")
+            if version in {state.current, self.versions.alias(strategy, PRODUCTION)}:
+                raise PromotionRefused(
+                    f"{strategy} v{version} is in production and cannot just be barred",
+                    next_step="use rollback, which bars the version it leaves",
+                )
+            row = writer.append(Draft(strategy, "bar", None, version, actor, reason), "committed")
+        self.settle(strategy)
+        return Outcome(row, True, f"{strategy} v{version} is barred")
+
+    def clear(self, strategy: str, version: int, *, actor: str, reason: str) -> Outcome:
+        """Lift the bar of a version."""
+        with self.ledger.writing() as writer:
+            state = writer.state(strategy)
+            if version not in state.barred:
+                return Outcome(state.last_row, False, f"{strategy} v{version} is not barred")
+            row = writer.append(Draft(strategy, "clear", None, version, actor, reason), "committed")
+        self.settle(strategy)
+        return Outcome(row, True, f"{strategy} v{version} is no longer barred")
+
+    def halt(self, strategy: str, *, actor: str, reason: str) -> Outcome:
+        """Halt a strategy: nothing is promoted and no version may be used until `resume`. The alias stays."""
+        with self.ledger.writing() as writer:
+            state = writer.state(strategy)
+            if state.halt is not None:
+                return Outcome(state.halt, False, f"{strategy} is already halted")
+            signed = self._signature(f"halt {strategy} {state.token + 1}")
+            draft = Draft(strategy, "halt", state.current, state.current, actor, reason, evidence=signed)
+            row = writer.append(draft, "committed")
+        self.settle(strategy)
+        return Outcome(row, True, f"{strategy} is halted")
+
+    def resume(self, strategy: str, *, actor: str, reason: str) -> Outcome:
+        """End a halt. It is written as a `clear` row that names no version."""
+        with self.ledger.writing() as writer:
+            state = writer.state(strategy)
+            if state.halt is None:
+                return Outcome(state.last_row, False, f"{strategy} is not halted")
+            signed = self._signature(f"resume {strategy} {state.token + 1}")
+            row = writer.append(Draft(strategy, "clear", None, None, actor, reason, evidence=signed), "committed")
+        self.settle(strategy)
+        return Outcome(row, True, f"{strategy} goes on with {named(state.current)}")
+
+    def prune(self, strategy: str, keep: int = KEEP_AT_LEAST) -> list[int]:
+        """Delete old versions from MLflow and return their numbers.
+
+        The newest `keep` stay, and every version that an alias names, that an open intent names, or that the ledger would roll
+        back to.
+        """
+        if keep < KEEP_AT_LEAST:
+            raise ConfigurationError(
+                "too few versions would be kept", expected=f"at least {KEEP_AT_LEAST}", actual=keep
+            )
+        with self.ledger.writing() as writer:
+            state = writer.state(strategy)
+            intent = state.open_intent
+            named_ones = {state.current, *state.good_versions(without=(state.current,))[:1]}
+            named_ones |= set() if intent is None else {intent.from_version, intent.to_version}
+            protected = {version for version in named_ones if version is not None}
+            return self.versions.prune(strategy, protected=protected, keep=keep)
+
+    def settle(self, strategy: str) -> None:
+        """Bring what MLflow shows (tags, `previous`, `challenger`) in line with the ledger. It decides nothing, so failing only warns."""
+        try:
+            state = self.ledger.state(strategy)
+            previous = self.versions.alias(strategy, PREVIOUS)
+            if previous is not None and previous in state.barred:
+                rest = state.good_versions(without=(state.current,))
+                self.versions.set_alias(strategy, PREVIOUS, rest[0] if rest else None)
+            if state.current is not None and self.versions.alias(strategy, CHALLENGER) == state.current:
+                self.versions.set_alias(strategy, CHALLENGER, None)
+            shown = {version: {"status": "good"} for version in state.productions}
+            shown |= {version: {"status": "barred"} for version in state.barred}
+            if state.current is not None and state.last_change is not None:
+                shown[state.current] = {"status": "production", "ledger_row": state.last_change.row_hash}
+            halt = "" if state.halt is None else f"by {state.halt.actor}: {state.halt.reason}"
+            self.versions.show(strategy, shown, {"halted": halt})
+        except RegistryError as error:
+            log.warning("MLflow's tags of %s were not brought up to date: %s", strategy, error)
+
+    def apply_aliases(self, intent: LedgerRow) -> None:
+        """Move the aliases as an intent says, and read them back. Only past the fence, holding the ledger's lock."""
+        strategy, previous = intent.strategy, intent.evidence["previous_after"]
+        self.versions.set_alias(strategy, PREVIOUS, previous)
+        self._step("previous set")
+        self.versions.set_alias(strategy, PRODUCTION, intent.to_version)
+        self._step("production set")
+        found = self.versions.alias(strategy, PRODUCTION), self.versions.alias(strategy, PREVIOUS)
+        if found != (intent.to_version, previous):
+            raise RegistryError(
+                f"MLflow's aliases of {strategy} are not what was set",
+                expected=f"production {named(intent.to_version)}, previous {named(previous)}",
+                actual=f"production {named(found[0])}, previous {named(found[1])}",
+                next_step="`tidegate repair` looks again",
+            )
+        self._step("aliases verified")
+
+    def commit(self, writer: LedgerWriter, intent: LedgerRow, *, reason: str, evidence: dict[str, Any]) -> LedgerRow:
+        """Close an intent as committed, and bar the version that was left when the intent says so."""
+        row = writer.close(intent, "committed", reason=reason, evidence=evidence)
+        left = intent.from_version
+        if intent.evidence.get("bar") and left is not None and left not in writer.state(intent.strategy).barred:
+            writer.append(Draft(intent.strategy, "bar", None, left, intent.actor, intent.reason), "committed")
+        return row
+
+    def _intend(
+        self, writer: LedgerWriter, draft: Draft, evidence: dict[str, Any], *, previous_after: int | None
+    ) -> LedgerRow:
+        """Write an intent that holds all that a repair needs to finish or undo it."""
+        before = {alias: self.versions.alias(draft.strategy, alias) for alias in (PRODUCTION, PREVIOUS)}
+        evidence |= {"aliases_before": before, "previous_after": previous_after}
+        whole = Draft(
+            draft.strategy,
+            draft.action,
+            draft.from_version,
+            draft.to_version,
+            draft.actor,
+            draft.reason,
+            draft.bundle_digest,
+            evidence,
+        )
+        return writer.append(whole, "intent")
+
+    def _carry_out(self, intent: LedgerRow, message: str) -> Outcome:
+        self._step("intent written")
+        with self.ledger.writing() as writer:
+            writer.require_open(intent)
+            self._step("fence passed")
+            if intent.bundle_digest is None:
+                signed = self._signature(f"halt {intent.strategy} {intent.fencing_token}")
+            else:
+                signed = self._signature(intent.bundle_digest)
+            if intent.to_version is not None and signed["signature"] is not None:
+                self.versions.attach_signature(intent.strategy, intent.to_version, bytes.fromhex(signed["signature"]))
+            self._step("signed")
+            self.apply_aliases(intent)
+            row = self.commit(writer, intent, reason=intent.reason, evidence=signed)
+            self._step("closing row written")
+        self._step("committed")
+        self.settle(intent.strategy)
+        self._step("settled")
+        return Outcome(row, True, message)
+
+    def _target(
+        self, state: StrategyState, alias: int | None, to_version: int | None
+    ) -> tuple[int | None, str | None, list[str]]:
+        """The version to go back to, its digest, and why newer ones were passed over."""
+        strategy = state.strategy
+        if to_version is not None:
+            found = [] if to_version in state.productions else [Refusal("never_produced", "was never in production")]
+            found += [Refusal("barred", f"v{to_version} was barred")] if to_version in state.barred else []
+            refuse(f"{strategy} not rolled back to v{to_version}", found)
+            manifest = self.verified(strategy, to_version)
+            refuse(f"{strategy} not rolled back to v{to_version}", self.usable(state, to_version, manifest))
+            return to_version, manifest.digest(), []
+        passed_over: list[str] = []
+        for version in state.good_versions(without=(alias,)):
+            try:
+                manifest = self.verified(strategy, version)
+            except PromotionRefused as error:
+                passed_over.append(f"v{version}: {error.what}")
+                continue
+            refusals = self.usable(state, version, manifest)
+            if not refusals:
+                return version, manifest.digest(), passed_over
+            passed_over.append(f"v{version}: {'; '.join(map(str, refusals))}")
+        return None, None, passed_over
+
+    def verified(self, strategy: str, version: int) -> Manifest:
+        """The manifest of a version whose files verify, else PromotionRefused."""
+        try:
+            return self.versions.verified_manifest(strategy, version)
+        except BundleError as error:
+            raise PromotionRefused(f"{strategy} v{version}: bundle_broken ({error})") from error
+
+    def usable(self, state: StrategyState, version: int, manifest: Manifest) -> list[Refusal]:
+        """Why a version's bundle may not be in production."""
+        kind = self.versions.kind(state.strategy)
+        return manifest_refusals(manifest, state.strategy, kind, self._now(), state.digests.get(version))
+
+    def _signature(self, text: str) -> dict[str, Any]:
+        signature = None if self._sign is None else self._sign(text).hex()
+        return {"signed": text, "signature": signature}
+
+    def _now(self) -> int:
+        return self.ledger.database.clock()
+
+
+def refuse(what: str, refusals: list[Refusal]) -> None:
+    """Raise PromotionRefused with every reason, if there is one."""
+    if refusals:
+        raise PromotionRefused(
+            f"{what}: {'; '.join(map(str, refusals))}",
+            next_step="nothing was changed; see the run's report for the gates",
+        )
+
+
+def _already_back(state: StrategyState, alias: int | None, to_version: int | None) -> bool:
+    """Whether a rollback has nothing to do: the newest change was one, or the strategy was halted for lack of a good version."""
+    if alias != state.current:
+        return False
+    if to_version is not None:
+        return to_version == alias
+    if alias is None:
+        return state.halt is not None
+    return state.last_change is not None and state.last_change.action == "rollback"

@@ -1,0 +1,210 @@
+"""Tables of the ledger database, schema version 1, and the triggers that make them append-only.
+
+One database holds all of them: SQLite by default, PostgreSQL in production. Times are UTC ms, JSON is canonical text (a database's
+own JSON type would reorder keys and break the row hashes).
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+schema_version = Table("ledger_schema", metadata, Column("version", Integer, primary_key=True))
+
+promotion_ledger = Table(
+    "promotion_ledger",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("strategy", String(64), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("from_version", Integer),
+    Column("to_version", Integer),
+    Column("bundle_digest", String(64)),
+    Column("state", String(16), nullable=False),
+    Column("intent_id", BigInteger),
+    Column("fencing_token", BigInteger, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("row_hash", String(64), nullable=False),
+    # Two writers that start from the same last row cannot both commit: the chain never forks.
+    UniqueConstraint("previous_hash", name="promotion_ledger_no_fork"),
+    UniqueConstraint("row_hash", name="promotion_ledger_row_hash"),
+    UniqueConstraint("intent_id", name="promotion_ledger_closed_once"),
+    CheckConstraint("action IN ('promote', 'rollback', 'halt', 'clear', 'bar', 'external')", name="known_action"),
+    CheckConstraint("state IN ('intent', 'committed', 'aborted')", name="known_state"),
+    CheckConstraint("state <> 'intent' OR intent_id IS NULL", name="intent_closes_nothing"),
+    Index("promotion_ledger_by_strategy", "strategy", "id"),
+)
+
+trial_ledger = Table(
+    "trial_ledger",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("trial_id", String(64), nullable=False, unique=True),
+    Column("strategy", String(64), nullable=False),
+    Column("retrain_key", String(80), nullable=False),
+    Column("fold", Integer, nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("windows", Text, nullable=False),
+    Column("score", Float),
+    Column("rounds", Integer, nullable=False),
+    Column("returns_path", Text, nullable=False),
+    Column("returns_sha256", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("trial_ledger_by_key", "retrain_key", "fold"),
+)
+
+holdout_reads = Table(
+    "holdout_reads",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("strategy", String(64), nullable=False),
+    Column("retrain_key", String(80), nullable=False),
+    Column("reader", String(200), nullable=False),
+    Column("snapshot", String(64), nullable=False),
+    Column("window_start_at", BigInteger, nullable=False),
+    Column("window_end_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    CheckConstraint("window_end_at > window_start_at", name="window_not_empty"),
+    Index("holdout_reads_by_window", "strategy", "snapshot", "window_start_at", "window_end_at"),
+)
+
+retrain_runs = Table(
+    "retrain_runs",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("retrain_key", String(80), nullable=False),
+    Column("strategy", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("run_id", String(64)),
+    Column("version", Integer),
+    Column("as_of", BigInteger, nullable=False),
+    Column("lock_token", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    CheckConstraint("state IN ('started', 'finished', 'failed')", name="known_retrain_state"),
+    Index("retrain_runs_by_key", "retrain_key", "id"),
+)
+
+retrain_locks = Table(
+    "retrain_locks",
+    metadata,
+    Column("retrain_key", String(80), primary_key=True),
+    Column("token", BigInteger, nullable=False),
+    Column("holder", String(300), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),  # 0: released
+)
+
+APPEND_ONLY = (promotion_ledger, trial_ledger, holdout_reads, retrain_runs)
+
+# What an INSERT into the promotion ledger must satisfy, as SQL that is false where it does not; both databases read it. Without
+# it SQLite's INSERT OR REPLACE would be a way around the UPDATE and DELETE triggers.
+_INSERT_RULES = {
+    "id must follow the last row": "NEW.id = COALESCE((SELECT MAX(id) FROM promotion_ledger), 0) + 1",
+    "previous_hash must be the last row''s hash": (
+        "NEW.previous_hash = COALESCE((SELECT row_hash FROM promotion_ledger ORDER BY id DESC LIMIT 1), '{genesis}')"
+    ),
+    "an intent of this strategy is still open": (
+        "NEW.state <> 'intent' OR NOT EXISTS (SELECT 1 FROM promotion_ledger AS o WHERE o.strategy = NEW.strategy "
+        "AND o.state = 'intent' AND NOT EXISTS (SELECT 1 FROM promotion_ledger AS c WHERE c.intent_id = o.id))"
+    ),
+    "intent_id must name an open intent of the same strategy and action": (
+        "NEW.intent_id IS NULL OR EXISTS (SELECT 1 FROM promotion_ledger AS o WHERE o.id = NEW.intent_id "
+        "AND o.state = 'intent' AND o.strategy = NEW.strategy AND o.action = NEW.action AND o.fencing_token = NEW.fencing_token "
+        "AND NOT EXISTS (SELECT 1 FROM promotion_ledger AS c WHERE c.intent_id = o.id))"
+    ),
+    "fencing_token must rise": (
+        "NEW.intent_id IS NOT NULL OR NEW.fencing_token > COALESCE((SELECT MAX(fencing_token) FROM promotion_ledger "
+        "WHERE strategy = NEW.strategy), 0)"
+    ),
+}
+GENESIS = "0" * 64
+
+
+def install(connection: Connection) -> None:
+    """Create what is missing of tables and triggers, inside the caller's transaction.
+
+    Repeating it changes nothing.
+    """
+    metadata.create_all(connection)
+    statements = _sqlite_triggers() if connection.dialect.name == "sqlite" else _postgresql_triggers()
+    for statement in statements:
+        connection.execute(text(statement.replace(":", "\\:")))
+    if connection.execute(schema_version.select()).first() is None:
+        connection.execute(schema_version.insert().values(version=SCHEMA_VERSION))
+
+
+def _sqlite_triggers() -> list[str]:
+    statements = []
+    for table in APPEND_ONLY:
+        statements += [
+            f"CREATE TRIGGER IF NOT EXISTS {table.name}_no_{act.lower()} BEFORE {act} ON {table.name} "
+            f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only: {act} refused'); END"
+            for act in ("UPDATE", "DELETE")
+        ]
+    checks = " ".join(
+        f"SELECT RAISE(ABORT, 'promotion_ledger: {message}') WHERE NOT ({rule.format(genesis=GENESIS)});"
+        for message, rule in _INSERT_RULES.items()
+    )
+    statements.append(
+        f"CREATE TRIGGER IF NOT EXISTS promotion_ledger_insert BEFORE INSERT ON promotion_ledger BEGIN {checks} END"
+    )
+    # The other append-only tables: a row that is already there may not be replaced either.
+    for table in APPEND_ONLY[1:]:
+        there = f"EXISTS (SELECT 1 FROM {table.name} WHERE id = NEW.id)"  # noqa: S608  names of our own tables
+        statements.append(
+            f"CREATE TRIGGER IF NOT EXISTS {table.name}_no_replace BEFORE INSERT ON {table.name} WHEN {there} "
+            f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only: REPLACE refused'); END"
+        )
+    statements.append(
+        "CREATE TRIGGER IF NOT EXISTS trial_ledger_no_second BEFORE INSERT ON trial_ledger "
+        "WHEN EXISTS (SELECT 1 FROM trial_ledger WHERE trial_id = NEW.trial_id) "
+        "BEGIN SELECT RAISE(ABORT, 'trial_ledger is append-only: this trial_id is already there'); END"
+    )
+    return statements
+
+
+def _postgresql_triggers() -> list[str]:
+    refuse = (
+        "CREATE OR REPLACE FUNCTION tidegate_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$body$ BEGIN RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP; END $body$"
+    )
+    statements = [refuse]
+    checks = " ".join(
+        f"IF NOT ({rule.format(genesis=GENESIS)}) THEN RAISE EXCEPTION 'promotion_ledger: {message}'; END IF;"
+        for message, rule in _INSERT_RULES.items()
+    )
+    statements.append(
+        "CREATE OR REPLACE FUNCTION tidegate_promotion_insert() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$body$ BEGIN {checks} RETURN NEW; END $body$"
+    )
+    for table in APPEND_ONLY:
+        for name, when in (("append_only", "UPDATE OR DELETE"), ("no_truncate", "TRUNCATE")):
+            each = "STATEMENT" if when == "TRUNCATE" else "ROW"
+            statements.append(
+                f"CREATE OR REPLACE TRIGGER {table.name}_{name} BEFORE {when} ON {table.name} "
+                f"FOR EACH {each} EXECUTE FUNCTION tidegate_append_only()"
+            )
+    statements.append(
+        "CREATE OR REPLACE TRIGGER promotion_ledger_insert BEFORE INSERT ON promotion_ledger "
+        "FOR EACH ROW EXECUTE FUNCTION tidegate_promotion_insert()"
+    )
+    return statements
