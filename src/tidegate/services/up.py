@@ -75,8 +75,9 @@ def up(
         started = _Started(stack, held, settings, stop_event, notify)
         if held.left is not None:
             notify(Notice("up", "note", f"the last tidegate up (process {held.left.pid}) was killed"))
-            _wait_until_gone(held.left.entries)
         try:
+            if held.left is not None:
+                _wait_until_gone(held.left.entries, stop_event)
             _start_all(started, root, logs, strategies, cron)
         except Interrupted:
             return
@@ -84,7 +85,7 @@ def up(
         started.watch()
 
 
-def _wait_until_gone(entries: Sequence[lock.Entry]) -> None:
+def _wait_until_gone(entries: Sequence[lock.Entry], stop_event: threading.Event) -> None:
     """Wait for servers of a killed `up`: two workers at once would run the same flow twice."""
     deadline = time.monotonic() + _STALE_PATIENCE_S
     while left := [entry for entry in entries if is_guard(entry.pid)]:
@@ -93,7 +94,8 @@ def _wait_until_gone(entries: Sequence[lock.Entry]) -> None:
                 f"servers of a killed tidegate up do not stop: {', '.join(entry.name for entry in left)}",
                 next_step=f"end their process groups: {', '.join(str(entry.pid) for entry in left)}",
             )
-        time.sleep(0.2)
+        if stop_event.wait(0.2):
+            raise Interrupted(left[0].name)
 
 
 def _start_all(started: "_Started", root: Path, logs: Path, strategies: Sequence[str], cron: str) -> None:
@@ -175,8 +177,10 @@ class _Started:
         self.notify(Notice(name, "ready", f"after {took_s:.1f} s", process.service.address))
 
     def _stop(self, process: Process) -> None:
-        self.notify(Notice(process.service.name, "stopping"))
-        process.stop()
+        try:
+            self.notify(Notice(process.service.name, "stopping"))
+        finally:  # also when there is no terminal left to tell
+            process.stop()
         self.notify(Notice(process.service.name, "stopped"))
 
 
