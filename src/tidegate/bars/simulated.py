@@ -21,8 +21,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegate.bars.bars import Bars, Floats, Times, parse_time
+from tidegate.bars.bars import Bars, Floats, Times, iso, parse_time
 from tidegate.bars.interval import DAY_MS, Interval
+from tidegate.errors import SourceError
 from tidegate.strategy.strategy import SimulatedSource
 
 _VOLATILITY: Final = 0.0018  # of one 15-minute bar
@@ -51,66 +52,93 @@ class Path:
     drift: Floats
 
 
-def simulate(symbol: str, interval: Interval, source: SimulatedSource) -> Bars:
+def simulate(symbol: str, interval: Interval, source: SimulatedSource, as_of_ms: int) -> Bars:
     """Bars of a simulated market.
+
+    The market opens at `source.starts_at` and its past never changes: asking later gives the same bars and newer ones.
 
     Args:
         symbol: must begin with SIM (the strategy file sees to it); each symbol has a path of its own.
         interval: 1 minute to 1 day.
         source: seed, length, edge and its end.
+        as_of_ms: the newest bar closes at or before this time.
     Returns:
-        bars that end at `source.ends_at`, aligned to the interval. Same arguments, same bits.
+        the last `source.days` of bars. Same arguments, same bits.
+    Raises:
+        SourceError: the market has not been open for a day.
     """
-    return _build(symbol, interval, source)[0]
+    bars, _ = _build(symbol, interval, source, as_of_ms)
+    return bars.take(slice(max(0, len(bars) - source.days * DAY_MS // interval.milliseconds), None))
 
 
-def explain(symbol: str, interval: Interval, source: SimulatedSource) -> Path:
-    """The hidden states behind `simulate`'s bars."""
-    return _build(symbol, interval, source)[1]
+def explain(symbol: str, interval: Interval, source: SimulatedSource, as_of_ms: int) -> tuple[Bars, Path]:
+    """All bars since the market opened, with the hidden states behind them."""
+    return _build(symbol, interval, source, as_of_ms)
 
 
-def _build(symbol: str, interval: Interval, source: SimulatedSource) -> tuple[Bars, Path]:
+def _build(symbol: str, interval: Interval, source: SimulatedSource, as_of_ms: int) -> tuple[Bars, Path]:
     span = interval.milliseconds
-    end = parse_time(source.ends_at) // span * span
-    n = source.days * DAY_MS // span
-    opened_at: Times = end - span * np.arange(n, 0, -1, dtype=np.int64)
-    rng = np.random.default_rng([source.seed, *symbol.encode()])
+    start = -(-parse_time(source.starts_at) // span) * span
+    n = (as_of_ms - start) // span
+    if n * span < DAY_MS:
+        raise SourceError(
+            f"simulated market {symbol} is not open yet",
+            expected=f"a time at least a day after {source.starts_at}",
+            actual=iso(as_of_ms),
+            setting="source.starts_at",
+        )
+    opened_at: Times = start + span * np.arange(n, dtype=np.int64)
+    draws = _Draws(source.seed, symbol, n)
     scale = np.sqrt(span / _REFERENCE_MS)
 
-    regime = _regimes(rng, n, span)
+    regime = _regimes(draws, span)
     hour = (opened_at % DAY_MS) / DAY_MS
     volatility = _VOLATILITY * scale * _REGIME_VOLATILITY[regime] * (1.0 + 0.25 * np.sin(2 * np.pi * (hour - 0.3)))
-    pressure = _pressure(rng, n, span)
+    pressure = _pressure(draws, span)
     ends_at = np.iinfo(np.int64).max if source.edge_ends_at is None else parse_time(source.edge_ends_at)
     before = np.concatenate(([0.0], pressure[:-1]))
     drift = source.edge * _DRIFT * before * volatility * (opened_at < ends_at)
 
-    noise = rng.standard_t(5, n) / np.sqrt(5.0 / 3.0)
-    log_price = _path(rng, regime, volatility, volatility * noise + drift)
-    bars = _candles(rng, symbol, interval, opened_at, log_price, volatility, pressure)
+    noise = draws.of("noise").standard_t(5, n) / np.sqrt(5.0 / 3.0)
+    log_price = _path(draws, regime, volatility, volatility * noise + drift)
+    bars = _candles(draws, symbol, interval, opened_at, log_price, volatility, pressure)
     return bars, Path(regime.astype(np.int8), pressure, drift)
 
 
-def _regimes(rng: np.random.Generator, n: int, span: int) -> NDArray[np.intp]:
-    switch = rng.random(n) < span / (_REGIME_DAYS * DAY_MS)
-    step = np.where(switch, rng.integers(1, 3, n), 0)
-    step[0] = rng.integers(0, 3)
+class _Draws:
+    """A random stream for each part of the market, so that more bars never change the earlier ones."""
+
+    def __init__(self, seed: int, symbol: str, n: int) -> None:
+        self.n = n
+        self._key = [seed, *symbol.encode()]
+
+    def of(self, part: str) -> np.random.Generator:
+        return np.random.default_rng([*self._key, 0, *part.encode()])
+
+    def normal(self, part: str) -> Floats:
+        return self.of(part).standard_normal(self.n)
+
+
+def _regimes(draws: _Draws, span: int) -> NDArray[np.intp]:
+    switch = draws.of("switch").random(draws.n) < span / (_REGIME_DAYS * DAY_MS)
+    step = np.where(switch, draws.of("regime").integers(1, 3, draws.n), 0)
+    step[0] = draws.of("first regime").integers(0, 3)
     return np.cumsum(step).astype(np.intp) % 3
 
 
-def _pressure(rng: np.random.Generator, n: int, span: int) -> Floats:
+def _pressure(draws: _Draws, span: int) -> Floats:
     memory = np.exp(-span / (_FLOW_HOURS * 3_600_000))
-    shock = np.sqrt(1.0 - memory**2) * rng.standard_normal(n)
-    pressure = np.empty(n)
+    shock = np.sqrt(1.0 - memory**2) * draws.normal("pressure")
+    pressure = np.empty(draws.n)
     level = 0.0
-    for at in range(n):
+    for at in range(draws.n):
         level = memory * level + shock[at]
         pressure[at] = level
     return pressure
 
 
-def _path(rng: np.random.Generator, regime: NDArray[np.intp], volatility: Floats, move: Floats) -> Floats:
-    trend = rng.choice(np.array([-1.0, 1.0]), len(move))
+def _path(draws: _Draws, regime: NDArray[np.intp], volatility: Floats, move: Floats) -> Floats:
+    trend = 2.0 * draws.of("trend").integers(0, 2, draws.n) - 1.0
     log_price = np.empty(len(move))
     level, anchor, direction = np.log(100.0), np.log(100.0), 1.0
     for at in range(len(move)):
@@ -126,7 +154,7 @@ def _path(rng: np.random.Generator, regime: NDArray[np.intp], volatility: Floats
 
 
 def _candles(
-    rng: np.random.Generator,
+    draws: _Draws,
     symbol: str,
     interval: Interval,
     opened_at: Times,
@@ -134,12 +162,11 @@ def _candles(
     volatility: Floats,
     pressure: Floats,
 ) -> Bars:
-    n = len(log_close)
     before = np.concatenate(([np.log(100.0)], log_close[:-1]))
-    log_open = before + 0.02 * volatility * rng.standard_normal(n)
-    top = np.maximum(log_open, log_close) + volatility * np.abs(rng.standard_normal(n)) * 0.4
-    bottom = np.minimum(log_open, log_close) - volatility * np.abs(rng.standard_normal(n)) * 0.4
-    busy = np.exp(_FLOW_VOLUME * np.sign(log_close - before) * pressure + 0.35 * rng.standard_normal(n))
+    log_open = before + 0.02 * volatility * draws.normal("open")
+    top = np.maximum(log_open, log_close) + volatility * np.abs(draws.normal("high")) * 0.4
+    bottom = np.minimum(log_open, log_close) - volatility * np.abs(draws.normal("low")) * 0.4
+    busy = np.exp(_FLOW_VOLUME * np.sign(log_close - before) * pressure + 0.35 * draws.normal("volume"))
     volume = 1000.0 * busy * np.sqrt(volatility / _VOLATILITY)
     prices: list[Floats] = [np.asarray(np.exp(part)).round(5) for part in (log_open, top, bottom, log_close)]
     return Bars(symbol, interval, opened_at, prices[0], prices[1], prices[2], prices[3], np.round(volume, 3))

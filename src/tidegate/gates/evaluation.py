@@ -122,7 +122,7 @@ def _threshold(
     return rule.threshold + getattr(policy, specification.slack) * error, ""
 
 
-def _verdict(
+def _verdict(  # noqa: PLR0911  one return a rule, in order
     specification: GateSpecification, measured: Measurement, threshold: float | None, fault: str, policy: Gates
 ) -> tuple[Verdict, str]:
     if measured.ruling is not None:

@@ -11,12 +11,12 @@ from tidegate.backtest.positions import decide
 from tidegate.backtest.regimes import RegimeDefinition, classify, fit_regimes
 from tidegate.backtest.result import Backtest, Sides
 from tidegate.backtest.vectorbt_engine import run
-from tidegate.bars.bars import Bars, Floats
+from tidegate.bars.bars import Bars, Floats, Times
 from tidegate.dataset.dataset import Dataset, TrainingRows
 from tidegate.dataset.windows import FoldWindows
 from tidegate.model.export import to_onnx
 from tidegate.model.onnx_model import OnnxModel
-from tidegate.model.training import Fitted, SearchTrial, fit
+from tidegate.model.training import Fitted, OutOfFold, SearchTrial, apply_calibration, calibrate, fit
 from tidegate.policy.policy import PositionPolicy
 from tidegate.strategy.strategy import Strategy
 
@@ -32,13 +32,15 @@ class Trial:
         parameters: booster parameters and the margin.
         score: annual Sharpe ratio net of costs over the inner validation blocks; NaN without trades.
         trades: round trips in those blocks.
-        net_return: (k,) per-bar net returns in those blocks, over the capital.
+        closed_at: (k,) int64 UTC ms of the bars in those blocks; none for parameters that a search passed over.
+        net_return: (k,) per-bar net returns there, over the capital.
         rounds: boosting rounds of the inner models.
     """
 
     parameters: Mapping[str, object]
     score: float
     trades: int
+    closed_at: Times
     net_return: Floats
     rounds: tuple[int, ...]
 
@@ -70,6 +72,7 @@ class Fold:
     rows: TrainingRows
     fitted: Fitted
     onnx: bytes
+    margin: float
     policy: PositionPolicy
     regimes: RegimeDefinition
     trials: tuple[Trial, ...]
@@ -93,7 +96,8 @@ def run_fold(dataset: Dataset, windows: FoldWindows, strategy: Strategy, threads
     embargo_ms = strategy.windows.embargo_bars * strategy.bar.milliseconds
     searched: list[SearchTrial] = []
     fitted = fit(rows, dataset.features.names, strategy.model, embargo_ms, threads, searched.append)
-    policy, trials = choose_policy(dataset, rows, fitted, strategy)
+    margin, trials = choose_margin(dataset, rows, fitted, strategy)
+    policy = _policy(margin, rows, strategy)
     regimes = _fit_regimes(dataset, windows)
     onnx = to_onnx(fitted.ubj, fitted.calibration, len(dataset.features.names))
     model = OnnxModel(onnx, len(dataset.features.names))
@@ -102,36 +106,45 @@ def run_fold(dataset: Dataset, windows: FoldWindows, strategy: Strategy, threads
         for at, table in enumerate(dataset.tables)
     }
     portfolio = combine({symbol: test.backtest for symbol, test in tested.items()})
-    extra = tuple(_search_record(trial) for trial in searched[1:])
-    return Fold(windows, rows, fitted, onnx, policy, regimes, trials + extra, tested, portfolio)
+    passed_over = [trial for trial in searched if trial.out_of_fold is not fitted.out_of_fold]
+    extra = tuple(_search_trial(trial, dataset, rows, policy, strategy) for trial in passed_over)
+    return Fold(windows, rows, fitted, onnx, margin, policy, regimes, trials + extra, tested, portfolio)
 
 
-def choose_policy(
+def choose_margin(
     dataset: Dataset, rows: TrainingRows, fitted: Fitted, strategy: Strategy
-) -> tuple[PositionPolicy, tuple[Trial, ...]]:
+) -> tuple[float, tuple[Trial, ...]]:
     """Choose the entry margin by its net Sharpe ratio over the inner validation blocks.
 
     Candidates with too few trades a day are passed over; if all are, the smallest margin is taken, since the gates, not this choice,
     decide whether a model is worth anything.
 
     Returns:
-        the policy and one trial a candidate.
+        the margin and one trial a candidate.
     """
     trials = []
     for margin in strategy.policy.margins:
         policy = _policy(margin, rows, strategy)
-        series = [_inner_backtest(dataset, at, rows, fitted, policy, strategy) for at in range(len(dataset.tables))]
+        series = [_inner_backtest(dataset, at, rows, fitted.out_of_fold, fitted.probability, policy, strategy)
+            for at in range(len(dataset.tables))]
         whole = combine({table.bars.symbol: part for table, part in zip(dataset.tables, series, strict=True)})
         summary = summarise(whole, strategy.periods_per_year)
         parameters = dict(fitted.parameters) | {"margin": margin, "rounds": fitted.rounds}
         trials.append(
-            Trial(parameters, summary["sharpe"], len(whole.trades), whole.net_return, fitted.out_of_fold.rounds)
+            Trial(
+                parameters,
+                summary["sharpe"],
+                len(whole.trades),
+                whole.closed_at,
+                whole.net_return,
+                fitted.out_of_fold.rounds,
+            )
         )
     days = (int(rows.known_at.max()) - int(rows.known_at[fitted.out_of_fold.rows].min())) / 86_400_000
     enough = strategy.policy.min_trades_per_day * days
     scores = [trial.score if trial.trades >= enough and np.isfinite(trial.score) else -np.inf for trial in trials]
     best = int(np.argmax(scores))
-    return _policy(strategy.policy.margins[best], rows, strategy), tuple(trials)
+    return strategy.policy.margins[best], tuple(trials)
 
 
 def _policy(margin: float, rows: TrainingRows, strategy: Strategy) -> PositionPolicy:
@@ -149,15 +162,21 @@ def _policy(margin: float, rows: TrainingRows, strategy: Strategy) -> PositionPo
 
 
 def _inner_backtest(
-    dataset: Dataset, at: int, rows: TrainingRows, fitted: Fitted, policy: PositionPolicy, strategy: Strategy
+    dataset: Dataset,
+    at: int,
+    rows: TrainingRows,
+    out_of_fold: OutOfFold,
+    probability: Floats,
+    policy: PositionPolicy,
+    strategy: Strategy,
 ) -> Backtest:
-    mine = rows.symbol[fitted.out_of_fold.rows] == at
-    table_rows = rows.row[fitted.out_of_fold.rows[mine]]
+    mine = rows.symbol[out_of_fold.rows] == at
+    table_rows = rows.row[out_of_fold.rows[mine]]
     first, last = int(table_rows.min()), int(table_rows.max()) + 1
-    probability = np.full(last - first, np.nan)
-    probability[table_rows - first] = fitted.probability[mine]
+    forecast = np.full(last - first, np.nan)
+    forecast[table_rows - first] = probability[mine]
     bars = dataset.tables[at].bars.take(slice(first, last))
-    target = decide(probability, bars.close, bars.open, policy)
+    target = decide(forecast, bars.close, bars.open, policy)
     share = strategy.capital / len(dataset.tables)
     return run(bars, target, strategy.costs, share, np.zeros(len(bars), np.int8))
 
@@ -196,8 +215,20 @@ def backtest_window(
     return Tested(bars, probability, target, regime, backtest)
 
 
-def _search_record(trial: SearchTrial) -> Trial:
-    return Trial(trial.parameters, -trial.out_of_fold.log_loss, 0, np.empty(0), trial.out_of_fold.rounds)
+def _search_trial(
+    trial: SearchTrial, dataset: Dataset, rows: TrainingRows, policy: PositionPolicy, strategy: Strategy
+) -> Trial:
+    """What parameters that a search passed over would have earned, at the margin that was chosen: every look at the data counts."""
+    found = trial.out_of_fold
+    calibration = calibrate(found.margin, rows.y[found.rows], rows.weight[found.rows])
+    probability = apply_calibration(found.margin, calibration)
+    series = {
+        table.bars.symbol: _inner_backtest(dataset, at, rows, found, probability, policy, strategy)
+        for at, table in enumerate(dataset.tables)
+    }
+    whole = combine(series)
+    score = summarise(whole, strategy.periods_per_year)["sharpe"]
+    return Trial(trial.parameters, score, len(whole.trades), whole.closed_at, whole.net_return, found.rounds)
 
 
 def pooled(folds: Sequence[Fold]) -> Backtest:

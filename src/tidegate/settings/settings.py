@@ -113,7 +113,8 @@ class Validation(Section):
 class Compute(Section):
     """Threads and caches."""
 
-    threads: int = Field(2, ge=1, le=256, description="Threads for one XGBoost fit. Part of the repeatability check.")
+    threads: int = Field(1, ge=1, le=256, description="Threads for one XGBoost fit; part of what makes a model repeatable.")
+    parallel_folds: int = Field(2, ge=1, le=64, description="Walk-forward folds trained at the same time.")
     latency_samples: int = Field(500, ge=50, le=100_000, description="Predictions timed for the latency gate.")
 
 

@@ -63,8 +63,10 @@ class SimulatedSource(Part):
 
     type: Literal["simulated"]
     seed: int = Field(1, ge=0, description="Same seed, same bars.")
-    days: int = Field(400, ge=60, le=5000, description="Days of bars to generate.")
-    ends_at: str = Field("2026-11-01T00:00:00Z", description="End of the last bar.")
+    starts_at: str = Field(
+        "2025-01-01T00:00:00Z", description="When the simulated market opens; its past never changes."
+    )
+    days: int = Field(300, ge=60, le=5000, description="Days of bars to deliver, up to the time of asking.")
     edge: float = Field(1.0, ge=0, le=3, description="Strength of the edge; 0 is a market without any.")
     edge_ends_at: str | None = Field(None, description="When the edge disappears; empty: never.")
 

@@ -1,0 +1,149 @@
+"""Champion against challenger, on the part of the newest test window that neither has seen."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tidegate.backtest.metrics import summarise
+from tidegate.backtest.portfolio import combine
+from tidegate.backtest.regimes import classify
+from tidegate.backtest.result import Backtest
+from tidegate.bars.bars import iso
+from tidegate.bars.interval import DAY_MS
+from tidegate.dataset.dataset import Dataset
+from tidegate.dataset.windows import Window
+from tidegate.features.features import FeatureSet, from_specs, usable
+from tidegate.gates.evaluation import Measurement
+from tidegate.gates.result import Verdict
+from tidegate.model.bundle import Bundle
+from tidegate.model.onnx_model import OnnxModel
+from tidegate.pipeline.fold import Fold, Tested, backtest_window
+from tidegate.policy.policy import PositionPolicy
+from tidegate.report.record import ContestRecord
+from tidegate.strategy.strategy import Strategy
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Champion:
+    """The model in production when the contest is held."""
+
+    version: int
+    bundle: Bundle
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contest:
+    """The outcome: a measurement for the gate, a record for the report, and both backtests where it was held."""
+
+    measurement: Measurement
+    record: ContestRecord
+    challenger: Backtest | None = None
+    champion: Backtest | None = None
+
+
+def hold_contest(
+    dataset: Dataset, fold: Fold, challenger: Bundle, champion: Champion | None, strategy: Strategy
+) -> Contest:
+    """Compare annual Sharpe ratios net of costs over one window.
+
+    The improvement is (challenger - champion) / max(|champion|, `gates.champion_floor`): the floor is the rule near zero, where a relative
+    difference means nothing. A side that did not trade has earned nothing and counts as zero.
+
+    Args:
+        dataset: bars, features.
+        fold: the newest fold, whose model is the challenger.
+        challenger: its bundle.
+        champion: the model in production, None for the first model.
+        strategy: costs and gate policy.
+    """
+    if champion is None:
+        reason = "first model: there is no champion"
+        return Contest(Measurement(None, ruling=Verdict.PASS, reason=reason), ContestRecord(None, reason))
+    fault = _cannot_compare(champion, fold, strategy)
+    if fault:
+        measurement = Measurement(
+            None, ruling=Verdict.FAIL, reason=fault, evidence={"champion_version": champion.version}
+        )
+        return Contest(measurement, ContestRecord(champion.version, fault))
+    window = Window(
+        start_at=max(fold.windows.test.start_at, champion.bundle.manifest.last_seen_at), end_at=fold.windows.test.end_at
+    )
+    own = _backtest(dataset, dataset.features, challenger, fold.policy, window, fold, strategy)
+    theirs_features = from_specs(champion.bundle.manifest.features)
+    theirs = _backtest(
+        dataset, theirs_features, champion.bundle, champion.bundle.manifest.policy, window, fold, strategy
+    )
+    return _judge(own, theirs, champion.version, window, strategy)
+
+
+def _judge(own: Backtest, theirs: Backtest, version: int, window: Window, strategy: Strategy) -> Contest:
+    ours, others = (summarise(side, strategy.periods_per_year) for side in (own, theirs))
+    ours_sharpe, others_sharpe = (_sharpe(side, metrics) for side, metrics in ((own, ours), (theirs, others)))
+    improvement = (ours_sharpe - others_sharpe) / max(abs(others_sharpe), strategy.gates.champion_floor)
+    reason = f"Sharpe {ours_sharpe:.2f} against {others_sharpe:.2f} of v{version} from {iso(window.start_at)} to {iso(window.end_at)}"
+    measurement = Measurement(
+        improvement,
+        n=len(own),
+        reason=reason,
+        evidence={
+            "champion_version": version,
+            "challenger_sharpe": ours_sharpe,
+            "champion_sharpe": others_sharpe,
+            "challenger_trades": len(own.trades),
+            "champion_trades": len(theirs.trades),
+            "window": f"{iso(window.start_at)} to {iso(window.end_at)}",
+        },
+    )
+    record = ContestRecord(
+        champion_version=version,
+        reason=reason,
+        closed_at=own.closed_at,
+        challenger_equity=own.equity,
+        champion_equity=theirs.equity,
+        challenger_metrics=ours,
+        champion_metrics=others,
+    )
+    return Contest(measurement, record, own, theirs)
+
+
+def _cannot_compare(champion: Champion, fold: Fold, strategy: Strategy) -> str:
+    manifest = champion.bundle.manifest
+    if (manifest.symbols, manifest.interval, manifest.kind) != (strategy.symbols, strategy.interval, strategy.kind):
+        return f"champion v{champion.version} is for {', '.join(manifest.symbols)} {manifest.interval}, not comparable"
+    unseen_days = (fold.windows.test.end_at - max(fold.windows.test.start_at, manifest.last_seen_at)) / DAY_MS
+    if unseen_days < strategy.gates.champion_min_days:
+        return (
+            f"champion has seen this window: v{champion.version} knows bars until {iso(manifest.last_seen_at)}, "
+            f"{max(unseen_days, 0):.1f} unseen days are left of {strategy.gates.champion_min_days} wanted (gates.champion_min_days)"
+        )
+    return ""
+
+
+def _backtest(
+    dataset: Dataset,
+    features: FeatureSet,
+    bundle: Bundle,
+    policy: PositionPolicy,
+    window: Window,
+    fold: Fold,
+    strategy: Strategy,
+) -> Backtest:
+    model = OnnxModel(bundle.onnx, len(features.names))
+    tested: dict[str, Tested] = {}
+    for at, table in enumerate(dataset.tables):
+        rows = dataset.test_rows(at, window)
+        history = table.bars.take(slice(max(0, rows.start - features.lookback + 1), rows.stop))
+        matrix = features.matrix(history)[len(history) - (rows.stop - rows.start) :]
+        probability = np.full(len(matrix), np.nan)
+        known = usable(matrix)
+        if known.any():
+            probability[known] = model.probability(matrix[known])
+        regime = classify(table.bars.take(slice(0, rows.stop)), fold.regimes)[rows]
+        tested[table.bars.symbol] = backtest_window(
+            table.bars.take(rows), probability, policy, regime, strategy, len(dataset.tables)
+        )
+    return combine({symbol: test.backtest for symbol, test in tested.items()})
+
+
+def _sharpe(side: Backtest, metrics: dict[str, float]) -> float:
+    return metrics["sharpe"] if len(side.trades) else 0.0

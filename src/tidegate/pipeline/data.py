@@ -1,0 +1,111 @@
+"""Bars for a job: fetched, validated, stored, and named by a snapshot."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegate.bars.bars import Bars
+from tidegate.bars.snapshot import take
+from tidegate.bars.sources.source import open_source
+from tidegate.bars.store import BarStore
+from tidegate.dataset.dataset import Dataset, assemble
+from tidegate.dataset.folds import walk_forward
+from tidegate.dataset.windows import FoldWindows
+from tidegate.features.features import resolve
+from tidegate.pipeline.job import Job
+from tidegate.report.record import SymbolRecord
+from tidegate.settings.settings import Settings
+from tidegate.strategy.strategy import SimulatedSource, Strategy, slug
+from tidegate.validation.quarantine import write_quarantine
+from tidegate.validation.validate import require, validate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gathered:
+    """Validated bars of all symbols.
+
+    Attributes:
+        bars: as stored, up to the job's time.
+        symbols: origin, snapshot and findings of each.
+        revised: by symbol, bars that the source now gives differently; the stored ones were used.
+    """
+
+    bars: tuple[Bars, ...]
+    symbols: tuple[SymbolRecord, ...]
+    revised: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Features, labels and walk-forward windows."""
+
+    dataset: Dataset
+    folds: tuple[FoldWindows, ...]
+
+
+def bar_store(settings: Settings, strategy: Strategy) -> BarStore:
+    """The store of a strategy's bars; every simulated market has one of its own, so that none can pass for another."""
+    if isinstance(strategy.source, SimulatedSource):
+        described = strategy.source.model_dump_json(exclude={"days"})
+        return BarStore(settings.paths.data / "simulated" / hashlib.sha256(described.encode()).hexdigest()[:16])
+    return BarStore(settings.paths.data)
+
+
+def gather(job: Job) -> Gathered:
+    """Fetch, validate, store and name the bars of every symbol.
+
+    Raises:
+        SourceError: the source cannot be read.
+        ValidationFailed: a fatal rule found rows; nothing of that symbol was stored.
+        StoreError: the store is damaged.
+    """
+    with job.watch.stage("bars"):
+        found = [_gather_symbol(job, symbol) for symbol in job.strategy.symbols]
+    return Gathered(
+        tuple(bars for bars, _, _ in found),
+        tuple(record for _, record, _ in found),
+        {record.symbol: revised for _, record, revised in found},
+    )
+
+
+def prepare(job: Job, gathered: Gathered) -> Prepared:
+    """Compute features and labels, and lay out the walk-forward windows.
+
+    Raises:
+        NotEnoughHistory: the bars do not reach for one fold.
+    """
+    with job.watch.stage("features and labels"):
+        dataset = assemble(gathered.bars, resolve(job.strategy.features), job.strategy)
+        folds = walk_forward(dataset.first_usable_at, dataset.end_at, job.strategy.windows, job.strategy.bar)
+        return Prepared(dataset, folds)
+
+
+def _gather_symbol(job: Job, symbol: str) -> tuple[Bars, SymbolRecord, int]:
+    strategy, store = job.strategy, bar_store(job.settings, job.strategy)
+    raw = open_source(strategy.source, job.root).fetch(symbol, strategy.bar, None, None, job.as_of_ms)
+    docs: Path = job.folder / "validation" / slug(symbol)
+    validated = validate(
+        raw.bars,
+        rules=job.settings.validation,
+        calendar=strategy.calendar,
+        as_of_ms=job.as_of_ms,
+        docs_folder=docs,
+    )
+    if len(validated.quarantined):
+        write_quarantine(validated, docs)
+    clean = require(validated)
+    report = store.ingest(clean, job.now_ms)
+    bars = store.load(symbol, strategy.bar, int(clean.opened_at[0]), int(clean.closed_at[-1]))
+    snapshot = take(store, bars)
+    record = SymbolRecord(
+        symbol=symbol,
+        origin=raw.origin,
+        notes=raw.notes,
+        snapshot=snapshot.hash,
+        bars=len(bars),
+        first_at=int(bars.opened_at[0]),
+        last_at=int(bars.closed_at[-1]),
+        validation=validated.summary(),
+    )
+    return bars, record, len(report.revised)

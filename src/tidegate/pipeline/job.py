@@ -1,0 +1,125 @@
+"""What one retraining is asked to do, and where its files go."""
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from tidegate.bars.bars import iso, parse_time
+from tidegate.registry.retrains import retrain_key
+from tidegate.settings.settings import Settings
+from tidegate.strategy.strategy import Strategy
+
+# Stages in order, with the share of the whole that each takes roughly, for the time left.
+STAGES = {
+    "bars": 6,
+    "features and labels": 4,
+    "train and test": 50,
+    "checks": 14,
+    "gates": 1,
+    "record": 12,
+    "promotion": 4,
+    "report": 4,
+}
+
+
+class Progress(Protocol):
+    """Told of stages as they begin and end, and of steps within one."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """A stage; one of `STAGES`."""
+        ...
+
+    def step(self, done: int, of: int, what: str) -> None:
+        """Progress within the current stage."""
+        ...
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds by stage; the progress of those who want none shown."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def step(self, done: int, of: int, what: str) -> None:
+        """Steps are not timed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One retraining of one strategy.
+
+    Attributes:
+        strategy: of one model (see `Strategy.single`).
+        settings: of the installation.
+        root: the project's folder; relative paths of sources are taken from it.
+        as_of_ms: UTC ms; no bar that closed later is looked at.
+        now_ms: UTC ms; when the run was started, for the record.
+        actor: who asked for it.
+        watch: progress and timings.
+    """
+
+    strategy: Strategy
+    settings: Settings
+    root: Path
+    as_of_ms: int
+    now_ms: int
+    actor: str
+    watch: Stopwatch = field(default_factory=Stopwatch)
+
+    @property
+    def month(self) -> str:
+        """Calendar month of `as_of_ms`, such as 2026-11."""
+        return datetime.fromtimestamp(self.as_of_ms / 1000, UTC).strftime("%Y-%m")
+
+    @property
+    def key(self) -> str:
+        """Retrain key: strategy and month."""
+        return retrain_key(self.strategy.name, self.month)
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run's files."""
+        started = datetime.fromtimestamp(self.now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S")
+        return self.settings.paths.runs / self.strategy.name / f"{self.month}-{started}-{self.now_ms % 1000:03d}"
+
+
+def make_job(
+    strategy: Strategy,
+    settings: Settings,
+    root: Path,
+    *,
+    as_of: str | None = None,
+    actor: str = "command line",
+    watch: Stopwatch | None = None,
+) -> Job:
+    """A job that starts now.
+
+    Args:
+        strategy: of one model.
+        settings: of the installation.
+        root: the project's folder.
+        as_of: ISO 8601; empty for now.
+        actor: who asked for it.
+        watch: progress; silent by default.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    as_of_ms = now_ms if as_of is None else min(parse_time(as_of), now_ms)
+    return Job(strategy, settings, root, as_of_ms, now_ms, actor, watch or Stopwatch())
+
+
+def describe_job(job: Job) -> str:
+    """A job in one line, for logs and run names."""
+    return f"{job.key} as of {iso(job.as_of_ms)}"

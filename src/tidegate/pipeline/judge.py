@@ -1,0 +1,200 @@
+"""From tested folds to a bundle, its measurements and the gates' decision."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tidegate.backtest.baselines import RandomBaseline, random_entries
+from tidegate.backtest.costs import stressed_returns
+from tidegate.backtest.metrics import summarise
+from tidegate.backtest.ratios import sharpe
+from tidegate.backtest.regimes import REGIMES, by_regime
+from tidegate.backtest.result import Backtest
+from tidegate.bars.bars import Bars
+from tidegate.bars.interval import DAY_MS
+from tidegate.dataset.dataset import Dataset
+from tidegate.gates.evaluation import Measurement, decide, evaluate
+from tidegate.gates.result import Decision
+from tidegate.model.bundle import DECISION, Bundle
+from tidegate.pipeline.checks import CheckSettings, check
+from tidegate.pipeline.contest import Champion, Contest, hold_contest
+from tidegate.pipeline.data import Gathered, Prepared
+from tidegate.pipeline.fold import Fold, pooled
+from tidegate.pipeline.job import Job
+from tidegate.pipeline.packing import pack
+from tidegate.report.record import CalibrationCurve
+from tidegate.strategy.strategy import Strategy
+
+_STRESS = (1.0, 1.5, 2.0)
+_CURVE_BINS = 10
+_BASELINE_DRAWS = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Everything that is known before the registry is touched.
+
+    Attributes:
+        bundle: the newest fold's model, as written to the run's folder.
+        pooled: all folds' out-of-sample series.
+        metrics: of `pooled`.
+        regimes: metrics by regime.
+        stress: Sharpe and total return at multiples of the costs.
+        baseline: random entries; None without trades.
+        curve: out-of-sample calibration.
+        contest: against the champion.
+        decision: of the gates.
+        training_days: span of the newest fold's training window.
+    """
+
+    bundle: Bundle
+    pooled: Backtest
+    metrics: Mapping[str, float]
+    regimes: Mapping[str, Mapping[str, float]]
+    stress: Mapping[float, Mapping[str, float]]
+    baseline: RandomBaseline | None
+    curve: CalibrationCurve
+    contest: Contest
+    decision: Decision
+    training_days: float
+
+
+def judge(
+    job: Job, gathered: Gathered, prepared: Prepared, folds: tuple[Fold, ...], champion: Champion | None
+) -> Judged:
+    """Pack the bundle, check it, hold the contest and let the gates decide.
+
+    Args:
+        job: what was asked.
+        gathered: bars, with what validation found.
+        prepared: features and labels.
+        folds: trained and tested, oldest first.
+        champion: the model in production, None for the first.
+    """
+    strategy, dataset = job.strategy, prepared.dataset
+    with job.watch.stage("checks"):
+        whole = pooled(folds)
+        bundle = pack(job, gathered, dataset, folds, whole, job.folder / "bundle")
+        how = CheckSettings(strategy.model.seed, job.settings.compute.threads, job.settings.compute.latency_samples)
+        checks = check(dataset, folds, bundle, strategy, how)
+    with job.watch.stage("gates"):
+        metrics = summarise(whole, strategy.periods_per_year)
+        regimes = by_regime(whole, strategy.periods_per_year)
+        contest = hold_contest(dataset, folds[-1], bundle, champion, strategy)
+        days = training_days(folds[-1])
+        measurements = measure(strategy, gathered, folds, metrics, regimes) | checks | {"champion": contest.measurement}
+        decision = decide(strategy.name, bundle.digest, evaluate(measurements, strategy.gates))
+        (job.folder / "bundle" / DECISION).write_text(decision.model_dump_json(indent=1) + "\n")
+        return Judged(
+            bundle=bundle,
+            pooled=whole,
+            metrics=metrics,
+            regimes=regimes,
+            stress=_stress(whole, strategy),
+            baseline=_baseline(folds, whole, strategy),
+            curve=calibration_curve(dataset, folds),
+            contest=contest,
+            decision=decision,
+            training_days=days,
+        )
+
+
+def training_days(fold: Fold) -> float:
+    """Days between the first and the last training signal."""
+    return float(fold.rows.known_at.max() - fold.rows.known_at.min()) / DAY_MS
+
+
+def measure(
+    strategy: Strategy,
+    gathered: Gathered,
+    folds: tuple[Fold, ...],
+    metrics: Mapping[str, float],
+    regimes: Mapping[str, Mapping[str, float]],
+) -> dict[str, Measurement]:
+    """Measurements of the pooled test and of the run's data, by gate name."""
+    trades = int(metrics["trades"])
+    win_rate, error = metrics["win_rate"], metrics["sharpe_standard_error"]
+    win_error = math.sqrt(win_rate * (1 - win_rate) / trades) if trades and 0 <= win_rate <= 1 else None
+    win = Measurement(
+        win_rate,
+        n=trades,
+        standard_error=win_error,
+        interval=(metrics["win_rate_low"], metrics["win_rate_high"]),
+        evidence={"payoff_ratio": _plain(metrics["payoff_ratio"])},
+    )
+    ratio = Measurement(
+        metrics["sharpe"],
+        n=sum(len(fold.portfolio) for fold in folds),
+        standard_error=error,
+        interval=(metrics["sharpe"] - 1.96 * error, metrics["sharpe"] + 1.96 * error),
+        evidence={"periods_per_year": strategy.periods_per_year},
+    )
+    fatal = sum(
+        finding["severity"] == "fatal" for record in gathered.symbols for finding in record.validation["findings"]
+    )
+    rows = sum(int(record.validation["rows_clean"]) for record in gathered.symbols)
+    return {
+        "min_train_days": Measurement(training_days(folds[-1]), n=len(folds[-1].rows), evidence={"recommended": 90}),
+        "validation_passed": Measurement(float(fatal), n=rows),
+        "out_of_sample_folds": Measurement(float(sum(len(fold.portfolio) > 0 for fold in folds)), n=len(folds)),
+        "costs_above_zero": Measurement(metrics["min_cost_bps"], n=trades),
+        "win_rate": win,
+        "too_good_win_rate": win,
+        "sharpe": ratio,
+        "too_good_sharpe": ratio,
+        "max_drawdown": Measurement(metrics["max_drawdown"], n=ratio.n),
+        "trades": Measurement(float(trades), n=trades),
+        **{f"regime_{name}": _regime(regimes[name]) for name in REGIMES},
+    }
+
+
+def calibration_curve(dataset: Dataset, folds: tuple[Fold, ...]) -> CalibrationCurve:
+    """Out-of-sample probabilities of all folds against what became of the entries, in bins of equal counts."""
+    forecasts, outcomes = [], []
+    for fold in folds:
+        for at, table in enumerate(dataset.tables):
+            rows = dataset.test_rows(at, fold.windows.test)
+            forecasts.append(fold.tested[table.bars.symbol].probability)
+            outcomes.append(table.labels.won[rows])
+    forecast, outcome = np.concatenate(forecasts), np.concatenate(outcomes)
+    known = np.isfinite(forecast) & np.isfinite(outcome)
+    forecast, outcome = forecast[known], outcome[known]
+    order = np.argsort(forecast, kind="stable")
+    bins = [part for part in np.array_split(order, _CURVE_BINS) if len(part)]
+    return CalibrationCurve(
+        forecast=np.array([forecast[part].mean() for part in bins]),
+        observed=np.array([outcome[part].mean() for part in bins]),
+        count=np.array([float(len(part)) for part in bins]),
+    )
+
+
+def _regime(metrics: Mapping[str, float]) -> Measurement:
+    evidence = {name: _plain(metrics[name]) for name in ("win_rate", "net_return", "share_of_bars")}
+    return Measurement(metrics["profit_factor"], n=int(metrics["trades"]), evidence=evidence)
+
+
+def _stress(whole: Backtest, strategy: Strategy) -> dict[float, dict[str, float]]:
+    found = {}
+    for multiple in _STRESS:
+        returns = stressed_returns(whole, multiple)
+        found[multiple] = {
+            "sharpe": sharpe(returns, strategy.periods_per_year) if len(whole.trades) else math.nan,
+            "total_return": float(returns.sum()),
+        }
+    return found
+
+
+def _baseline(folds: tuple[Fold, ...], whole: Backtest, strategy: Strategy) -> RandomBaseline | None:
+    if not len(whole.trades):
+        return None
+    symbols = folds[0].tested
+    bars = {symbol: Bars.concatenate([fold.tested[symbol].bars for fold in folds]) for symbol in symbols}
+    return random_entries(
+        bars, whole, strategy.costs, strategy.periods_per_year, seed=strategy.model.seed, draws=_BASELINE_DRAWS
+    )
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None

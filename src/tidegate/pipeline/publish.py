@@ -1,0 +1,271 @@
+"""The registry's side of a retraining: run, version, trials, promotion, report."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidegate.bars.bars import iso
+from tidegate.errors import PromotionRefused
+from tidegate.model.bundle import load_bundle
+from tidegate.pipeline.contest import Champion
+from tidegate.pipeline.data import Gathered
+from tidegate.pipeline.files import write_out_of_sample, write_signals, write_trial
+from tidegate.pipeline.fold import Fold
+from tidegate.pipeline.job import Job, describe_job
+from tidegate.pipeline.judge import Judged
+from tidegate.registry.database import Database
+from tidegate.registry.ledger import Ledger
+from tidegate.registry.promotion import Promoter
+from tidegate.registry.repair import repair
+from tidegate.registry.tracking.runs import TrackedRun
+from tidegate.registry.tracking.versions import Tracking
+from tidegate.registry.trials import HoldoutRead, Trial, TrialLedger
+from tidegate.report.page import markdown_summary, write_report
+from tidegate.report.record import FoldRecord, PromotionRecord, RunRecord
+
+if TYPE_CHECKING:
+    from tidegate.backtest.result import Backtest
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A run and a version in MLflow."""
+
+    version: int
+    run_id: str
+    experiment_id: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Retrained:
+    """The outcome of one retraining."""
+
+    record: RunRecord
+    report: Path
+    markdown: str
+
+
+def champion_of(job: Job) -> Champion | None:
+    """The model in production, after open intents were finished or undone; None if there is none.
+
+    Raises:
+        RegistryError: MLflow or the ledger cannot be reached.
+        BundleError: the champion's bundle does not verify.
+    """
+    tracking = Tracking(job.settings)
+    promoter = open_promoter(job, tracking)
+    repair(promoter, job.strategy.name)
+    version = promoter.current(job.strategy.name)
+    if version is None:
+        return None
+    folder = tracking.fetch_bundle(job.strategy.name, version, job.folder / "champion")
+    return Champion(version, load_bundle(folder))
+
+
+def open_promoter(job: Job, tracking: Tracking) -> Promoter:
+    """The promoter of a job's registry.
+
+    A simulated market has no today, so a simulated model's age is judged at the job's time; a real one's by the real clock.
+    """
+    if job.strategy.kind == "simulated":
+        database = Database(
+            job.settings.ledger_url, busy_timeout_s=job.settings.ledger.busy_timeout_s, clock=lambda: job.as_of_ms
+        )
+        return Promoter(Ledger(database), tracking)
+    return Promoter(Ledger.from_settings(job.settings), tracking)
+
+
+def record_run(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) -> Registered:
+    """Write the run's files and ledgers, log the run to MLflow, and register the bundle as the challenger.
+
+    Raises:
+        RegistryError: MLflow or the ledger cannot be reached; a rerun of the same month goes on from the cached folds.
+    """
+    with job.watch.stage("record"):
+        sides: dict[str, Backtest] = {"challenger": judged.pooled}
+        write_out_of_sample(job.folder / "out_of_sample", sides)
+        write_signals(job.folder / "out_of_sample", folds)
+        if judged.contest.challenger is not None and judged.contest.champion is not None:
+            contest = {"challenger": judged.contest.challenger, "champion": judged.contest.champion}
+            write_out_of_sample(job.folder / "contest", contest)
+        _record_trials(job, gathered, folds)
+        return _log(job, gathered, folds, judged)
+
+
+def promote(job: Job, judged: Judged, registered: Registered, champion: Champion | None) -> PromotionRecord:
+    """Ask the registry to promote what the gates let through. A refusal is an outcome here, not an error.
+
+    Raises:
+        RegistryError: MLflow or the ledger cannot be reached.
+    """
+    with job.watch.stage("promotion"):
+        before = champion.version if champion else None
+        promoter = open_promoter(job, Tracking(job.settings))
+        if not judged.decision.promote:
+            return PromotionRecord("refused", registered.version, before, judged.decision.summary)
+        try:
+            outcome = promoter.promote(
+                job.strategy.name,
+                registered.version,
+                judged.decision,
+                actor=job.actor,
+                reason=f"retrain {describe_job(job)}: {judged.decision.summary}",
+                champion=before,
+            )
+        except PromotionRefused as refusal:
+            return PromotionRecord("refused", registered.version, before, str(refusal))
+        promoter.prune(job.strategy.name)
+        return PromotionRecord("promoted", registered.version, before, outcome.message)
+
+
+def publish_report(
+    job: Job,
+    gathered: Gathered,
+    folds: tuple[Fold, ...],
+    judged: Judged,
+    registered: Registered,
+    promotion: PromotionRecord,
+) -> Retrained:
+    """Write the report, and keep it with the run in MLflow."""
+    with job.watch.stage("report"):
+        record = RunRecord(
+            strategy=job.strategy,
+            retrain_key=job.key,
+            as_of=job.as_of_ms,
+            created_at=job.now_ms,
+            decision=judged.decision,
+            manifest=judged.bundle.manifest,
+            symbols=gathered.symbols,
+            folds=tuple(_fold_record(fold, job) for fold in folds),
+            pooled=judged.pooled,
+            metrics=judged.metrics,
+            regimes=judged.regimes,
+            stress=judged.stress,
+            random_baseline=judged.baseline,
+            calibration=judged.curve,
+            contest=judged.contest.record,
+            promotion=promotion,
+            timings_s=dict(job.watch.seconds),
+            run_id=registered.run_id,
+            links=_links(gathered),
+        )
+        path = job.folder / "report.html"
+        write_report(record, path)
+        run = TrackedRun(
+            Tracking(job.settings).connection, job.strategy.name, registered.experiment_id, registered.run_id
+        )
+        run.artifact(path)
+        run.tags({"outcome": promotion.outcome})
+        return Retrained(record, path, markdown_summary(record))
+
+
+def _links(gathered: Gathered) -> Mapping[str, str]:
+    from tidegate.strategy.strategy import slug
+
+    return {f"Data docs {record.symbol}": f"validation/{slug(record.symbol)}/index.html" for record in gathered.symbols}
+
+
+def _record_trials(job: Job, gathered: Gathered, folds: tuple[Fold, ...]) -> None:
+    ledger = TrialLedger.from_settings(job.settings)
+    run = job.folder.name
+    trials = []
+    for number, fold in enumerate(folds):
+        for count, trial in enumerate(fold.trials):
+            path, digest = write_trial(job.folder / "trials", number, count, trial)
+            trials.append(
+                Trial(
+                    trial_id=f"{job.strategy.name}/{run}/fold-{number}/trial-{count}",
+                    strategy=job.strategy.name,
+                    retrain_key=job.key,
+                    fold=number,
+                    parameters=dict(trial.parameters),
+                    seed=job.strategy.model.seed,
+                    windows=fold.windows,
+                    score=trial.score if math.isfinite(trial.score) else None,
+                    rounds=int(max(trial.rounds)),
+                    returns_path=path,
+                    returns_sha256=digest,
+                )
+            )
+    ledger.record(*trials)
+    for fold in folds:
+        for record in gathered.symbols:
+            ledger.record_read(HoldoutRead(job.strategy.name, job.key, run, record.snapshot, fold.windows.test))
+
+
+def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) -> Registered:
+    strategy, tracking = job.strategy, Tracking(job.settings)
+    tags = {"kind": strategy.kind, "retrain_key": job.key, "manifest_digest": judged.bundle.digest, "actor": job.actor}
+    with tracking.start_run(strategy.name, f"{job.month} {strategy.name}", tags) as run:
+        run.params(_parameters(job, judged))
+        run.metrics(dict(judged.metrics))
+        run.metrics(_gate_metrics(judged))
+        for record in gathered.symbols:
+            profile = {"bars": record.bars, "first": iso(record.first_at), "last": iso(record.last_at)}
+            run.dataset(f"{record.symbol} {strategy.interval}", record.snapshot, source=record.origin, profile=profile)
+        for number, fold in enumerate(folds):
+            test = fold.windows.test
+            with run.child(f"{job.month} fold {number + 1}", {"fold": str(number + 1)}) as child:
+                child.params({"test_start": iso(test.start_at), "test_end": iso(test.end_at), "rounds": fold.fitted.rounds})
+                child.metrics(_fold_metrics(fold, job))
+        run.decision(judged.decision)
+        for folder in ("out_of_sample", "contest", "validation"):
+            if (job.folder / folder).exists():
+                run.artifacts(job.folder / folder, folder)
+        version = tracking.register(
+            job.folder / "bundle",
+            run,
+            [spec.name for spec in judged.bundle.manifest.features],
+            description=f"Retrain {describe_job(job)}. {judged.decision.summary}",
+            tags={"verdict": "promote" if judged.decision.promote else "refuse", "retrain_key": job.key},
+            metrics=dict(judged.metrics),
+        )
+    return Registered(version, run.run_id, run.experiment_id)
+
+
+def _parameters(job: Job, judged: Judged) -> dict[str, object]:
+    strategy, manifest = job.strategy, judged.bundle.manifest
+    return {
+        "symbols": ",".join(strategy.symbols),
+        "interval": strategy.interval,
+        "model": manifest.model,
+        "policy": manifest.policy.model_dump(mode="json"),
+        "labels": manifest.labels,
+        "costs": manifest.costs,
+        "windows": strategy.windows.model_dump(mode="json"),
+        "features": len(manifest.features),
+        "as_of": iso(job.as_of_ms),
+    }
+
+
+def _gate_metrics(judged: Judged) -> dict[str, float | None]:
+    own = {"latency_p95_ms", "onnx_parity", "serving_parity", "engines_agree", "no_look_ahead", "champion"}
+    found = {f"gate.{result.name}": result.observed for result in judged.decision.results if result.name in own}
+    regimes = {
+        f"regime.{regime}.{name}": values[name]
+        for regime, values in judged.regimes.items()
+        for name in ("trades", "win_rate", "profit_factor", "net_return")
+    }
+    return found | regimes
+
+
+def _fold_metrics(fold: Fold, job: Job) -> dict[str, float]:
+    from tidegate.backtest.metrics import summarise
+
+    return summarise(fold.portfolio, job.strategy.periods_per_year)
+
+
+def _fold_record(fold: Fold, job: Job) -> FoldRecord:
+    return FoldRecord(
+        train_start_at=fold.windows.train.start_at,
+        train_end_at=fold.windows.train.end_at,
+        test_start_at=fold.windows.test.start_at,
+        test_end_at=fold.windows.test.end_at,
+        training_rows=len(fold.rows),
+        rounds=fold.fitted.rounds,
+        margin=fold.margin,
+        log_loss=fold.fitted.out_of_fold.log_loss,
+        metrics=_fold_metrics(fold, job),
+    )
