@@ -202,20 +202,19 @@ class _Pages:
         cursor = -(-self.since // step) * step
         stuck = empty = 0
         while cursor + step <= self.end:
-            page = self._page(cursor)
-            new = [row for row in page if row[0] >= cursor]
+            new, older = self._page(cursor)
             if new:
                 stuck = empty = 0
                 new = self._believed(cursor, new)
-                self.largest = max(self.largest, len(page))
+                self.largest = max(self.largest, len(new))
                 self.rows += [row for row in new if row[0] + step <= self.end]
                 if new[-1][0] + step > self.end:
                     self.notes.append("unfinished last bar dropped")
                 cursor = int(new[-1][0]) + step
-            elif page and cursor + 2 * step <= self.end:
+            elif older and cursor + 2 * step <= self.end:
                 stuck += 1
                 self._refuse_standstill(cursor, stuck)
-            elif page:
+            elif older:
                 break  # the newest bar is not there yet: the exchange answers with the one before
             else:
                 empty += 1
@@ -225,14 +224,16 @@ class _Pages:
                 cursor += step * (self.largest or min(self.page_bars, _UNKNOWN_PAGE_BARS))
         return self.rows, self.notes
 
-    def _page(self, cursor: int) -> list[Row]:
-        def call() -> list[Row]:
-            page = self.calls.exchange.fetch_ohlcv(self.symbol, self.interval.text, since=cursor, limit=self.page_bars)
-            # ccxt hands an answer that is cut short on as text, and makes an empty page of it.
-            json.loads(self.calls.exchange.last_http_response or "")
-            if any(len(row) < 6 or row[0] is None for row in page):
-                raise ValueError("the answer is no list of bars")
-            return sorted(page, key=lambda row: int(row[0]))
+    def _page(self, cursor: int) -> tuple[list[Row], bool]:
+        """The rows from the cursor on, ascending; without any, whether the exchange answered with older ones."""
+        exchange = self.calls.exchange
+
+        def call() -> tuple[list[Row], bool]:
+            page = exchange.fetch_ohlcv(self.symbol, self.interval.text, since=cursor, limit=self.page_bars)
+            # ccxt makes an empty page of an answer that is cut short, and of one whose rows are all older than asked for.
+            answer = json.loads(exchange.last_http_response or "")
+            new = sorted((row for row in page if row[0] >= cursor), key=lambda row: int(row[0]))
+            return new, not new and _has_rows(answer)
 
         return self.calls.retrying(call, f"bars of {self.symbol} from {iso(cursor)}")
 
@@ -242,7 +243,7 @@ class _Pages:
         if new[0][0] == first:
             return new
         if new[0][0] > cursor:
-            again = [row for row in self._page(cursor) if row[0] >= cursor]
+            again, _ = self._page(cursor)
             if again and again[0][0] < new[0][0]:
                 new = again
         if new[0][0] > first:
@@ -272,3 +273,10 @@ class _Pages:
             setting="source.since",
             next_step="set source.since to when the market began",
         )
+
+
+def _has_rows(answer: object) -> bool:
+    """Whether there is a list of lists or of objects anywhere in an answer: the form in which exchanges give bars."""
+    if isinstance(answer, dict):
+        return any(_has_rows(value) for value in answer.values())
+    return isinstance(answer, list) and any(isinstance(item, list | dict) for item in answer)

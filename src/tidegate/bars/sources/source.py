@@ -93,9 +93,7 @@ class SimulatedBars:
         """Generate the bars and give those finished at `as_of_ms`."""
         from tidegate.bars.simulated import simulate
 
-        bars = simulate(symbol, interval, self.source)
-        known = bars.between(
-            start_at if start_at is not None else 0, as_of_ms if end_at is None else min(end_at, as_of_ms)
-        )
+        bars = simulate(symbol, interval, self.source, as_of_ms)
+        known = bars.between(0 if start_at is None else start_at, as_of_ms if end_at is None else min(end_at, as_of_ms))
         notes = (f"simulated market, seed {self.source.seed}, edge {self.source.edge:g}",)
         return RawBars(known, notes, f"simulated market (seed {self.source.seed})")

@@ -157,7 +157,7 @@ def localise(wall_ms: Times, time_zone: str, where: str) -> tuple[Times, tuple[s
         )
     except pa.ArrowInvalid as error:
         raise SourceError(
-            f"{where}: times cannot be read in the zone {time_zone}: {error}",
+            f"{where}: times cannot be read in the zone {time_zone}: {' '.join(str(error).split())}",
             setting="source.time_zone",
             next_step="name the zone in which the file was written, such as UTC or Europe/Berlin",
         ) from error
