@@ -44,7 +44,12 @@ def table(columns: Mapping[str, ArrayLike], times_ms: ArrayLike) -> pd.DataFrame
         ValueError: the lengths differ.
     """
     index = time_index(times_ms)
-    return pd.DataFrame({name: np.asarray(values) for name, values in columns.items()}, index=index)
+    arrays = {name: np.asarray(values) for name, values in columns.items()}
+    for name, values in arrays.items():
+        # pandas would spread a single value over all rows.
+        if values.shape != index.shape:
+            raise ValueError(f"length of column {name} is {values.shape}, of the times {index.shape}")
+    return pd.DataFrame(arrays, index=index)
 
 
 def bars_frame(bars: Bars) -> pd.DataFrame:

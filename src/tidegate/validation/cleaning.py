@@ -143,12 +143,12 @@ def _row_constraints(bars: Bars, rules: Validation, as_of_ms: int, aside: SetAsi
         if not mask.any():
             continue
         broken[constraint.rule] = mask | broken.get(constraint.rule, np.False_)
-        details.setdefault(constraint.rule, []).append(f"not so: {constraint.description} ({mask.sum()} rows)")
+        details.setdefault(constraint.rule, []).append(f"{constraint.description} ({mask.sum()})")
     for rule, mask in broken.items():
         if rule in UNUSABLE or effective_severity(rule, rules) in {"quarantine", "fatal"}:
             aside.add(rule, mask)
     return [
-        _rows_finding(bars, rule, rules, np.flatnonzero(mask), "; ".join(details[rule]))
+        _rows_finding(bars, rule, rules, np.flatnonzero(mask), f"rows against: {', '.join(details[rule])}")
         for rule, mask in broken.items()
     ]
 

@@ -15,6 +15,7 @@ from tidegate.bars.interval import Interval
 
 Mask = NDArray[np.bool_]
 FLOAT_COLUMNS: Final = COLUMNS[1:]
+_FURTHEST_MS: Final = 2**61
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,16 @@ class OnGrid:
 
 @dataclass(frozen=True, slots=True)
 class Ascending:
-    """Every opening time is later than the row before it: sorted, and none twice."""
+    """Every opening time is later than the row before it: sorted, and none twice.
+
+    Times more than 70 million years from 1970 count as equal, so that no difference of two times can overflow.
+    """
 
     def broken(self, bars: Bars) -> Mask:
         """(n,) bool, the rows that do not open later than the row before them."""
+        times = comparable_times(bars)
         broken = np.zeros(len(bars), np.bool_)
-        broken[1:] = bars.opened_at[1:] <= bars.opened_at[:-1]
+        broken[1:] = times[1:] <= times[:-1]
         return broken
 
 
@@ -224,6 +229,11 @@ def violations(bars: Bars, as_of_ms: int) -> list[Violation]:
         if broken.any():
             found.append(Violation(constraint, constraint.field, np.flatnonzero(broken)))
     return found
+
+
+def comparable_times(bars: Bars) -> NDArray[np.int64]:
+    """(n,) int64, the opening times limited to what can be subtracted from one another in 64 bits."""
+    return np.clip(bars.opened_at, -_FURTHEST_MS, _FURTHEST_MS)
 
 
 def _floats(bars: Bars, name: str) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ from tidegate.validation.constraints import (
     OnGrid,
     Present,
     Relation,
+    comparable_times,
     constraints,
 )
 from tidegate.validation.finding import SHOWN_ROWS, effective_severity
@@ -126,9 +127,11 @@ def expect(bars: Bars, rules: Validation, as_of_ms: int, docs_folder: Path | Non
     checkpoint = context.checkpoints.add(
         gx.Checkpoint(name="bars", validation_definitions=[definition], result_format=_RESULT_FORMAT)
     )
-    columns = {name: getattr(bars, name) for name in COLUMNS}
-    frame = numbered_frame({**columns, GRID_COLUMN: np.asarray(bars.opened_at % bars.interval.milliseconds)})
-    run = checkpoint.run(batch_parameters={"dataframe": frame})
+    columns = {name: getattr(bars, name) for name in COLUMNS} | {
+        "opened_at": comparable_times(bars),
+        GRID_COLUMN: np.asarray(bars.opened_at % bars.interval.milliseconds),
+    }
+    run = checkpoint.run(batch_parameters={"dataframe": numbered_frame(columns)})
     (validated,) = run.run_results.values()
     results = tuple(_result(result) for result in validated.results)
     index = None if docs_folder is None else _write_docs(context, docs_folder, bars, results)

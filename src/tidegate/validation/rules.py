@@ -138,10 +138,6 @@ def gaps(bars: Bars, context: Context) -> Flag | None:
     expected = calendars.expected_count(bars, context.calendar)
     missing = sum(gap.bars for gap in found)
     longest = max(found, key=lambda gap: gap.bars)
-    details: list[Mapping[str, float | int | str]] = [
-        {"missing_bars": gap.bars, "missing_from": iso(gap.start_ms), "missing_to": iso(gap.end_ms)}
-        for gap in found[:SHOWN_ROWS]
-    ]
     return Flag(
         np.array([gap.row for gap in found], np.intp),
         len(found),
@@ -149,7 +145,7 @@ def gaps(bars: Bars, context: Context) -> Flag | None:
         f"{'1 gap' if len(found) == 1 else f'{len(found)} gaps'} with {missing} of {expected} bars missing "
         f"({percent(missing / expected)}), the longest {longest.bars} bars from {iso(longest.start_ms)} "
         f"to {iso(longest.end_ms)} (calendar {context.calendar})",
-        tuple(details),
+        _gap_details(found),
     )
 
 
@@ -166,7 +162,14 @@ def missing_share(bars: Bars, context: Context) -> Flag | None:
         f"{missing} of {expected} bars are missing ({percent(share)}), at most {percent(limit)} may be "
         f"(validation.max_missing_share)"
     )
-    return Flag(np.array([gap.row for gap in found], np.intp), missing, share, message)
+    return Flag(np.array([gap.row for gap in found], np.intp), missing, share, message, _gap_details(found))
+
+
+def _gap_details(found: tuple[calendars.Gap, ...]) -> tuple[Mapping[str, float | int | str], ...]:
+    return tuple(
+        {"missing_bars": gap.bars, "missing_from": iso(gap.start_ms), "missing_to": iso(gap.end_ms)}
+        for gap in found[:SHOWN_ROWS]
+    )
 
 
 def stale(bars: Bars, context: Context) -> Flag | None:

@@ -226,7 +226,8 @@ def require(validated: Validated) -> Bars:
     if others:
         what += f" (failed as well: {', '.join(others)})"
     shown = ", ".join(map(str, worst.rows[:5]))
-    more = worst.count - min(len(worst.rows), 5)
+    # A gap is one row that stands for many bars.
+    more = (len(worst.rows) if worst.rule == "missing_share" else worst.count) - 5
     raise ValidationFailed(
         what,
         expected=_EXPECTED.get(worst.rule, "no such row"),
