@@ -31,8 +31,10 @@ from prefect.types._datetime import now
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
+from tidegate.services.deployments import MONTHLY
+from tidegate.services.worker import POOL
+
 ENTRYPOINT = "flows/retrain.py:retrain"
-POOL = "tidegate"
 TAG = "tidegate"
 SLUG = "retrain"
 PARAMETER = "strategy"
@@ -219,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m flows.deploy", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
     parser.add_argument("--pool", default=POOL, help="name of the work pool")
-    parser.add_argument("--cron", default="17 3 1 * *", help="schedule, UTC")
+    parser.add_argument("--cron", default=MONTHLY, help="schedule, UTC")
     parser.add_argument("--answer", type=Path, help="file for the answer")
     parser.add_argument("strategies", nargs="*", help="names of strategies")
     given = parser.parse_args(arguments)

@@ -31,9 +31,10 @@ pytestmark = [
 ]
 
 FLOW = '''
-"""A retraining that only leaves a mark."""
+"""A retraining that only leaves a mark; that of beta does not end."""
 
 import os
+import time
 from pathlib import Path
 
 from prefect import flow
@@ -45,6 +46,8 @@ import flows
 def retrain(strategy: str) -> None:
     """Write what the run was given."""
     Path(f"ran-{strategy}").write_text(f"{flows.__file__} {os.environ['TIDEGATE_MLFLOW__TRACKING_URI']}")
+    if strategy == "beta":
+        time.sleep(600)
 '''
 UP = """
 import json, sys, threading
@@ -346,27 +349,35 @@ class Restart:
     killed: int
     family: list[int]
     experiment: str
+    run: str
     notices: list[dict[str, str]]
 
 
 @pytest.fixture(scope="module")
 def restart(project: Project, soon: list[dict[str, Any]]) -> Restart:
-    """`up` is killed and started again at once, while the servers of the killed one may still be stopping."""
+    """`up` is killed while a flow runs, and started again at once, while its servers may still be stopping."""
     assert soon
+    run = project.api(f"/deployments/{project.deployment('beta')['id']}/create_flow_run", {}, "POST")["id"]
+    eventually((project.root / "ran-beta").exists, 40, "the run that does not end")
     made = post_json(f"{project.mlflow}/api/2.0/mlflow/experiments/create", {"name": "kept"})
     assert isinstance(made, dict)
     family = whole_family(project)
-    assert len(family) >= 7  # three guards, Prefect, MLflow and its child, the worker
+    assert len(family) >= 8  # three guards, Prefect, MLflow and its child, the worker and the flow run
     killed = project.caller
     assert killed is not None
     killed.kill()
     killed.wait()
-    return Restart(killed.pid, family, made["experiment_id"], project.up("alpha", "beta", "soon"))
+    return Restart(killed.pid, family, made["experiment_id"], run, project.up("alpha", "beta", "soon"))
 
 
 def test_a_killed_up_leaves_no_process(restart: Restart) -> None:
     assert f"the last tidegate up (process {restart.killed}) was killed" in {one["detail"] for one in restart.notices}
     assert not any(Path(f"/proc/{pid}").exists() for pid in restart.family)
+
+
+def test_a_run_cut_off_by_the_kill_does_not_block_the_schedule(project: Project, restart: Restart) -> None:
+    assert project.api(f"/flow_runs/{restart.run}")["state"]["type"] in {"CRASHED", "CANCELLED"}
+    assert project.deployment("beta")["global_concurrency_limit"]["active_slots"] == 0
 
 
 def test_the_next_up_works_on_the_same_data(project: Project, restart: Restart) -> None:
