@@ -1,0 +1,94 @@
+"""The verdict: what came of the run and why, in one sentence."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tidegate.gates.result import GateResult, Verdict
+from tidegate.report import formats
+from tidegate.report.record import RunRecord
+
+_NAMED_REASONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The verdict's word, the sentence after it, and its tone."""
+
+    word: str
+    sentence: str
+    tone: Literal["good", "bad", "warn"]
+
+    @property
+    def icon(self) -> str:
+        """A sign that tells the tone without colour."""
+        return {"good": "\u2713", "bad": "\u2715", "warn": "!"}[self.tone]
+
+
+def headline(record: RunRecord) -> Headline:
+    """The verdict of a run. A promotion that the gates do not carry is never shown as one."""
+    decision, promotion = record.decision, record.promotion
+    cleared = decision.promote and not decision.refusals and bool(decision.results)
+    passed = f"{_gates(sum(r.verdict is Verdict.PASS for r in decision.results))} passed{_advisory(record)}"
+    told = _sentence(promotion.message)
+    if promotion.outcome == "promoted":
+        if not cleared:
+            text = f"The registry holds this model although the gates refuse it: {reasons(record)}. {told}"
+            return Headline("PROMOTED AGAINST THE GATES", text.strip(), "bad")
+        version = "A new version" if promotion.version is None else f"Version {promotion.version}"
+        before = f" in place of version {promotion.previous_version}" if promotion.previous_version is not None else ""
+        return Headline("PROMOTED", f"{version} is now in production{before}: {passed}.", "good")
+    if not cleared:
+        return Headline("REFUSED", f"{reasons(record)}.", "bad")
+    cause = "the registry refused" if promotion.outcome == "refused" else "promotion was not tried"
+    return Headline("NOT PROMOTED", f"{passed[:1].upper()}{passed[1:]}, but {cause}. {told}".strip(), "warn")
+
+
+def reasons(record: RunRecord) -> str:
+    """The refusing gates in plain words, the first few by name."""
+    results, refusals = record.decision.results, record.decision.refusals
+    if not results:
+        return "No gate was judged, and nothing is promoted without a judgement"
+    if not refusals:
+        return "The decision is not to promote, though no single gate refuses"
+    named = [reason(result) for result in refusals[:_NAMED_REASONS]]
+    more = len(refusals) - len(named)
+    rest = f"; and {more} more" if more > 0 else ""
+    verb = "refuses" if len(refusals) == 1 else "refuse"
+    return f"{len(refusals)} of {_gates(len(results))} {verb}: {'; '.join(named)}{rest}"
+
+
+def reason(result: GateResult) -> str:
+    """One refusing gate in plain words."""
+    title = result.title[:1].lower() + result.title[1:] if result.title[1:2].islower() else result.title
+    title = title.replace("sharpe", "Sharpe")
+    if result.verdict is Verdict.NOT_ENOUGH_EVIDENCE:
+        return f"{title}: not enough evidence ({result.reason})"
+    if not formats.known(result.observed):
+        return f"{title}: {result.reason or formats.NOT_MEASURED}"
+    observed = formats.quantity(result.observed, result.unit)
+    return f"{title} is {observed}, {formats.bound_in_words(result)} is required"
+
+
+def basis(record: RunRecord) -> str:
+    """What the verdict stands on."""
+    bars = len(record.pooled)
+    if bars == 0:
+        return "There were no out-of-sample bars to judge by."
+    folds = formats.plural(len(record.folds), "walk-forward fold")
+    when = formats.span(int(record.pooled.opened_at[0]), int(record.pooled.closed_at[-1]))
+    trades = formats.plural(len(record.pooled.trades), "closed trade")
+    return f"Judged out of sample on {folds}, {when}: {formats.plural(bars, 'bar')}, {trades}, all figures net of costs."
+
+
+def _gates(number: int) -> str:
+    return formats.plural(number, "gate")
+
+
+def _advisory(record: RunRecord) -> str:
+    missed = sum(result.verdict is not Verdict.PASS for result in record.decision.results)
+    return f", {missed} advisory did not" if missed else ""
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
