@@ -19,7 +19,8 @@ from tidegate.bars.bars import Bars, Floats, parse_time
 from tidegate.bars.interval import DAY_MS, Interval
 from tidegate.dataset.windows import FoldWindows, Window
 from tidegate.features.spec import FeatureSpec
-from tidegate.gates.evaluation import Measurement, decide as decide_gates, evaluate
+from tidegate.gates.evaluation import Measurement, evaluate
+from tidegate.gates.evaluation import decide as decide_gates
 from tidegate.gates.result import Verdict
 from tidegate.model.manifest import Calibration, FeatureReference, Manifest
 from tidegate.policy.policy import PositionPolicy
@@ -40,7 +41,16 @@ POLICY: Final = PositionPolicy(long_at=0.62, short_at=0.38, take_profit=0.011, s
 PROMOTED_SKILL, REFUSED_SKILL, CHAMPION_SKILL = 0.008, 0.002, 0.004
 FEATURES: Final = tuple(
     f"{family}_{length}"
-    for family in ("return", "volatility", "range_position", "efficiency", "signed_volume", "rsi", "volume_z", "trend_slope")
+    for family in (
+        "return",
+        "volatility",
+        "range_position",
+        "efficiency",
+        "signed_volume",
+        "rsi",
+        "volume_z",
+        "trend_slope",
+    )
     for length in (6, 24, 48, 96)
 )
 
@@ -125,10 +135,17 @@ def record(
 
 def _strategy(*, simulated: bool, symbols: int) -> Strategy:
     names = ("SIM/USDT", "SIM2/USDT", "SIM3/USDT") if simulated else ("BTC/USDT", "ETH/USDT", "SOL/USDT")
-    source = SimulatedSource(type="simulated", seed=1) if simulated else FileSource(type="file", path="bars/{symbol}.csv")
+    source = (
+        SimulatedSource(type="simulated", seed=1) if simulated else FileSource(type="file", path="bars/{symbol}.csv")
+    )
     name = "simulated-edge" if simulated else "btc-1h"
     return Strategy(
-        version=1, name=name, kind="simulated" if simulated else "real", symbols=names[:symbols], interval="1h", source=source
+        version=1,
+        name=name,
+        kind="simulated" if simulated else "real",
+        symbols=names[:symbols],
+        interval="1h",
+        source=source,
     )
 
 
@@ -267,7 +284,9 @@ def _manifest(strategy: Strategy, policy: PositionPolicy, metrics: Mapping[str, 
     at = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
     windows = tuple(
         FoldWindows(
-            train=Window(start_at=_fold_start(number) - TRAIN_DAYS * DAY_MS, end_at=_fold_start(number) - 12 * 3_600_000),
+            train=Window(
+                start_at=_fold_start(number) - TRAIN_DAYS * DAY_MS, end_at=_fold_start(number) - 12 * 3_600_000
+            ),
             test=Window(start_at=_fold_start(number), end_at=_fold_start(number + 1)),
         )
         for number in range(FOLDS)

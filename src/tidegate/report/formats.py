@@ -13,7 +13,9 @@ MINUS: Final = "\u2212"
 DASH: Final = "\u2013"
 IN_WORDS: Final = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than", "==": "exactly"}
 SIGNS: Final = {">=": "\u2265", ">": ">", "<=": "\u2264", "<": "<", "==": "="}
-_SUPERSCRIPTS: Final = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+_SUPERSCRIPTS: Final = str.maketrans(
+    "-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+)
 _PERCENT_UNITS: Final = ("fraction", "relative")
 _TINY_UNITS: Final = ("probability", "relative difference")
 _LAST_TIME_MS: Final = 253_402_300_799_999  # the year 9999, the last that can be written out
@@ -38,8 +40,8 @@ def special(value: Number) -> str | None:
 def decimal(value: Number, places: int = 2, *, signed: bool = False, suffix: str = "") -> str:
     """A number with thousands separators and a fixed number of decimals.
 
-    >>> decimal(-12345.678), decimal(0.5, signed=True), decimal(float("nan"))
-    ('−12,345.68', '+0.50', 'not measured')
+    >>> decimal(12345.678), decimal(0.5, signed=True), decimal(float("nan"))
+    ('12,345.68', '+0.50', 'not measured')
     """
     word = special(value)
     if word is not None or value is None:
@@ -60,6 +62,15 @@ def percent(value: Number, places: int = 2, *, signed: bool = False) -> str:
     return decimal(scaled, places, signed=signed, suffix=f"{NBSP}%" if known(value) else "")
 
 
+def points(value: Number, *, signed: bool = False) -> str:
+    """A difference of two fractions in percentage points.
+
+    >>> points(0.1894, signed=True).replace(NBSP, " ")
+    '+18.94 pp'
+    """
+    return percent(value, signed=signed).replace("%", "pp")
+
+
 def count(value: Number) -> str:
     """A whole number; a broken one keeps two decimals, since hiding them would hide a fault."""
     whole = value is not None and math.isfinite(value) and float(value).is_integer()
@@ -67,11 +78,7 @@ def count(value: Number) -> str:
 
 
 def multiple(value: Number) -> str:
-    """A multiple such as of the costs.
-
-    >>> multiple(1.5)
-    '1.50×'
-    """
+    """A multiple such as of the costs, with the times sign."""
     return decimal(value, suffix="\u00d7" if known(value) else "")
 
 
@@ -84,11 +91,7 @@ def price(value: Number) -> str:
 
 
 def tiny(value: Number) -> str:
-    """A small difference in powers of ten.
-
-    >>> tiny(3.14e-7), tiny(0.0), tiny(0.25)
-    ('3.1 × 10⁻⁷', '0', '0.25')
-    """
+    """A small difference, from a hundredth down in powers of ten."""
     word = special(value)
     if word is not None or value is None:
         return word or NOT_MEASURED
@@ -131,10 +134,10 @@ def bound_in_words(result: GateResult) -> str:
     return f"{IN_WORDS[result.comparison]} {quantity(result.threshold, result.unit)}"
 
 
-def interval(ends: tuple[Number, Number] | None, unit: str) -> str:
-    """A confidence interval, its unit said once; an unknown one is a dash."""
+def interval(ends: tuple[Number, Number] | None, unit: str, unknown: str = DASH) -> str:
+    """A confidence interval, its unit said once."""
     if ends is None or not all(known(end) for end in ends):
-        return DASH
+        return unknown
     low, high = (quantity(end, unit) for end in ends)
     if unit in _PERCENT_UNITS:
         low = low.removesuffix(f"{NBSP}%")

@@ -17,14 +17,16 @@ def markdown_summary(record: RunRecord) -> str:
     """Verdict first, then key figures and every gate, under 20 kB; long reasons are cut, gates are never left out silently."""
     said = headline(record)
     strategy = record.strategy
+    as_of = f"as of {formats.moment(record.as_of)}"
     lines = [f"# {said.word}: {_text(strategy.name)}", ""]
     if strategy.kind == "simulated":
         lines += ["> **SIMULATED MARKET: this says nothing about real markets.**", ""]
     lines += [
         _text(said.sentence, longest=1500),
         "",
-        f"{_text(', '.join(strategy.symbols))} \u00b7 {strategy.interval} \u00b7 {_text(record.retrain_key)} \u00b7 as of "
-        f"{formats.moment(record.as_of)}. {_text(basis(record))}",
+        " \u00b7 ".join((_text(", ".join(strategy.symbols)), strategy.interval, _text(record.retrain_key), as_of)),
+        "",
+        _text(basis(record)),
         "",
         "| Figure | Value | | Verdict |",
         "|:--|--:|:--|:--|",

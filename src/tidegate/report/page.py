@@ -3,13 +3,14 @@
 import base64
 import hashlib
 import os
+import re
 import secrets
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tidegate.report import formats
 from tidegate.report.record import RunRecord
@@ -24,6 +25,7 @@ from tidegate.report.sections.trades import trades
 from tidegate.report.sections.verdict import basis, headline
 
 _TEMPLATES: Final = files("tidegate.report") / "templates"
+_DATE: Final = re.compile(r"\b\d{4}-\d\d-\d\d( \d\d:\d\d( UTC)?)?")
 
 
 def render(record: RunRecord) -> str:
@@ -43,6 +45,7 @@ def render(record: RunRecord) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["dates"] = unbroken_dates
     return environment.get_template("report.html.j2").render(
         record=record,
         strategy=record.strategy,
@@ -67,6 +70,11 @@ def render(record: RunRecord) -> str:
         provenance=provenance(record),
         pointer={"rows": pointer_rows(record), "currency": quote_currency(record)},
     )
+
+
+def unbroken_dates(text: str) -> Markup:
+    """Text, escaped, whose dates and times never break over two lines at their hyphens."""
+    return Markup(_DATE.sub(r'<span class="date">\g<0></span>', str(escape(text))))  # noqa: S704  escaped just now
 
 
 def write_report(record: RunRecord, path: Path) -> None:

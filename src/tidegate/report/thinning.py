@@ -1,5 +1,7 @@
 """Fewer points for a line that looks the same: every extreme stays."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ def extremes(values: Floats, points: int) -> NDArray[np.intp]:
         return usable
     edges = np.linspace(0, len(usable), max(1, points // 2) + 1).astype(np.intp)
     kept = [usable[:1], usable[-1:]]
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges.tolist()):
         bucket = usable[start:end]
         kept.append(bucket[[np.argmin(values[bucket]), np.argmax(values[bucket])]])
     return np.unique(np.concatenate(kept))

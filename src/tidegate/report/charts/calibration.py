@@ -17,6 +17,8 @@ _PLOT: Final = 250
 _GAP: Final = 30
 _COUNTS: Final = 64
 _FOOT: Final = 42
+LEAST_COUNT: Final = 20
+"""Forecasts under which a bin's share says nothing; it would stretch the picture for the others."""
 _HEIGHT: Final = _TOP + _PLOT + _GAP + _COUNTS + _FOOT
 
 
@@ -36,20 +38,41 @@ def calibration_chart(forecast: Floats, observed: Floats, count: Floats) -> Mark
         f"forecast {formats.percent(p, 1)}, came true {formats.percent(o, 1)}, n {formats.count(n)}"
         for p, o, n in zip(forecast.tolist(), observed.tolist(), count.tolist(), strict=True)
     )
-    canvas = Canvas("calibration-half", HALF.width, _HEIGHT, "Forecast probability against share come true", description)
-    low, high = domain(forecast, observed, pad=0.12)
-    low, high = max(low, 0.0), min(high, 1.0)
-    across, up = Scale(low, high, HALF.left, HALF.end), Scale(low, high, _TOP + _PLOT, _TOP)
-    places = 0 if high - low > 0.1 else 1
-    marks = [(value, formats.percent(value, places)) for value in ticks(low, high, 5)]
-    canvas.marks_left(up, marks, HALF.left, HALF.end)
-    canvas.line(across.start, up.start, across.end, up.end, "ideal")
-    canvas.text(across.end - 4, up.end + 24, "perfectly calibrated", "label faint", "end")
-    _curve(canvas, across, up, forecast, observed, count)
+    canvas = Canvas(
+        "calibration-half", HALF.width, _HEIGHT, "Forecast probability against share come true", description
+    )
+    judged = count >= LEAST_COUNT
+    across = Scale(*_fraction_domain(forecast), HALF.left, HALF.end)
+    up = Scale(*_fraction_domain(np.append(observed[judged], forecast[judged])), _TOP + _PLOT, _TOP)
+    canvas.marks_left(up, _marks(up), HALF.left, HALF.end)
+    _diagonal(canvas, across, up)
+    _curve(canvas, across, up, forecast[judged], observed[judged], count[judged])
     _counts(canvas, across, forecast, count)
-    canvas.marks_below(across, marks, _HEIGHT - _FOOT)
-    canvas.text((across.start + across.end) / 2, _HEIGHT - 6, "Forecast probability of a long win", "label faint", "middle")
+    canvas.marks_below(across, _marks(across), _HEIGHT - _FOOT)
+    canvas.text(
+        (across.start + across.end) / 2, _HEIGHT - 6, "Forecast probability of a long win", "label faint", "middle"
+    )
     return canvas.markup("half")
+
+
+def _fraction_domain(values: Floats) -> tuple[float, float]:
+    low, high = domain(values, pad=0.12)
+    return max(low, 0.0), min(high, 1.0)
+
+
+def _marks(scale: Scale) -> list[tuple[float, str]]:
+    found = ticks(scale.low, scale.high, 5)
+    places = 0 if all(abs(value * 100 - round(value * 100)) < 1e-6 for value in found) else 1
+    return [(value, formats.percent(value, places)) for value in found]
+
+
+def _diagonal(canvas: Canvas, across: Scale, up: Scale) -> None:
+    low, high = max(across.low, up.low), min(across.high, up.high)
+    if low >= high:
+        return
+    canvas.line(across.at(low), up.at(low), across.at(high), up.at(high), "ideal")
+    canvas.line(across.end - 142, up.start - 14, across.end - 118, up.start - 14, "ideal")
+    canvas.text(across.end - 112, up.start - 10, "perfectly calibrated", "label faint")
 
 
 def _curve(canvas: Canvas, across: Scale, up: Scale, forecast: Floats, observed: Floats, count: Floats) -> None:

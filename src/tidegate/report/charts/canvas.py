@@ -50,7 +50,9 @@ class Canvas:
     def area(self, xs: Floats, ys: Floats, base: float, css: str) -> None:
         """Add the area between points and a horizontal line."""
         if len(xs):
-            self.add("path", css, d=f"M{_short(xs[0])},{_short(base)} {_points(xs, ys)} {_short(xs[-1])},{_short(base)}Z")
+            self.add(
+                "path", css, d=f"M{_short(xs[0])},{_short(base)} {_points(xs, ys)} {_short(xs[-1])},{_short(base)}Z"
+            )
 
     def box(self, x: float, y: float, width: float, height: float, css: str, tip: str = "") -> None:
         """Add a rectangle."""

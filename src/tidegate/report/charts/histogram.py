@@ -62,9 +62,10 @@ def bins(values: Floats, *, whole: bool = False) -> tuple[Floats, NDArray[np.int
         wanted = reach / (2 * quarter / len(values) ** (1 / 3)) if quarter > 0 else 24.0
         step = nice_step(reach, int(min(max(wanted, 8), _MOST_BINS - 2)))
     if whole:
-        step = max(1.0, math.ceil(step))
+        # Whole values sit in the middle of their bin, and each has its own where there is room.
+        step = 1.0 if reach < _MOST_BINS else float(math.ceil(step))
     first, last = math.floor(low / step), math.floor(high / step) + 1
-    edges = np.arange(first, last + 1, dtype=np.float64) * step
+    edges = np.arange(first, last + 1, dtype=np.float64) * step - (0.5 if whole else 0.0)
     return edges, np.histogram(values, edges)[0].astype(np.int64)
 
 
@@ -86,10 +87,13 @@ def histogram_chart(picture: HistogramPicture) -> Markup:
         css = ("bar loss" if right <= 0 else "bar gain") if picture.split else "bar"
         x = across.at(float(left))
         width = across.at(float(right)) - x
-        tip = f"{picture.show(float(left))} to {picture.show(float(right))}: {formats.count(number)}"
+        first, last = (math.ceil(left), math.floor(right)) if picture.whole else (float(left), float(right))
+        values_of_bin = picture.show(first) if first == last else f"{picture.show(first)} to {picture.show(last)}"
+        tip = f"{values_of_bin}: {formats.count(number)}"
         canvas.box(x + 0.5, up.at(number), width - 1, up.start - up.at(number), css, tip)
     canvas.line(HALF.left, up.start, HALF.end, up.start, "axis")
-    canvas.marks_below(across, [(v, picture.show(v)) for v in ticks(low, high, 5)], up.start)
+    below = [value for value in ticks(low, high, 5) if not picture.whole or value == round(value)]
+    canvas.marks_below(across, [(value, picture.show(value)) for value in below], up.start)
     canvas.text((HALF.left + HALF.end) / 2, _HEIGHT - 6, picture.axis, "label faint", "middle")
     for row, mark in enumerate(marked):
         _mark(canvas, mark, across, up.start, row)

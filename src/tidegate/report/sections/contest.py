@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tidegate.backtest.metrics import BY_NAME
+from tidegate.gates.result import GateResult, Verdict
 from tidegate.report import formats
 from tidegate.report.charts.equity import EquityPicture, Line, equity_chart
 from tidegate.report.record import FoldRecord, RunRecord
@@ -31,15 +32,16 @@ def folds(record: RunRecord) -> Section:
     if record.folds:
         lead = (
             f"{gains} of {formats.plural(len(record.folds), 'fold')} ended with a profit. The newest fold's model is the "
-            "challenger: what would be promoted is exactly what was tested."
+            "challenger: what would be promoted is exactly what was tested. Margin is the distance from one half at which a "
+            "position is entered."
         )
     columns = (
         Column("Fold"),
         Column("Training window", numeric=False),
         Column("Test window", numeric=False),
-        Column("Rows", note="training rows after purge and embargo"),
-        Column("Rounds", note="boosting rounds"),
-        Column("Margin", note="distance from one half at which a position is entered"),
+        Column("Rows"),
+        Column("Rounds"),
+        Column("Margin"),
         Column("Log loss"),
         Column("Trades"),
         Column("Win rate"),
@@ -78,9 +80,9 @@ def contest(record: RunRecord) -> Section:
     """Challenger and champion on the same window."""
     held = record.contest
     gate = next((result for result in record.decision.results if result.name == "champion"), None)
-    says = f" Gate: {gate.verdict.value.replace('_', ' ')}, {gate.reason}." if gate else ""
+    says = f" {_gate_says(gate)}" if gate else ""
     if held.champion_version is None:
-        lead = f"First model, no champion: there is nothing to beat yet, and every other gate holds.{says}"
+        lead = "First model, no champion: there is nothing to beat yet, and all other gates apply as they are."
         return Section("champion", "Against the champion", lead)
     if held.closed_at is None or held.challenger_equity is None or held.champion_equity is None:
         because = held.reason or "no reason was given"
@@ -104,11 +106,25 @@ def contest(record: RunRecord) -> Section:
     )
     legend = (
         Legend("main", "Challenger", formats.percent(ours.get("total_return"), signed=True)),
-        Legend("rival", f"Champion, version {held.champion_version}", formats.percent(theirs.get("total_return"), signed=True)),
+        Legend(
+            "rival",
+            f"Champion, version {held.champion_version}",
+            formats.percent(theirs.get("total_return"), signed=True),
+        ),
     )
     caption = held.reason[:1].upper() + held.reason[1:]
     figure = Figure("Equity on the same window", equity_chart(picture), caption, "The window has no bars.", legend)
-    return Section("champion", "Against the champion", lead, (Block(figure=figure), Block(table=_side_by_side(ours, theirs))))
+    return Section(
+        "champion", "Against the champion", lead, (Block(figure=figure), Block(table=_side_by_side(ours, theirs)))
+    )
+
+
+def _gate_says(gate: GateResult) -> str:
+    verdict = {Verdict.PASS: "passes", Verdict.FAIL: "fails"}.get(gate.verdict, "has too little evidence")
+    if not formats.known(gate.observed):
+        return f"The gate {verdict}: {gate.reason}."
+    observed = formats.quantity(gate.observed, gate.unit)
+    return f"The gate {verdict}: the improvement is {observed}, {formats.bound_in_words(gate)} is required."
 
 
 def _side_by_side(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Table:
@@ -121,8 +137,9 @@ def _side_by_side(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Tab
         if metric.higher_is_better is not None:
             better = sign_tone(gap if metric.higher_is_better else -gap)
         word = {"good": "better", "bad": "worse"}.get(better, "")
-        places = 0 if metric.unit == "count" else 2
-        shown = formats.percent(gap, signed=True) if metric.unit == "fraction" else formats.decimal(gap, places, signed=True)
+        shown = formats.decimal(gap, 0 if metric.unit == "count" else 2, signed=True)
+        if metric.unit == "fraction":
+            shown = formats.points(gap, signed=True)
         rows.append(
             (
                 Cell(metric.title),

@@ -39,7 +39,7 @@ class Tile:
     detail: str
     mark: VerdictMark | None = None
     threshold: str = ""
-    gauge: Markup = Markup("")
+    gauge: Markup | None = None
     tone: Tone = ""
 
 
@@ -70,7 +70,13 @@ def tiles(record: RunRecord) -> tuple[Tile, ...]:
     held = metrics.get("buy_and_hold_return", _NAN)
     total = metrics.get("total_return", _NAN)
     return (
-        _gated(record, "win_rate", "Win rate", f"95 % interval {formats.interval(rate, 'fraction')}", rate),
+        _gated(
+            record,
+            "win_rate",
+            "Win rate",
+            f"95 % interval {formats.interval(rate, 'fraction', unknown=formats.NOT_MEASURED)}",
+            rate,
+        ),
         _gated(
             record,
             "sharpe",
@@ -93,9 +99,7 @@ def tiles(record: RunRecord) -> tuple[Tile, ...]:
     )
 
 
-def _gated(
-    record: RunRecord, name: str, title: str, detail: str, ends: tuple[float, float] | None
-) -> Tile:
+def _gated(record: RunRecord, name: str, title: str, detail: str, ends: tuple[float, float] | None) -> Tile:
     value = record.metrics.get(name, _NAN)
     result = next((result for result in record.decision.results if result.name == name), None)
     unit = "fraction" if name in ("win_rate", "max_drawdown") else "count" if name == "trades" else "ratio"
@@ -139,7 +143,7 @@ def _row(result: GateResult) -> GateRow:
     )
 
 
-def evidence(value: float | int | str | None) -> str:
+def evidence(value: float | str | None) -> str:
     """A piece of evidence: text as it is, numbers to six digits."""
     if isinstance(value, str):
         return value

@@ -1,5 +1,7 @@
 """Equity against buy and hold, and the drawdown."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from tidegate.backtest.result import Backtest
@@ -42,13 +44,13 @@ def performance(record: RunRecord) -> Section:
         f"Every trade uses the same capital ({capital}); profits are not reinvested, so equal distances are equal profits. "
         "Vertical lines: a new fold begins, with a model trained on the days before it."
     )
-    figure = Figure("Equity and drawdown", equity_chart(picture), caption, "No bars were tested.", legend)
+    figure = Figure("", equity_chart(picture), caption, "No bars were tested.", legend)
     return Section("equity", "Equity and drawdown", lead, (Block(figure=figure),))
 
 
 def buy_and_hold(backtest: Backtest) -> Floats:
     """(n,) the capital held in the market, without costs."""
-    held: Floats = backtest.capital * np.cumprod(1.0 + backtest.market_return)
+    held: Floats = np.cumprod(1.0 + backtest.market_return).astype(np.float64) * backtest.capital
     return held
 
 
@@ -67,11 +69,15 @@ def pointer_rows(record: RunRecord, wanted: int = 400) -> list[list[float]]:
     held, falls = buy_and_hold(pooled), drawdown(pooled)
     edges = np.unique(np.linspace(0, len(pooled), min(wanted, len(pooled)) + 1).astype(np.intp))
     rows = []
-    for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+    for start, end in pairwise(edges.tolist()):
         values = (pooled.equity[end - 1], held[end - 1], np.max(falls[start:end]))
         if np.isfinite(values).all():
             rows.append(
-                [int(pooled.closed_at[end - 1]), *(round(float(value), 2) for value in values[:2]), round(float(values[2]), 5)]
+                [
+                    int(pooled.closed_at[end - 1]),
+                    *(round(float(value), 2) for value in values[:2]),
+                    round(float(values[2]), 5),
+                ]
             )
     return rows
 

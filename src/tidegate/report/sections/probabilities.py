@@ -3,7 +3,7 @@
 import numpy as np
 
 from tidegate.report import formats
-from tidegate.report.charts.calibration import calibration_chart
+from tidegate.report.charts.calibration import LEAST_COUNT, calibration_chart
 from tidegate.report.record import RunRecord
 from tidegate.report.sections.section import Block, Figure, Section
 from tidegate.report.table import Cell, Column, Table, shares
@@ -20,7 +20,7 @@ def probabilities(record: RunRecord) -> Section:
         weights = curve.count[usable] / curve.count[usable].sum()
         error = float(np.sum(weights * np.abs(curve.observed[usable] - curve.forecast[usable])))
         lead = (
-            f"Forecasts miss the share that came true by {formats.percent(error)} on average over "
+            f"Forecasts miss the share that came true by {formats.points(error)} on average over "
             f"{formats.count(float(curve.count[usable].sum()))} forecasts."
         )
     policy = record.manifest.policy
@@ -28,9 +28,14 @@ def probabilities(record: RunRecord) -> Section:
         f"long from {formats.percent(policy.long_at)}" if policy.long_at <= 1 else "",
         f"short up to {formats.percent(policy.short_at)}" if policy.short_at >= 0 else "",
     ]
-    lead += f" Positions are entered {formats.enumerate_words([word for word in entered if word])}." if any(entered) else ""
+    lead += (
+        f" Positions are entered {formats.enumerate_words([word for word in entered if word])}." if any(entered) else ""
+    )
     markup = calibration_chart(curve.forecast, curve.observed, curve.count)
-    caption = "Out of sample. Lines: 95 % Wilson intervals as if forecasts were independent, so true ones are wider."
+    caption = (
+        "Out of sample. Lines: 95 % Wilson intervals as if forecasts were independent, so true ones are wider. "
+        f"Bins with fewer than {LEAST_COUNT} forecasts are counted below but not drawn; pp: percentage points."
+    )
     figure = Figure("Calibration", markup, caption, "Not measured.")
     spread = Block(table=_quantiles(record), heading="Probabilities in training", half=True)
     importance = Block(table=_importance(record), heading="Feature importance", half=True)
@@ -60,4 +65,6 @@ def _quantiles(record: RunRecord) -> Table:
         (Cell(formats.percent(at, 0), at), Cell(formats.percent(value), value))
         for at, value in zip(reference.probabilities, reference.values, strict=False)
     )
-    return Table("Quantiles of the forecast probability", (Column("Quantile", numeric=False), Column("Probability")), rows)
+    return Table(
+        "Quantiles of the forecast probability", (Column("Quantile", numeric=False), Column("Probability")), rows
+    )

@@ -8,7 +8,6 @@ from tidegate.report import formats
 from tidegate.report.record import RunRecord
 from tidegate.report.table import Cell, Column, Table, shares
 
-
 _RELATIVE: Final = re.compile(r"[\w.][\w./ -]*(#[\w-]*)?")
 
 
@@ -41,7 +40,10 @@ def provenance(record: RunRecord) -> Provenance:
         ("MLflow run", record.run_id or "none"),
         ("Retrain key", record.retrain_key),
         ("Feature hash", manifest.feature_hash),
-        ("Training window", formats.span(window.train.start_at, window.train.end_at) if window else formats.NOT_MEASURED),
+        (
+            "Training window",
+            formats.span(window.train.start_at, window.train.end_at) if window else formats.NOT_MEASURED,
+        ),
         ("Test window", formats.span(window.test.start_at, window.test.end_at) if window else formats.NOT_MEASURED),
         ("Newest bar seen", formats.moment(manifest.last_seen_at)),
         ("Lookback", formats.plural(manifest.lookback, "bar")),

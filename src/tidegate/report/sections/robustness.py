@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 import numpy as np
+from markupsafe import Markup
 
+from tidegate.bars.bars import Floats
 from tidegate.report import formats
 from tidegate.report.charts.histogram import HistogramPicture, Mark, histogram_chart
 from tidegate.report.record import RunRecord
@@ -31,7 +33,7 @@ def regimes(record: RunRecord) -> Section:
         Column("Win rate"),
         Column("Profit factor"),
         Column("Mean net return", note="a trade"),
-        Column("Sharpe", note="annual, of the bars that opened in the regime"),
+        Column("Sharpe", note="annual"),
         Column("Net return", note="over the capital"),
     )
     bars = shares([row.get("net_return") for row in found.values()])
@@ -100,7 +102,8 @@ def _stress(record: RunRecord) -> Table:
             )
         )
     even = record.metrics.get("break_even_cost_multiple", _NAN)
-    rows.append((Cell("Break-even"), Cell(formats.DASH), Cell(f"at {formats.multiple(even)}", even)))
+    if formats.known(even):
+        rows.append((Cell("Break-even"), Cell(formats.DASH), Cell(f"at {formats.multiple(even)}", even)))
     columns = (Column("Costs", numeric=False), Column("Sharpe"), Column("Net return"))
     return Table("The same trades at multiples of the costs", columns, tuple(rows))
 
@@ -108,8 +111,10 @@ def _stress(record: RunRecord) -> Table:
 def _random(record: RunRecord) -> Figure:
     base, heading = record.random_baseline, "Against random entries"
     if base is None:
-        return Figure(heading, histogram_chart(_random_picture(np.empty(0), _NAN, "")), missing="Not measured.")
+        return Figure(heading, Markup(""), missing="Not measured.")
     usable = int(np.isfinite(base.sharpe).sum())
+    if usable == 0:
+        return Figure(heading, Markup(""), missing="There are no trades to scatter at random.")
     sharpe = record.metrics.get("sharpe", _NAN)
     said = (
         f"The strategy's Sharpe ratio beats {formats.percent(base.sharpe_percentile, 1)} and its net return "
@@ -117,10 +122,10 @@ def _random(record: RunRecord) -> Figure:
         "trades, sides, holding times and costs."
     )
     picture = _random_picture(base.sharpe, sharpe, said)
-    return Figure(heading, histogram_chart(picture), said, "There are no trades to scatter at random.")
+    return Figure(heading, histogram_chart(picture), said)
 
 
-def _random_picture(draws: "np.ndarray[tuple[int], np.dtype[np.float64]]", sharpe: float, said: str) -> HistogramPicture:
+def _random_picture(draws: Floats, sharpe: float, said: str) -> HistogramPicture:
     return HistogramPicture(
         name="random",
         title="Sharpe ratios of random entries, and the strategy's",

@@ -47,7 +47,9 @@ def _forced(number: int) -> str:
 
 def _returns(found: Trades) -> Figure:
     mean, middle = float(found.net_return.mean()), float(np.median(found.net_return))
-    description = f"{formats.plural(len(found), 'trade')}, mean {formats.percent(mean, 3)}, median {formats.percent(middle, 3)}"
+    description = (
+        f"{formats.plural(len(found), 'trade')}, mean {formats.percent(mean, 3)}, median {formats.percent(middle, 3)}"
+    )
     reach = float(np.ptp(found.net_return))
     places = 1 if reach >= 0.01 else 2
     picture = HistogramPicture(

@@ -1,13 +1,15 @@
 """The verdict: what came of the run and why, in one sentence."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from tidegate.gates.result import GateResult, Verdict
 from tidegate.report import formats
 from tidegate.report.record import RunRecord
 
-_NAMED_REASONS = 4
+_NAMED_REASONS: Final = 4
+_NAMES: Final = ("Sharpe",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ def headline(record: RunRecord) -> Headline:
     """The verdict of a run. A promotion that the gates do not carry is never shown as one."""
     decision, promotion = record.decision, record.promotion
     cleared = decision.promote and not decision.refusals and bool(decision.results)
-    passed = f"{_gates(sum(r.verdict is Verdict.PASS for r in decision.results))} passed{_advisory(record)}"
+    missed = sum(result.verdict is not Verdict.PASS for result in decision.results)
+    passed = f"{'' if missed else 'all '}{_gates(len(decision.results) - missed)} passed{f', {missed} advisory did not' if missed else ''}"
     told = _sentence(promotion.message)
     if promotion.outcome == "promoted":
         if not cleared:
@@ -50,21 +53,44 @@ def reasons(record: RunRecord) -> str:
         return "No gate was judged, and nothing is promoted without a judgement"
     if not refusals:
         return "The decision is not to promote, though no single gate refuses"
-    named = [reason(result) for result in refusals[:_NAMED_REASONS]]
-    more = len(refusals) - len(named)
+    named = list(_reasons_of(refusals[:_NAMED_REASONS]))
+    more = max(0, len(refusals) - _NAMED_REASONS)
     rest = f"; and {more} more" if more > 0 else ""
     verb = "refuses" if len(refusals) == 1 else "refuse"
     return f"{len(refusals)} of {_gates(len(results))} {verb}: {'; '.join(named)}{rest}"
 
 
+def _reasons_of(results: tuple[GateResult, ...]) -> Iterator[str]:
+    """Each gate's reason, those without any number put together."""
+    unmeasured = [_title(result) for result in results if _unmeasured(result)]
+    yield from (reason(result) for result in results if not _unmeasured(result))
+    if unmeasured:
+        yield f"{formats.enumerate_words(unmeasured)} could not be measured"
+
+
+def _unmeasured(result: GateResult) -> bool:
+    silent = (
+        result.reason.startswith(("is nan", "is inf", "is -inf", "was not measured", "has no value"))
+        or not result.reason
+    )
+    return result.verdict is Verdict.FAIL and not formats.known(result.observed) and silent
+
+
+def _title(result: GateResult) -> str:
+    """The title as it stands inside a sentence: names keep their capital."""
+    first = result.title.split(" ")[0]
+    return result.title if first in _NAMES or not first[1:].islower() else first.lower() + result.title[len(first) :]
+
+
 def reason(result: GateResult) -> str:
     """One refusing gate in plain words."""
-    title = result.title[:1].lower() + result.title[1:] if result.title[1:2].islower() else result.title
-    title = title.replace("sharpe", "Sharpe")
+    title = _title(result)
+    if _unmeasured(result):
+        return f"{title} could not be measured"
     if result.verdict is Verdict.NOT_ENOUGH_EVIDENCE:
         return f"{title}: not enough evidence ({result.reason})"
     if not formats.known(result.observed):
-        return f"{title}: {result.reason or formats.NOT_MEASURED}"
+        return f"{title}: {result.reason}"
     observed = formats.quantity(result.observed, result.unit)
     return f"{title} is {observed}, {formats.bound_in_words(result)} is required"
 
@@ -77,16 +103,13 @@ def basis(record: RunRecord) -> str:
     folds = formats.plural(len(record.folds), "walk-forward fold")
     when = formats.span(int(record.pooled.opened_at[0]), int(record.pooled.closed_at[-1]))
     trades = formats.plural(len(record.pooled.trades), "closed trade")
-    return f"Judged out of sample on {folds}, {when}: {formats.plural(bars, 'bar')}, {trades}, all figures net of costs."
+    return (
+        f"Judged out of sample on {folds}, {when}: {formats.plural(bars, 'bar')}, {trades}, all figures net of costs."
+    )
 
 
 def _gates(number: int) -> str:
     return formats.plural(number, "gate")
-
-
-def _advisory(record: RunRecord) -> str:
-    missed = sum(result.verdict is not Verdict.PASS for result in record.decision.results)
-    return f", {missed} advisory did not" if missed else ""
 
 
 def _sentence(text: str) -> str:
