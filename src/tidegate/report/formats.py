@@ -170,7 +170,7 @@ def seconds(value: Number) -> str:
     if not known(value) or value is None:
         return special(value) or NOT_MEASURED
     if value >= 100:
-        return f"{int(value // 60)} min {value % 60:.0f} s"
+        return f"{round(value) // 60} min {round(value) % 60} s"
     return f"{decimal(value, 2 if value >= 0.1 else 3)}{NBSP}s"
 
 

@@ -68,11 +68,8 @@ def _marks(scale: Scale) -> list[tuple[float, str]]:
 
 def _diagonal(canvas: Canvas, across: Scale, up: Scale) -> None:
     low, high = max(across.low, up.low), min(across.high, up.high)
-    if low >= high:
-        return
-    canvas.line(across.at(low), up.at(low), across.at(high), up.at(high), "ideal")
-    canvas.line(across.end - 142, up.start - 14, across.end - 118, up.start - 14, "ideal")
-    canvas.text(across.end - 112, up.start - 10, "perfectly calibrated", "label faint")
+    if low < high:
+        canvas.line(across.at(low), up.at(low), across.at(high), up.at(high), "ideal")
 
 
 def _curve(canvas: Canvas, across: Scale, up: Scale, forecast: Floats, observed: Floats, count: Floats) -> None:

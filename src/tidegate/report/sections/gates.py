@@ -148,4 +148,4 @@ def evidence(value: float | str | None) -> str:
     if isinstance(value, str):
         return value
     word = formats.special(value)
-    return word if word is not None else f"{value:.6g}".replace("-", formats.MINUS, 1)
+    return word if word is not None else f"{value:.6g}"

@@ -5,7 +5,7 @@ import numpy as np
 from tidegate.report import formats
 from tidegate.report.charts.calibration import LEAST_COUNT, calibration_chart
 from tidegate.report.record import RunRecord
-from tidegate.report.sections.section import Block, Figure, Section
+from tidegate.report.sections.section import Block, Figure, Legend, Section
 from tidegate.report.table import Cell, Column, Table, shares
 
 _SHOWN = 20
@@ -36,8 +36,9 @@ def probabilities(record: RunRecord) -> Section:
         "Out of sample. Lines: 95 % Wilson intervals as if forecasts were independent, so true ones are wider. "
         f"Bins with fewer than {LEAST_COUNT} forecasts are counted below but not drawn; pp: percentage points."
     )
-    figure = Figure("Calibration", markup, caption, "Not measured.")
-    spread = Block(table=_quantiles(record), heading="Probabilities in training", half=True)
+    legend = (Legend("main", "Share that came true", ""), Legend("ideal", "Perfectly calibrated", ""))
+    figure = Figure("Calibration", markup, caption, "Not measured.", legend)
+    spread = Block(table=_quantiles(record), heading="Probabilities in training")
     importance = Block(table=_importance(record), heading="Feature importance", half=True)
     first = Block(figure=figure, half=True)
     return Section("model", "Probabilities and features", lead, (first, importance, spread))
@@ -61,10 +62,10 @@ def _weight(value: float) -> float:
 
 def _quantiles(record: RunRecord) -> Table:
     reference = record.manifest.probability_reference
-    rows = tuple(
-        (Cell(formats.percent(at, 0), at), Cell(formats.percent(value), value))
-        for at, value in zip(reference.probabilities, reference.values, strict=False)
-    )
+    columns = [Column(formats.percent(at, 0)) for at in reference.probabilities]
+    cells = [Cell(formats.percent(value), value) for value in reference.values]
     return Table(
-        "Quantiles of the forecast probability", (Column("Quantile", numeric=False), Column("Probability")), rows
+        "Quantiles of the forecast probability in training",
+        (Column("Quantile", numeric=False), *columns),
+        ((Cell("Forecast probability"), *cells),),
     )

@@ -33,7 +33,11 @@ def trades(record: RunRecord) -> Section:
         Block(figure=_holding(found), half=True),
         Block(table=_sides(found), heading="By side"),
         Block(table=_list(found, order[::-1][:_SHOWN], "Best trades by net return"), heading="Best trades"),
-        Block(table=_list(found, order[:_SHOWN], "Worst trades by net return"), heading="Worst trades"),
+        Block(
+            table=_list(found, order[:_SHOWN], "Worst trades by net return"),
+            heading="Worst trades",
+            remark="* closed by the end of its window." if forced else "",
+        ),
     )
     return Section("trades", "Trades", lead, blocks)
 
