@@ -130,7 +130,7 @@ def bound(result: GateResult) -> str:
 def bound_in_words(result: GateResult) -> str:
     """A gate's threshold in words, such as `at least 58.00 %`."""
     if not known(result.threshold):
-        return "a threshold that is not set"
+        return "something that is not set"
     return f"{IN_WORDS[result.comparison]} {quantity(result.threshold, result.unit)}"
 
 

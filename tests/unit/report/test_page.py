@@ -149,7 +149,7 @@ def test_the_verdict_comes_before_any_figure_and_refusals_before_passes(pages: d
     text = Page(pages["refused"]).text
     body = text[text.index("Retraining report") :]
     assert body.index("REFUSED") < body.index("Win rate")
-    assert body.index("4 of 20 gates refuse: win rate is 53.97") < body.index("95 % interval")
+    assert body.index("4 of 20 gates refuse: win rate (53.97") < body.index("95 % interval")
     table = pages["refused"][pages["refused"].index('<table class="gates"') :]
     names = re.findall(r"<code>(\w+)</code>", table)
     refusing = {result.name for result in VARIANTS["refused"]().decision.refusals}
@@ -265,6 +265,11 @@ def test_writing_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Monk
     path = tmp_path / "runs" / "report.html"
     write_report(made, path)
     assert path.read_text(encoding="utf-8") == render(made)
+    path.write_text("the older report")
+    reader = tmp_path / "open by a reader"
+    reader.hardlink_to(path)
+    write_report(made, path)
+    assert reader.read_text() == "the older report", "an old report is replaced, never rewritten under a reader"
     path.write_text("the older report")
 
     def fail(*_: object) -> None:

@@ -36,9 +36,9 @@ def said(*, passes: bool, promotion: PromotionRecord) -> Headline:
             UNTRIED,
             "REFUSED",
             "bad",
-            "4 of 20 gates refuse: win rate is 53.97\u00a0%, at least 58.00\u00a0% is required",
+            "4 of 20 gates refuse: win rate (53.97\u00a0%, required at least 58.00\u00a0%)",
         ),
-        (False, REFUSED, "REFUSED", "bad", "maximum drawdown is 20.58\u00a0%, less than 15.00\u00a0% is required"),
+        (False, REFUSED, "REFUSED", "bad", "maximum drawdown (20.58\u00a0%, required less than 15.00\u00a0%)"),
         (False, PROMOTED, "PROMOTED AGAINST THE GATES", "bad", "although the gates refuse it"),
     ],
 )
@@ -78,7 +78,7 @@ def test_many_refusals_are_cut_and_counted() -> None:
     [
         (
             {"observed": 0.031, "comparison": "<", "threshold": 0.02},
-            "win rate is 3.10\u00a0%, less than 2.00\u00a0% is required",
+            "win rate (3.10\u00a0%, required less than 2.00\u00a0%)",
         ),
         ({"observed": None, "reason": "is nan, which is not a number to compare"}, "win rate could not be measured"),
         (
@@ -86,12 +86,12 @@ def test_many_refusals_are_cut_and_counted() -> None:
             "win rate: the champion has seen this window",
         ),
         ({"verdict": Verdict.NOT_ENOUGH_EVIDENCE, "reason": "3 trades"}, "win rate: not enough evidence (3 trades)"),
-        ({"observed": 0.5, "threshold": None}, "win rate is 50.00\u00a0%, a threshold that is not set is required"),
+        ({"observed": 0.5, "threshold": None}, "win rate (50.00\u00a0%, required something that is not set)"),
         (
             {"observed": 0.5, "title": "ONNX equals XGBoost"},
-            "ONNX equals XGBoost is 50.00\u00a0%, at least 58.00\u00a0% is required",
+            "ONNX equals XGBoost (50.00\u00a0%, required at least 58.00\u00a0%)",
         ),
-        ({"observed": 0.5, "title": "Sharpe ratio"}, "Sharpe ratio is 50.00\u00a0%, at least 58.00\u00a0% is required"),
+        ({"observed": 0.5, "title": "Sharpe ratio"}, "Sharpe ratio (50.00\u00a0%, required at least 58.00\u00a0%)"),
     ],
 )
 def test_reasons_in_plain_words(changes: dict[str, object], words: str) -> None:

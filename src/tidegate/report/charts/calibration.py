@@ -33,7 +33,8 @@ def calibration_chart(forecast: Floats, observed: Floats, count: Floats) -> Mark
     usable = np.isfinite(forecast) & np.isfinite(observed) & np.isfinite(count) & (count > 0)
     if not usable.any():
         return Markup("")
-    forecast, observed, count = forecast[usable], observed[usable], count[usable]
+    order = np.flatnonzero(usable)[np.argsort(forecast[usable], kind="stable")]
+    forecast, observed, count = forecast[order], observed[order], count[order]
     description = "; ".join(
         f"forecast {formats.percent(p, 1)}, came true {formats.percent(o, 1)}, n {formats.count(n)}"
         for p, o, n in zip(forecast.tolist(), observed.tolist(), count.tolist(), strict=True)

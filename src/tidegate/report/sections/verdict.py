@@ -92,7 +92,7 @@ def reason(result: GateResult) -> str:
     if not formats.known(result.observed):
         return f"{title}: {result.reason}"
     observed = formats.quantity(result.observed, result.unit)
-    return f"{title} is {observed}, {formats.bound_in_words(result)} is required"
+    return f"{title} ({observed}, required {formats.bound_in_words(result)})"
 
 
 def basis(record: RunRecord) -> str:
