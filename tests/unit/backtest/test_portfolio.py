@@ -12,7 +12,7 @@ def test_two_symbols_on_partly_different_times() -> None:
         [0.10, 0.00, -0.05],
         trades_of([50.0], symbol="A", exit_hours=[3]),
         hours=[0, 1, 2],
-        position=[1, 1, 0],
+        position=[1, 1, 1],
         low=10.0,
         market=[0.1, 0.1, 0.1],
         regime=[0, 0, 2],
@@ -35,8 +35,8 @@ def test_two_symbols_on_partly_different_times() -> None:
     assert both.turnover == pytest.approx([0.5, 0.5, 0.5, 0])
     assert both.cost == pytest.approx([0.0005, 0.0005, 0.0005, 0])
     assert both.market_return == pytest.approx([0.05, 0.05, 0.05, 0])
-    # B holds its short through the hour in which it has no bar; A is over at hour 3.
-    assert both.position == pytest.approx([0.5, 0, -0.5, 0.5])
+    # B holds its short through the hour in which it has no bar; A's long ended with its last bar.
+    assert both.position == pytest.approx([0.5, 0, 0, 0.5])
     assert both.equity == pytest.approx([1100 + 1000, 1100 + 1020, 1050 + 1020, 1050 + 1060])
     assert both.equity_low == pytest.approx([1090 + 1000, 1090 + 1000, 1040 + 1020, 1050 + 1040])
     assert both.regime.tolist() == [0, 1, 2, 1]

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,3 +28,17 @@ def test_warnings_are_silenced_around_vectorbt_only() -> None:
 def test_importing_the_engine_does_not_import_vectorbt() -> None:
     code = "import sys, tidegate.backtest.vectorbt_engine; assert 'vectorbt' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_order_that_vectorbt_cuts_is_an_error_and_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate = vectorbt_engine._simulate
+
+    def cut(*arguments: Any) -> Any:
+        orders, trades = simulate(*arguments)
+        orders = orders.copy()
+        orders["size"][0] *= 0.999
+        return orders, trades
+
+    monkeypatch.setattr(vectorbt_engine, "_simulate", cut)
+    with pytest.raises(ModelError, match="dropped or cut orders"):
+        vectorbt_engine.run(random_bars(1, 5), np.ones(5, np.int8), Costs(), 100.0, np.zeros(5, np.int8))
