@@ -1,13 +1,14 @@
 import subprocess
 import sys
 import warnings
-from typing import Any
 
 import numpy as np
 import pytest
 from tests.property.backtest.markets import random_bars
 
 from tidegate.backtest import vectorbt_engine
+from tidegate.backtest.result import Floats
+from tidegate.bars.bars import Bars
 from tidegate.errors import ModelError
 from tidegate.strategy.strategy import Costs
 
@@ -33,8 +34,10 @@ def test_importing_the_engine_does_not_import_vectorbt() -> None:
 def test_an_order_that_vectorbt_cuts_is_an_error_and_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     simulate = vectorbt_engine._simulate
 
-    def cut(*arguments: Any) -> Any:
-        orders, trades = simulate(*arguments)
+    def cut(
+        bars: Bars, price: Floats, size: Floats, fees: Floats, orders_expected: int
+    ) -> tuple[vectorbt_engine.Records, vectorbt_engine.Records]:
+        orders, trades = simulate(bars, price, size, fees, orders_expected)
         orders = orders.copy()
         orders["size"][0] *= 0.999
         return orders, trades
