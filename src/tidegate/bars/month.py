@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from tidegate.bars.bars import COLUMNS, Bars
 from tidegate.bars.interval import Interval
+from tidegate.bars.messages import reason
 from tidegate.errors import DataError, StoreError
 
 _VERSION: Final = "1"
@@ -37,6 +38,11 @@ def file_name(month: str) -> str:
 def month_start_ms(month: str) -> int:
     """The first millisecond of a month, UTC."""
     return int(np.datetime64(month, "ms").astype(np.int64))
+
+
+def month_end_ms(month: str) -> int:
+    """The first millisecond after a month, UTC."""
+    return int((np.datetime64(month, "M") + 1).astype("datetime64[ms]").astype(np.int64))
 
 
 def write_month(bars: Bars, path: Path) -> None:
@@ -74,7 +80,7 @@ def read_month(path: Path, symbol: str, interval: Interval) -> Bars:
         bars = Bars.of(metadata[f"{_KEY}symbol"], held, opened_at=opened_at, **columns)
         expected = metadata[f"{_KEY}content"]
     except (OSError, ValueError, KeyError, DataError) as error:
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+        raise _damaged(path, reason(error)) from error
     if bars.content_hash() != expected:
         raise _damaged(path, "its bars do not match their own hash")
     if bars.symbol != symbol:

@@ -4,6 +4,7 @@ One Parquet file a series, `revisions.parquet`, grows by events and never loses 
 open, `accepted` made the new values the stored ones, `withdrawn` means that the source went back to the stored values.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tidegate.bars.bars import Bars
+from tidegate.bars.messages import reason
 from tidegate.errors import StoreError
 
 FILE: Final = "revisions.parquet"
+_CONTENT: Final = b"tidegate.content"
 VALUES: Final = ("open", "high", "low", "close", "volume")
 Values = tuple[float, float, float, float, float]
 Kind = Literal["found", "accepted", "withdrawn"]
@@ -81,9 +84,13 @@ def read_events(folder: Path) -> list[Revision]:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
     except (OSError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
-    if not table.schema.equals(_SCHEMA) or table["sequence"].to_pylist() != list(range(len(table))):
+        raise _damaged(path, reason(error)) from error
+    if not table.schema.equals(_SCHEMA, check_metadata=False) or table["sequence"].to_pylist() != list(
+        range(len(table))
+    ):
         raise _damaged(path, "events are missing or have another form")
+    if (table.schema.metadata or {}).get(_CONTENT) != _digest(table):
+        raise _damaged(path, "its events do not match their own hash")
     times = (table[name].cast(pa.int64()).to_pylist() for name in ("opened_at", "at"))
     stored, revised = (
         zip(*(table[f"{side}_{name}"].to_pylist() for name in VALUES), strict=True) for side in ("stored", "revised")
@@ -99,6 +106,19 @@ def _damaged(path: Path, reason: str) -> StoreError:
     )
 
 
+def _digest(table: pa.Table) -> bytes:
+    """SHA-256 over all cells, whatever the file's encoding."""
+    digest = hashlib.sha256()
+    for name in _SCHEMA.names:
+        if name == "kind":
+            digest.update("\n".join(table[name].to_pylist()).encode())
+        else:
+            digest.update(
+                table[name].cast(_SCHEMA.field(name).type).combine_chunks().view(pa.int64()).to_numpy().tobytes()
+            )
+    return digest.hexdigest().encode()
+
+
 def write_events(events: list[Revision], path: Path) -> None:
     """Write all events of a series to a file."""
     columns: dict[str, Any] = {
@@ -111,4 +131,5 @@ def write_events(events: list[Revision], path: Path) -> None:
         columns[f"stored_{name}"] = [event.stored[place] for event in events]
         columns[f"revised_{name}"] = [event.revised[place] for event in events]
     arrays = [pa.array(columns[field.name]).cast(field.type) for field in _SCHEMA]
-    pq.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), path, write_page_checksum=True)
+    table = pa.Table.from_arrays(arrays, schema=_SCHEMA)
+    pq.write_table(table.replace_schema_metadata({_CONTENT: _digest(table)}), path, write_page_checksum=True)

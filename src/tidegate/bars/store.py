@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from tidegate.bars.bars import COLUMNS, Bars, iso
 from tidegate.bars.commit import commit, locked, settled
 from tidegate.bars.interval import Interval
-from tidegate.bars.month import file_name, month_names, month_start_ms, read_month, write_month
+from tidegate.bars.month import file_name, month_end_ms, month_names, month_start_ms, read_month, write_month
 from tidegate.bars.revisions import FILE, Revision, open_revisions, read_events, values_of, write_events
 from tidegate.errors import StoreError
 from tidegate.strategy.strategy import slug
@@ -28,7 +27,6 @@ from tidegate.strategy.strategy import slug
 __all__ = ["BarStore", "IngestReport", "Revision"]
 
 Writers = dict[str, Callable[[Path], None]]
-_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +179,9 @@ class BarStore:
     def _load(folder: Path, symbol: str, interval: Interval, start_at: int | None, end_at: int | None) -> Bars:
         first = start_at if start_at is not None else np.iinfo(np.int64).min
         last = end_at if end_at is not None else np.iinfo(np.int64).max
-        files = [path for start, path in _month_files(folder) if start < last and start + 31 * _DAY_MS > first]
+        files = [
+            path for month, path in _month_files(folder) if month_start_ms(month) < last and month_end_ms(month) > first
+        ]
         parts = [read_month(path, symbol, interval) for path in files]
         return Bars.concatenate(parts).between(first, last) if parts else Bars.empty(symbol, interval)
 
@@ -262,11 +262,13 @@ def _withdrawn(undecided: dict[int, Revision], new: Bars, revised: Collection[in
             yield Revision(opened_at, item.stored, item.stored, "withdrawn", at_ms)
 
 
-def _month_files(folder: Path) -> list[tuple[int, Path]]:
+def _month_files(folder: Path) -> list[tuple[str, Path]]:
     found = []
     for path in sorted(folder.glob("month=*.parquet")):
+        month = path.name.removeprefix("month=").removesuffix(".parquet")
         try:
-            found.append((month_start_ms(path.name.removeprefix("month=").removesuffix(".parquet")), path))
+            month_start_ms(month)
         except ValueError as error:
             raise StoreError(f"file {path} is no month of bars", next_step="move it away") from error
+        found.append((month, path))
     return found

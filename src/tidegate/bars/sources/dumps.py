@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tidegate.bars.interval import Interval
+from tidegate.bars.messages import reason
 from tidegate.bars.sources import text
 from tidegate.bars.sources.assembly import Part, assemble, bars_from
 from tidegate.bars.sources.paths import MAX_BYTES, find_files, read_file, read_limited
@@ -100,7 +101,9 @@ def _unpacked(path: Path) -> Iterator[tuple[bytes, str]]:
                     where = f"{path}!{member.filename}"
                     yield read_limited(content, where), where
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-        raise SourceError(f"zip file {path} cannot be read: {error}", next_step="fetch the file again") from error
+        raise SourceError(
+            f"zip file {path} cannot be read: {reason(error)}", next_step="fetch the file again"
+        ) from error
 
 
 def _part(content: bytes, where: str, symbol: str, interval: Interval) -> Part:

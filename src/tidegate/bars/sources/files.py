@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from tidegate.bars.bars import Floats
 from tidegate.bars.interval import Interval
+from tidegate.bars.messages import reason
 from tidegate.bars.sources import columns, dates, text
 from tidegate.bars.sources.assembly import Part, assemble, bars_from
 from tidegate.bars.sources.paths import find_files, read_file
@@ -113,7 +114,7 @@ def read_parquet(path: Path, own: Mapping[str, str], symbol: str) -> Columns:
             table = file.read(columns=[schema.names[place] for place in wanted])
     except (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SourceError(
-            f"file {path} cannot be read as Parquet: {error}", next_step="write or fetch it again"
+            f"file {path} cannot be read as Parquet: {reason(error)}", next_step="write or fetch it again"
         ) from error
     read = {place: table[schema.names[place]] for place in wanted}
     if chosen.symbol is not None:
@@ -128,7 +129,7 @@ def read_parquet(path: Path, own: Mapping[str, str], symbol: str) -> Columns:
 
 
 def _as_text(column: pa.ChunkedArray) -> str:
-    """The first cell by Arrow's own means: turning it into a Python object would import pandas."""
+    """The first cell by Arrow's own means: a time in nanoseconds becomes no Python object without pandas."""
     try:
         return str(column.cast(pa.string())[0].as_py() or "")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -139,7 +140,9 @@ def _floats(column: pa.ChunkedArray, where: str) -> Floats:
     try:
         numbers = column.cast(pa.float64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SourceError(f"{where} of type {column.type} holds no numbers: {error}", expected="numbers") from error
+        raise SourceError(
+            f"{where} of type {column.type} holds no numbers: {reason(error)}", expected="numbers"
+        ) from error
     filled: Floats = (pc.fill_null(numbers, float("nan")) if numbers.null_count else numbers).to_numpy()
     return filled
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.feather as pa_feather
 
 from tidegate.bars.interval import Interval
+from tidegate.bars.messages import reason
 from tidegate.bars.sources.assembly import Part, assemble, bars_from
 from tidegate.bars.sources.paths import find_files, read_file
 from tidegate.bars.sources.source import RawBars
@@ -61,7 +62,9 @@ def _feather(path: Path, symbol: str, interval: Interval) -> Part:
     try:
         table = pa_feather.read_table(path, memory_map=False)
     except (OSError, pa.ArrowInvalid) as error:
-        raise SourceError(f"file {path} cannot be read as feather: {error}", next_step="download it again") from error
+        raise SourceError(
+            f"file {path} cannot be read as feather: {reason(error)}", next_step="download it again"
+        ) from error
     missing = [name for name in _COLUMNS if name not in table.column_names]
     if missing:
         raise SourceError(
@@ -78,7 +81,7 @@ def _json(path: Path, symbol: str, interval: Interval) -> Part:
         table = np.array(rows, dtype=np.float64).reshape(-1, len(_COLUMNS))
     except (ValueError, TypeError) as error:
         raise SourceError(
-            f"file {path} cannot be read as freqtrade's json: {error}",
+            f"file {path} cannot be read as freqtrade's json: {reason(error)}",
             expected="a list of [ms, open, high, low, close, volume]",
             next_step="download it again",
         ) from error

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from tidegate.bars.messages import reason
 from tidegate.errors import SourceError
 from tidegate.strategy.strategy import slug
 
@@ -90,5 +91,5 @@ def read_file(path: Path) -> bytes:
             return read_limited(plain, str(path))
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(
-            f"file {path} cannot be read: {error}", next_step="fetch it again and compare its size or checksum"
+            f"file {path} cannot be read: {reason(error)}", next_step="fetch it again and compare its size or checksum"
         ) from error

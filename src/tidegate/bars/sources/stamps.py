@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tidegate.bars.bars import Times
+from tidegate.bars.messages import reason
 from tidegate.bars.sources import dates
 from tidegate.errors import SourceError
 
@@ -157,7 +158,7 @@ def localise(wall_ms: Times, time_zone: str, where: str) -> tuple[Times, tuple[s
         )
     except pa.ArrowInvalid as error:
         raise SourceError(
-            f"{where}: times cannot be read in the zone {time_zone}: {' '.join(str(error).split())}",
+            f"{where}: times cannot be read in the zone {time_zone}: {reason(error)}",
             setting="source.time_zone",
             next_step="name the zone in which the file was written, such as UTC or Europe/Berlin",
         ) from error

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from tidegate.bars.messages import reason
 from tidegate.errors import SourceError
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
@@ -55,7 +56,7 @@ def to_utf8(content: bytes, where: str) -> tuple[bytes, tuple[str, ...]]:
             return content.decode("utf-16").encode(), ("UTF-16",)
         except UnicodeDecodeError as error:
             raise SourceError(
-                f"{where} is damaged UTF-16 text: {error}", next_step="export it again as UTF-8"
+                f"{where} is damaged UTF-16 text: {reason(error)}", next_step="export it again as UTF-8"
             ) from error
     return content, ()
 
@@ -196,4 +197,4 @@ def _comma_numbers(cells: pa.Array, where: str, first_line: int) -> pa.Array:
     try:
         return pc.replace_substring(pc.utf8_trim_whitespace(cells), ",", ".").cast(pa.float64())
     except pa.ArrowInvalid as error:
-        raise SourceError(f"{where} cannot be read: {error}", expected="numbers") from error
+        raise SourceError(f"{where} cannot be read: {reason(error)}", expected="numbers") from error
