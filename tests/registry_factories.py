@@ -1,6 +1,6 @@
 """Small factories for the registry's tests: manifests, bundles, decisions, an in-memory registry of versions."""
+# ruff: noqa: ANN401  keyword arguments override fields of many types
 
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,9 @@ from tidegate.dataset.windows import FoldWindows, Window
 from tidegate.errors import BundleError, RegistryError
 from tidegate.features.spec import FeatureSpec
 from tidegate.gates.result import Decision, GateResult, Verdict
-from tidegate.model.manifest import Calibration, FeatureReference, Manifest
+from tidegate.model import bundle
+from tidegate.model.bundle import GOLDEN, ONNX, UBJ, golden_bytes, sha256
+from tidegate.model.manifest import Calibration, FeatureReference, GoldenVector, Manifest
 from tidegate.policy.policy import PositionPolicy
 from tidegate.registry.rules import REQUIRED_GATES
 
@@ -54,14 +56,11 @@ def manifest(**changes: Any) -> Manifest:
 
 
 def write_bundle(folder: Path, content: bytes = b"model", **changes: Any) -> Manifest:
-    """Write a bundle of two files, and gate results beside them, and return its manifest."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {"model.onnx": content, "model.ubj": b"\x00native" + content}
-    for name, written in files.items():
-        (folder / name).write_bytes(written)
-    digests = {name: hashlib.sha256(written).hexdigest() for name, written in files.items()}
-    made = manifest(files=digests, **changes)
-    (folder / "manifest.json").write_bytes(made.to_bytes())
+    """Write a bundle, and return its manifest."""
+    vector = GoldenVector(symbol="EUR/USD", bars={}, features=(0.0, 0.0, 0.0), probability=0.5, signal=0)
+    files = {ONNX: content, UBJ: b"\x00native" + content, GOLDEN: golden_bytes((vector,))}
+    made = manifest(files={name: sha256(written) for name, written in files.items()}, **changes)
+    bundle.write_bundle(folder, made, files)
     return made
 
 

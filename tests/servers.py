@@ -104,9 +104,7 @@ def postgresql() -> Iterator[str]:
     options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
 
     def run(*command: str) -> None:
-        done = subprocess.run(
-            [*prefix, *command], cwd=folder, check=False, capture_output=True, text=True, timeout=120
-        )
+        done = subprocess.run([*prefix, *command], cwd=folder, check=False, capture_output=True, text=True, timeout=120)
         if done.returncode:
             raise RuntimeError(f"{command[0]} failed: {done.stdout}{done.stderr}")
 

@@ -1,6 +1,6 @@
 """Tracking against a real MLflow server, and against a SQLite file without one."""
+# ruff: noqa: ANN401  keyword arguments override fields of many types; JSON is untyped
 
-import hashlib
 import json
 import urllib.parse
 import urllib.request
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tests.registry_factories import FEATURES, REAL, decision, write_bundle
 from tests.servers import free_port, mlflow_server
+
 from tidegate.errors import BundleError, PromotionRefused, RegistryError
 from tidegate.model.manifest import Manifest
 from tidegate.registry.comparison import compare
@@ -163,6 +163,23 @@ def test_an_altered_file_is_refused(tracking: Tracking, tmp_path: Path) -> None:
     assert not (tmp_path / "fetched").exists()
 
 
+def test_the_bundles_own_decision_goes_before_the_runs(tracking: Tracking, tmp_path: Path) -> None:
+    made = write_bundle(tmp_path / "bundle", onnx_model())
+    refused = decision(made, promote=False)
+    (tmp_path / "bundle" / "decision.json").write_text(refused.model_dump_json())
+    with tracking.start_run(REAL, "2026-11") as run:
+        run.decision(decision(made))
+        version = tracking.register(tmp_path / "bundle", run, FEATURES, description="refused")
+    assert tracking.decision(REAL, version) == refused
+
+
+def test_without_a_decision(tracking: Tracking, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "bundle", onnx_model())
+    with tracking.start_run(REAL, "2026-11") as run:
+        version = tracking.register(tmp_path / "bundle", run, FEATURES, description="undecided")
+    assert tracking.decision(REAL, version) is None
+
+
 def test_a_signature_is_kept_beside_the_bundle(tracking: Tracking, tmp_path: Path) -> None:
     version, _ = register(tracking, tmp_path / "bundle")
     tracking.attach_signature(REAL, version, b"signed")
@@ -252,8 +269,3 @@ def read(url: str) -> bytes:
 
 def get(url: str) -> Any:
     return json.loads(read(url))
-
-
-def test_a_digest_is_the_sha256_of_the_manifest_file(tmp_path: Path) -> None:
-    made = write_bundle(tmp_path / "bundle")
-    assert hashlib.sha256((tmp_path / "bundle" / "manifest.json").read_bytes()).hexdigest() == made.digest()

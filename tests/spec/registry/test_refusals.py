@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.registry_factories import NOW, REAL, FakeVersions, decision, gate, manifest
+
 from tidegate.errors import PromotionConflict, PromotionRefused
 from tidegate.gates.result import Decision, Verdict
 from tidegate.model.manifest import Manifest
@@ -90,7 +90,7 @@ class Case:
     def decided(self, version: int) -> Decision:
         return decision(self.versions.manifests[version])
 
-    def promote(self, version: int = 2, champion: int | None = 1, **changes: Any) -> None:
+    def promote(self, version: int = 2, champion: int | None = 1, **changes: Any) -> None:  # noqa: ANN401
         judged = self.versions.manifests.get(version, manifest())
         fields = {"actor": "ann", "reason": "monthly", "decision": decision(judged), **changes}
         self.promoter.promote(REAL, version, champion=champion, **fields)

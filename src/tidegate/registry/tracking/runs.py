@@ -10,13 +10,12 @@ from typing import Any
 
 from tidegate.errors import RegistryError
 from tidegate.gates.result import Decision
+from tidegate.model.bundle import DECISION
 from tidegate.registry.tracking.connection import Connection
 
 _PARAMETERS_AT_ONCE = 100
 _METRICS_AT_ONCE = 1000
 _DIGEST_LENGTH = 36  # MLflow's limit; the whole hash is in the data set's source
-
-DECISION_FILE = "gates.json"
 
 
 class TrackedRun:
@@ -97,7 +96,7 @@ class TrackedRun:
 
     def decision(self, decision: Decision) -> None:
         """Keep the gates' decision whole, and show the verdict and each gate as tags."""
-        self.dictionary(decision.model_dump(mode="json"), DECISION_FILE)
+        self.dictionary(decision.model_dump(mode="json"), DECISION)
         tags = {f"gate.{result.name}": str(result.verdict) for result in decision.results}
         self.tags({"verdict": "promote" if decision.promote else "refuse", **tags})
 

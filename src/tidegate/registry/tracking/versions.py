@@ -13,10 +13,11 @@ from pydantic import ValidationError
 
 from tidegate.errors import BundleError, PromotionRefused, RegistryError
 from tidegate.gates.result import Decision
+from tidegate.model.bundle import DECISION, verify_files
 from tidegate.model.manifest import Manifest
-from tidegate.registry.tracking.bundles import BUNDLE_FOLDER, SIGNATURE_FILE, describe_model, verify_bundle
+from tidegate.registry.tracking.bundles import BUNDLE_FOLDER, SIGNATURE_FILE, describe_model
 from tidegate.registry.tracking.connection import Connection
-from tidegate.registry.tracking.runs import DECISION_FILE, TrackedRun, metric_entities, open_run
+from tidegate.registry.tracking.runs import TrackedRun, metric_entities, open_run
 from tidegate.settings.settings import Settings
 
 
@@ -82,7 +83,7 @@ class Tracking:
             BundleError: the bundle does not verify.
             PromotionRefused: the registered model is of another kind.
         """
-        manifest = verify_bundle(bundle_dir)
+        manifest = verify_files(bundle_dir)
         if manifest.strategy != run.strategy:
             raise BundleError("the bundle belongs to another strategy", expected=run.strategy, actual=manifest.strategy)
         if [feature.name for feature in manifest.features] != list(feature_names):
@@ -215,20 +216,30 @@ class Tracking:
         )
 
     def decision(self, strategy: str, version: int) -> Decision | None:
-        """The gates' decision that the version's run kept, None where it kept none.
+        """The gates' decision kept with the version's bundle, else the one its run kept; None where there is neither.
+
+        It is what it is: `Promoter.promote` checks that it is complete and about this very manifest.
 
         Raises:
             RegistryError: it is there, but cannot be read as one.
         """
-        client, run_id = self.connection.client, self._version(strategy, version).run_id
-        with self.connection.calling(f"read the decision of run {run_id}"), _temporary() as folder:
-            if DECISION_FILE not in {file.path for file in client.list_artifacts(run_id)}:
-                return None
-            path = Path(client.download_artifacts(run_id, DECISION_FILE, str(folder)))
-            try:
-                return Decision.model_validate_json(path.read_bytes())
-            except ValidationError as error:
-                raise RegistryError(f"the decision kept with run {run_id} is not one: {error}") from error
+        found = self._version(strategy, version)
+        places = [
+            (self._location(strategy, version), f"{BUNDLE_FOLDER}/{DECISION}"),
+            (f"runs:/{found.run_id}", DECISION),
+        ]
+        with self.connection.calling(f"read the decision about {strategy} v{version}"), _temporary() as folder:
+            for location, path in places:
+                repository = self._repository(location)
+                parent = str(Path(path).parent) if "/" in path else None
+                if path not in {file.path for file in repository.list_artifacts(parent)}:
+                    continue
+                content = Path(repository.download_artifacts(path, str(folder))).read_bytes()
+                try:
+                    return Decision.model_validate_json(content)
+                except ValidationError as error:
+                    raise RegistryError(f"the decision kept with {strategy} v{version} is not one: {error}") from error
+        return None
 
     def fetch_bundle(self, strategy: str, version: int, folder: Path) -> Path:
         """Download a version's bundle into a folder and verify it; the folder appears whole or not at all.
@@ -247,7 +258,7 @@ class Tracking:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
             fetched = self._download(strategy, version, Path(temporary))
-            verify_bundle(fetched)
+            verify_files(fetched)
             if folder.exists():
                 folder.rmdir()
             fetched.rename(folder)
@@ -260,7 +271,7 @@ class Tracking:
             BundleError: a file is missing or altered, or the version does not exist.
         """
         with _temporary() as folder:
-            return verify_bundle(self._download(strategy, version, folder))
+            return verify_files(self._download(strategy, version, folder))
 
     def attach_signature(self, strategy: str, version: int, signature: bytes) -> None:
         """Keep a signature of the manifest's digest as `signature/manifest.sig`, beside `bundle/`."""
@@ -303,7 +314,7 @@ class Tracking:
                 continue
             found = self._version(strategy, version)
             with self.connection.calling(f"delete {strategy} v{version}"):
-                location = client.get_model_version_download_uri(strategy, str(version))
+                location = self._location(strategy, version)
                 client.delete_model_version(strategy, str(version))
                 self._repository(location).delete_artifacts()
                 client.delete_logged_model(_model_id(found))
@@ -311,14 +322,16 @@ class Tracking:
         return deleted
 
     def _download(self, strategy: str, version: int, folder: Path) -> Path:
-        found = self._version(strategy, version, missing=BundleError)
+        self._version(strategy, version, missing=BundleError)
         with self.connection.calling(f"fetch {strategy} v{version}"):
-            location = self.connection.client.get_model_version_download_uri(strategy, str(found.version))
-            repository = self._repository(location)
+            repository = self._repository(self._location(strategy, version))
             names = {Path(file.path).name for file in repository.list_artifacts(BUNDLE_FOLDER)}
             if not names:
                 raise BundleError(f"{strategy} v{version} holds no bundle", next_step="register it again")
             return Path(repository.download_artifacts(BUNDLE_FOLDER, str(folder)))
+
+    def _location(self, strategy: str, version: int) -> str:
+        return str(self.connection.client.get_model_version_download_uri(strategy, str(version)))
 
     def _repository(self, location: str) -> Any:  # noqa: ANN401
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository

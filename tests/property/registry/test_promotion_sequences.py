@@ -1,0 +1,140 @@
+"""Any sequence of acts, crashes and repairs keeps the ledger and the aliases together."""
+# ruff: noqa: ANN401  arguments are handed on
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.registry_factories import NOW, REAL, Crash, FakeVersions, decision
+
+from tidegate.errors import TidegateError
+from tidegate.registry.database import Database
+from tidegate.registry.ledger import Ledger
+from tidegate.registry.promotion import Promoter
+from tidegate.registry.repair import repair
+
+STEPS = (
+    "intent written",
+    "fence passed",
+    "signed",
+    "previous set",
+    "production set",
+    "aliases verified",
+    "closing row written",
+    "committed",
+)
+WHO = {"actor": "ann", "reason": "drawn"}
+VERSIONS = st.integers(1, 6)
+
+
+class Acts(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory(prefix="tidegate-property-")
+        self.versions = FakeVersions()
+        for _ in range(6):
+            self.versions.add()
+        database = Database(f"sqlite:///{Path(self._folder.name)}/ledger.db", clock=lambda: NOW)
+        self.ledger = Ledger(database)
+        self.promoter = Promoter(self.ledger, self.versions)
+        self.repaired = True  # nothing has happened that a repair must look at
+        self.refused_outside = False
+
+    def teardown(self) -> None:
+        self._folder.cleanup()
+
+    def _act(self, name: str, *arguments: Any, crash: str | None = None, **keywords: Any) -> None:
+        def step(reached: str) -> None:
+            if reached == crash:
+                raise Crash
+
+        promoter = Promoter(self.ledger, self.versions, on_step=step)
+        try:
+            getattr(promoter, name)(REAL, *arguments, **WHO, **keywords)
+        except TidegateError:
+            return
+        except Crash:
+            self.repaired = False
+            return
+        if name == "rollback":
+            self.refused_outside = False
+
+    @rule(version=VERSIONS, crash=st.none() | st.sampled_from(STEPS))
+    def promote(self, version: int, crash: str | None) -> None:
+        made = decision(self.versions.manifests[version])
+        self._act("promote", version, made, champion=self.promoter.current(REAL), crash=crash)
+
+    @rule(to=st.none() | VERSIONS, bar=st.booleans(), crash=st.none() | st.sampled_from(STEPS))
+    def rollback(self, to: int | None, bar: bool, crash: str | None) -> None:
+        self._act("rollback", to_version=to, bar=bar, crash=crash)
+
+    @rule(version=VERSIONS)
+    def bar(self, version: int) -> None:
+        self._act("bar", version)
+
+    @rule(version=VERSIONS)
+    def clear(self, version: int) -> None:
+        self._act("clear", version)
+
+    @rule()
+    def halt(self) -> None:
+        self._act("halt")
+
+    @rule()
+    def resume(self) -> None:
+        self._act("resume")
+
+    @precondition(lambda self: self.repaired)
+    @rule(version=st.none() | VERSIONS)
+    def change_outside(self, version: int | None) -> None:
+        self.versions.set_alias(REAL, "production", version)
+        self.repaired = False
+
+    @rule()
+    def repair(self) -> None:
+        report = repair(self.promoter, REAL)
+        self.refused_outside = any("outside tidegate" in alert for alert in report.alerts)
+        self.repaired = True
+        rows, aliases = self.promoter.history(REAL), dict(self.versions.aliases)
+        assert repair(self.promoter, REAL).rows == []
+        assert (self.promoter.history(REAL), self.versions.aliases) == (rows, aliases)
+
+    @invariant()
+    def the_chain_verifies(self) -> None:
+        self.ledger.verify()
+
+    @invariant()
+    def the_ledger_never_has_a_barred_version_in_production(self) -> None:
+        state = self.ledger.state(REAL)
+        assert state.current not in state.barred
+
+    @invariant()
+    def after_a_repair_the_alias_is_what_the_ledger_says(self) -> None:
+        state = self.ledger.state(REAL)
+        alias = self.versions.aliases.get("production")
+        if self.repaired:
+            assert state.open_intent is None
+        if self.repaired and not self.refused_outside:
+            assert alias == state.current
+            assert alias not in state.barred
+            assert self.versions.aliases.get("previous") not in state.barred
+
+    @invariant()
+    def tokens_never_fall(self) -> None:
+        tokens = [row.fencing_token for row in self.promoter.history(REAL)]
+        assert tokens == sorted(tokens)
+
+    @invariant()
+    def every_intent_but_the_last_is_closed_once(self) -> None:
+        rows = self.promoter.history(REAL)
+        closed = [row.intent_id for row in rows if row.intent_id is not None]
+        intents = [row.id for row in rows if row.state == "intent"]
+        assert closed == intents[: len(closed)]
+        assert len(intents) - len(closed) in {0, 1}
+
+
+TestActs = Acts.TestCase
+TestActs.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)

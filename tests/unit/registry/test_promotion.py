@@ -1,0 +1,243 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.registry_factories import NOW, REAL, Crash, FakeVersions, decision
+
+from tidegate.errors import ConfigurationError, PromotionConflict, RegistryError
+from tidegate.registry.database import Database
+from tidegate.registry.ledger import Ledger
+from tidegate.registry.promotion import Outcome, Promoter
+from tidegate.registry.repair import repair
+
+
+@pytest.fixture
+def versions() -> FakeVersions:
+    made = FakeVersions()
+    for _ in range(6):
+        made.add()
+    return made
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(Database(f"sqlite:///{tmp_path}/ledger.db", clock=lambda: NOW))
+
+
+def promote(promoter: Promoter, version: int, champion: int | None) -> Outcome:
+    assert isinstance(promoter.versions, FakeVersions)
+    judged = decision(promoter.versions.manifests[version])
+    return promoter.promote(REAL, version, judged, actor="flow", reason="monthly", champion=champion)
+
+
+def crash_at(name: str) -> Callable[[str], None]:
+    def step(reached: str) -> None:
+        if reached == name:
+            raise Crash(name)
+
+    return step
+
+
+def test_a_promotion_is_written_before_and_after(ledger: Ledger, versions: FakeVersions) -> None:
+    promoter = Promoter(ledger, versions, sign=lambda digest: digest.encode()[:8])
+    outcome = promote(promoter, 1, None)
+    intent, committed = promoter.history(REAL)
+    assert outcome.changed
+    assert outcome.row == committed
+    assert (intent.state, committed.state, committed.intent_id) == ("intent", "committed", intent.id)
+    assert (committed.from_version, committed.to_version) == (None, 1)
+    digest = versions.manifests[1].digest()
+    assert committed.bundle_digest == digest
+    assert intent.evidence["decision"]["manifest_digest"] == digest
+    assert versions.signatures == {1: digest.encode()[:8]}
+    assert committed.evidence == {"signed": digest, "signature": digest.encode()[:8].hex()}
+
+
+def test_without_a_key_the_ledger_says_unsigned(ledger: Ledger, versions: FakeVersions) -> None:
+    outcome = promote(Promoter(ledger, versions), 1, None)
+    assert outcome.row is not None
+    assert outcome.row.evidence["signature"] is None
+    assert versions.signatures == {}
+
+
+def test_promoting_what_is_in_production_does_nothing(ledger: Ledger, versions: FakeVersions) -> None:
+    promoter = Promoter(ledger, versions)
+    first = promote(promoter, 1, None)
+    again = promote(promoter, 1, None)
+    assert not again.changed
+    assert again.row == first.row
+    assert len(promoter.history(REAL)) == 2
+
+
+def test_the_steps_come_in_order(ledger: Ledger, versions: FakeVersions) -> None:
+    steps: list[str] = []
+    promote(Promoter(ledger, versions, on_step=steps.append), 1, None)
+    assert steps == [
+        "intent written",
+        "fence passed",
+        "signed",
+        "previous set",
+        "production set",
+        "aliases verified",
+        "closing row written",
+        "committed",
+        "settled",
+    ]
+
+
+def test_a_registry_that_goes_down_in_the_middle_is_repaired(ledger: Ledger, versions: FakeVersions) -> None:
+    promote(Promoter(ledger, versions), 1, None)
+
+    def down(step: str) -> None:
+        if step == "previous set":
+            versions.reachable = False
+
+    with pytest.raises(RegistryError):
+        promote(Promoter(ledger, versions, on_step=down), 2, 1)
+    promoter = Promoter(ledger, versions)
+    with pytest.raises(RegistryError):
+        repair(promoter, REAL)
+    versions.reachable = True
+    report = repair(promoter, REAL)
+    assert [row.state for row in report.rows] == ["aborted"]
+    assert versions.aliases == {"production": 1}
+    assert promote(promoter, 2, 1).changed
+
+
+def test_an_overtaken_promoter_loses(ledger: Ledger, versions: FakeVersions) -> None:
+    promote(Promoter(ledger, versions), 1, None)
+
+    def overtake(step: str) -> None:
+        if step == "intent written":
+            other = Promoter(ledger, versions)
+            repair(other, REAL)
+            promote(other, 3, 1)
+
+    with pytest.raises(PromotionConflict, match="overtaken"):
+        promote(Promoter(ledger, versions, on_step=overtake), 2, 1)
+    assert versions.aliases == {"production": 3, "previous": 1}
+
+
+def test_a_sign_that_fails_promotes_nothing(ledger: Ledger, versions: FakeVersions) -> None:
+    def sign(_digest: str) -> bytes:
+        raise RegistryError("the key is locked")
+
+    with pytest.raises(RegistryError, match="key is locked"):
+        promote(Promoter(ledger, versions, sign), 1, None)
+    repair(Promoter(ledger, versions), REAL)
+    assert versions.aliases == {}
+
+
+def test_an_interrupted_rollback_is_finished(ledger: Ledger, versions: FakeVersions) -> None:
+    promoter = Promoter(ledger, versions)
+    promote(promoter, 1, None)
+    promote(promoter, 2, 1)
+    with pytest.raises(Crash):
+        Promoter(ledger, versions, on_step=crash_at("intent written")).rollback(REAL, actor="ann", reason="loses")
+    assert versions.aliases["production"] == 2
+    report = repair(promoter, REAL)
+    assert versions.aliases == {"production": 1}
+    assert ledger.state(REAL).barred == {2}
+    assert [row.state for row in report.rows] == ["committed"]
+    assert repair(promoter, REAL).rows == []
+
+
+def test_an_interrupted_halt_is_finished(ledger: Ledger, versions: FakeVersions) -> None:
+    promoter = Promoter(ledger, versions)
+    promote(promoter, 1, None)
+    with pytest.raises(Crash):
+        Promoter(ledger, versions, on_step=crash_at("intent written")).rollback(REAL, actor="ann", reason="loses")
+    repair(promoter, REAL)
+    state = ledger.state(REAL)
+    assert versions.aliases == {}
+    assert state.current is None
+    assert state.barred == {1}
+    assert state.halt is not None
+
+
+def test_a_finished_promotion_whose_bundle_no_longer_verifies_is_taken_back(
+    ledger: Ledger, versions: FakeVersions
+) -> None:
+    promoter = Promoter(ledger, versions)
+    promote(promoter, 1, None)
+    with pytest.raises(Crash):
+        promote(Promoter(ledger, versions, on_step=crash_at("production set")), 2, 1)
+    assert versions.aliases == {"production": 2, "previous": 1}
+    versions.broken.add(2)
+    report = repair(promoter, REAL)
+    assert versions.aliases == {"production": 1}
+    assert report.rows[0].evidence["refusals"][0].startswith("bundle_broken")
+
+
+def test_a_rollback_that_cannot_be_finished_alerts(ledger: Ledger, versions: FakeVersions) -> None:
+    promoter = Promoter(ledger, versions)
+    promote(promoter, 1, None)
+    promote(promoter, 2, 1)
+    with pytest.raises(Crash):
+        Promoter(ledger, versions, on_step=crash_at("intent written")).rollback(REAL, actor="ann", reason="loses")
+    versions.broken.add(1)
+    report = repair(promoter, REAL)
+    assert [row.state for row in report.rows] == ["aborted"]
+    assert "was not finished" in report.alerts[0]
+    assert versions.aliases == {"production": 2, "previous": 1}
+
+
+def test_somebody_elses_change_during_an_intent_is_not_undone(ledger: Ledger, versions: FakeVersions) -> None:
+    promoter = Promoter(ledger, versions)
+    promote(promoter, 1, None)
+    with pytest.raises(Crash):
+        promote(Promoter(ledger, versions, on_step=crash_at("intent written")), 2, 1)
+    versions.set_alias(REAL, "production", 3)
+    report = repair(promoter, REAL)
+    assert [(row.action, row.state) for row in report.rows] == [("promote", "aborted"), ("external", "committed")]
+    assert versions.aliases["production"] == 3
+    assert promoter.current(REAL) == 3
+
+
+def test_a_refused_external_change_alerts_each_time_and_is_written_once(
+    ledger: Ledger, versions: FakeVersions, caplog: pytest.LogCaptureFixture
+) -> None:
+    promoter = Promoter(ledger, versions)
+    promote(promoter, 1, None)
+    versions.broken.add(2)
+    versions.set_alias(REAL, "production", 2)
+    first, second = repair(promoter, REAL), repair(promoter, REAL)
+    assert [(row.action, row.state) for row in first.rows] == [("external", "aborted")]
+    assert second.rows == []
+    assert first.alerts == second.alerts
+    assert "bundle_broken" in first.alerts[0]
+    assert "changed outside tidegate from v1 to v2" in caplog.text
+    assert (versions.aliases["production"], promoter.current(REAL)) == (2, 1)
+
+
+def test_a_registry_that_is_down_never_halts(ledger: Ledger, versions: FakeVersions) -> None:
+    promoter = Promoter(ledger, versions)
+    promote(promoter, 1, None)
+    versions.reachable = False
+    with pytest.raises(RegistryError):
+        promoter.rollback(REAL, actor="ann", reason="loses")
+    assert ledger.state(REAL).halt is None
+
+
+def test_bar_clear_halt_and_resume_twice_equal_once(ledger: Ledger, versions: FakeVersions) -> None:
+    promoter = Promoter(ledger, versions, sign=lambda text: text.encode())
+    who = {"actor": "ann", "reason": "test"}
+    acts: list[Callable[[], Outcome]] = [
+        lambda: promoter.bar(REAL, 2, **who),
+        lambda: promoter.clear(REAL, 2, **who),
+        lambda: promoter.halt(REAL, **who),
+        lambda: promoter.resume(REAL, **who),
+    ]
+    assert [[act().changed, act().changed] for act in acts] == [[True, False]] * 4
+    halt = promoter.history(REAL)[2]
+    assert bytes.fromhex(halt.evidence["signature"]).decode() == halt.evidence["signed"] == f"halt {REAL} 3"
+
+
+def test_prune_protects_what_the_ledger_would_roll_back_to(ledger: Ledger, versions: FakeVersions) -> None:
+    promoter = Promoter(ledger, versions)
+    promote(promoter, 1, None)
+    promote(promoter, 6, 1)
+    versions.set_alias(REAL, "previous", None)
+    assert promoter.prune(REAL) == [3, 2]
+    with pytest.raises(ConfigurationError, match="at least 3"):
+        promoter.prune(REAL, keep=2)
