@@ -20,8 +20,8 @@ from tidegate.errors import SourceError
 from tidegate.strategy.strategy import DumpSource, slug
 
 WIDTH: Final = 12
-MAX_RATIO: Final = 2000
-"""Largest ratio of unpacked to packed size: idle minutes pack 60 times smaller, bombs 1,000 times and more per layer."""
+MAX_RATIO: Final = 200
+"""Largest ratio of unpacked to packed size: a month without a single trade packs 25 times smaller, a bomb about 1,000 times."""
 _NAME: Final = re.compile(r"^(?P<symbol>[A-Za-z0-9]+(_PERP|_\d{6})?)-(?P<interval>\d+(s|m|h|d|w|mo))-\d{4}-\d{2}")
 
 
