@@ -5,6 +5,7 @@ holder's process has died on this machine it can be taken over at once, on anoth
 `RetrainLock.check` tells an old, stalled holder that it has been overtaken.
 """
 
+import logging
 import os
 import re
 import socket
@@ -20,6 +21,8 @@ from tidegate.errors import ConfigurationError, PromotionConflict, TidegateError
 from tidegate.registry.database import Database
 from tidegate.registry.schema import retrain_locks, retrain_runs
 from tidegate.settings.settings import Settings
+
+log = logging.getLogger(__name__)
 
 RetrainState = Literal["started", "finished", "failed"]
 
@@ -151,7 +154,11 @@ class RetrainLedger:
         finally:
             done.set()
             renewal.join()
-            self._set_expiry(lock, 0)
+            try:
+                self._set_expiry(lock, 0)
+            except TidegateError as error:
+                # Not worth hiding what the body raised: a lock that cannot be released expires by itself.
+                log.warning("the lock of %s was not released and expires in %.0f s: %s", key, self.lease_s, error)
 
     def _take(self, key: str) -> int:
         now = self.database.clock()

@@ -1,5 +1,6 @@
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.registry_factories import NOW
@@ -201,3 +202,20 @@ def test_a_server_that_is_down_is_told_without_the_password() -> None:
     with pytest.raises(LedgerError, match=r"cannot be reached.*start the database") as caught:
         ledger.rows()
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({"state": "intent", "token": 2, "intent_id": None}, "an intent of this strategy is still open"),
+        ({"state": "committed", "token": 1, "intent_id": None}, "fencing_token must rise"),
+        ({"state": "committed", "token": 1, "intent_id": 7}, "must name an open intent"),
+        ({"state": "committed", "token": 2, "intent_id": 1}, "must name an open intent"),
+    ],
+)
+def test_the_database_knows_the_rules_of_intents(ledger: Ledger, what: dict[str, Any], message: str) -> None:
+    with ledger.writing() as writer:
+        writer.append(draft(), "intent")
+    with pytest.raises(LedgerError, match=message), ledger.writing() as writer:
+        writer._insert(draft(to_version=2), **what)
+    assert len(ledger.rows()) == 1

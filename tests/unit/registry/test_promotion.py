@@ -210,6 +210,34 @@ def test_a_refused_external_change_alerts_each_time_and_is_written_once(
     assert (versions.aliases["production"], promoter.current(REAL)) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("before", "version", "reason"),
+    [
+        (lambda p: p.bar(REAL, 2, actor="ann", reason="bad"), 2, "barred"),
+        (lambda p: p.halt(REAL, actor="ann", reason="storm"), 2, "halted"),
+        (lambda p: p.versions.broken.add(2), 2, "bundle_broken"),
+        (lambda p: setattr(p.versions, "model_kind", "simulated"), 2, "kind_differs"),
+        (lambda _: None, None, "alias_removed"),
+    ],
+)
+def test_an_external_change_is_refused_for_each_reason(
+    ledger: Ledger,
+    versions: FakeVersions,
+    before: Callable[[Promoter], object],
+    version: int | None,
+    reason: str,
+) -> None:
+    promoter = Promoter(ledger, versions)
+    promote(promoter, 1, None)
+    before(promoter)
+    versions.set_alias(REAL, "production", version)
+    report = repair(promoter, REAL)
+    assert [(row.action, row.state) for row in report.rows] == [("external", "aborted")]
+    assert {text.partition(" ")[0] for text in report.rows[0].evidence["refusals"]} == {reason}
+    assert promoter.current(REAL) == 1
+    assert versions.alias(REAL, "production") == version
+
+
 def test_a_registry_that_is_down_never_halts(ledger: Ledger, versions: FakeVersions) -> None:
     promoter = Promoter(ledger, versions)
     promote(promoter, 1, None)

@@ -1,0 +1,99 @@
+"""The ledgers on a real PostgreSQL server: what the database itself refuses, and that rows hash as on SQLite."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+from tests.registry_factories import NOW
+from tests.servers import postgresql
+
+from tidegate.dataset.windows import FoldWindows, Window
+from tidegate.errors import LedgerError, PromotionConflict
+from tidegate.model.bundle import sha256
+from tidegate.registry.database import Database
+from tidegate.registry.ledger import Ledger
+from tidegate.registry.retrains import RetrainLedger
+from tidegate.registry.state import Draft
+from tidegate.registry.trials import HoldoutRead, Trial, TrialLedger
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+
+TABLES = ["promotion_ledger", "trial_ledger", "holdout_reads", "retrain_runs"]
+BAR = Draft("eurusd-sample", "bar", None, 1, "ann", "schön", None, {"sharpe": 0.1, "note": "π: 50 %"})
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    returns = tmp_path_factory.mktemp("trials") / "returns.parquet"
+    returns.write_bytes(b"returns")
+    windows = FoldWindows(train=Window(start_at=0, end_at=1), test=Window(start_at=1, end_at=2))
+    with postgresql() as found:
+        ledger = Ledger(Database(found, clock=lambda: NOW))
+        with ledger.writing() as writer:
+            writer.append(BAR, "committed")
+        reads = TrialLedger(Database(found))
+        reads.record(Trial("t", "s", "s/2026-11", 0, {}, 7, windows, None, 1, returns, sha256(b"returns")))
+        reads.record_read(HoldoutRead("s", "s/2026-11", "r", "a" * 64, Window(start_at=0, end_at=1)))
+        with RetrainLedger(Database(found)).retrain_lock("s", "2026-11") as lock:
+            lock.record("finished", as_of=NOW)
+        yield found
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("statement", ["UPDATE {} SET id = id + 1", "DELETE FROM {}", "TRUNCATE {}"])
+def test_the_database_refuses_every_change(url: str, table: str, statement: str) -> None:
+    engine = create_engine(url)
+    with engine.connect() as connection, pytest.raises(DBAPIError, match=f"{table} is append-only"):
+        connection.execute(text(statement.format(table)))
+    engine.dispose()
+
+
+def test_a_row_that_forks_the_chain_is_refused(url: str) -> None:
+    copy = (
+        "INSERT INTO promotion_ledger SELECT 2, strategy, action, from_version, to_version, bundle_digest, state, NULL, 9,"
+        " actor, reason, evidence, created_at, previous_hash, 'h' FROM promotion_ledger WHERE id = 1"
+    )
+    engine = create_engine(url)
+    with engine.connect() as connection, pytest.raises(DBAPIError, match="previous_hash must be the last row's hash"):
+        connection.execute(text(copy))
+    engine.dispose()
+
+
+def test_both_databases_hash_alike(url: str, tmp_path: Path) -> None:
+    sqlite = Ledger(Database(f"sqlite:///{tmp_path}/ledger.db", clock=lambda: NOW))
+    with sqlite.writing() as writer:
+        writer.append(BAR, "committed")
+    on_postgresql = Ledger(Database(url)).rows("eurusd-sample")
+    assert on_postgresql == sqlite.rows()
+    assert Ledger(Database(url)).verify() == sqlite.verify()
+
+
+def test_a_busy_ledger_says_so(url: str) -> None:
+    first, second = Ledger(Database(url)), Ledger(Database(url, busy_timeout_s=1))
+    with first.writing(), pytest.raises(LedgerError, match="held by another writer"), second.writing():
+        pytest.fail("the lock is held")
+
+
+def test_one_retrain_at_a_time(url: str) -> None:
+    first, second = RetrainLedger(Database(url)), RetrainLedger(Database(url))
+    with (
+        first.retrain_lock("eurusd-sample", "2026-11"),
+        pytest.raises(PromotionConflict, match="already running"),
+        second.retrain_lock("eurusd-sample", "2026-11"),
+    ):
+        pytest.fail("the lock is held")
+
+
+def test_a_new_database_opened_by_many_at_once(url: str) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("CREATE DATABASE fresh"))
+    engine.dispose()
+    fresh = url.rpartition("/")[0] + "/fresh"
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: Ledger(Database(fresh)).rows(), range(8)))
+    assert found == [[]] * 8
