@@ -10,7 +10,6 @@ READY := $(VENV)/.ready
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
-export PREFECT_HOME ?= $(CURDIR)/.cache/prefect
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 
@@ -46,6 +45,14 @@ up: $(READY)  ## start Prefect, MLflow and a worker; Ctrl-C stops them
 .PHONY: test
 test: $(READY)  ## run all tests that this machine can run
 	$(BIN)/python -m pytest
+
+.PHONY: system
+system:  ## add Debian's packages for the tests that need them (root)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  if ! ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1; then \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends postgresql; \
+	  fi; \
+	else echo "make system needs root and apt-get; skipped"; fi
 
 .PHONY: check
 check: $(READY)  ## format, lint, types, import contracts

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tidegate.bars.bars import Bars, Floats
+from tidegate.bars.bars import COLUMNS, Bars, Floats
 from tidegate.errors import NotEnoughHistory
 
 Reduction = Callable[[Floats], Floats]
@@ -37,11 +37,15 @@ class Window:
     def __init__(self, bars: Bars, rows: int) -> None:
         self.bars = bars
         self.rows = rows
+        # Reductions of series that live as long as the window are kept: several features ask for the same ones. A series that a
+        # feature made for itself may be gone, and its id taken by another one, so those are not kept.
+        self._lasting = {id(getattr(bars, name)) for name in COLUMNS}
+        self._known: dict[tuple[int, str, int], Floats] = {}
 
     @cached_property
     def log_close(self) -> Floats:
         """(n,) natural logarithm of the close."""
-        return np.log(self.bars.close)
+        return self._keep(np.log(self.bars.close))
 
     @cached_property
     def log_return(self) -> Floats:
@@ -51,7 +55,7 @@ class Window:
     @cached_property
     def log_range(self) -> Floats:
         """(n,) log of high over low."""
-        return np.log(self.bars.high / self.bars.low)
+        return self._keep(np.log(self.bars.high / self.bars.low))
 
     @cached_property
     def true_range(self) -> Floats:
@@ -62,13 +66,13 @@ class Window:
     @cached_property
     def log_volume(self) -> Floats:
         """(n,) log(1 + volume)."""
-        return np.log1p(self.bars.volume)
+        return self._keep(np.log1p(self.bars.volume))
 
     @cached_property
     def close_location(self) -> Floats:
         """(n,) where the close lies in the bar's range: -1 at the low, 1 at the high, 0 in a flat bar."""
         bars = self.bars
-        return ratio(2.0 * bars.close - bars.high - bars.low, bars.high - bars.low)
+        return self._keep(ratio(2.0 * bars.close - bars.high - bars.low, bars.high - bars.low))
 
     def now(self, series: Floats) -> Floats:
         """(rows,) the series at each row."""
@@ -86,7 +90,7 @@ class Window:
 
     def sum(self, series: Floats, length: int) -> Floats:
         """(rows,) sum over the last `length` bars."""
-        return self._reduce(series, length, lambda view: view.sum(axis=-1))
+        return self._recall("sum", series, length, lambda view: view.sum(axis=-1))
 
     def mean(self, series: Floats, length: int) -> Floats:
         """(rows,) mean over the last `length` bars."""
@@ -94,15 +98,15 @@ class Window:
 
     def std(self, series: Floats, length: int) -> Floats:
         """(rows,) population standard deviation over the last `length` bars."""
-        return self._reduce(series, length, lambda view: view.std(axis=-1))
+        return self._recall("std", series, length, lambda view: view.std(axis=-1))
 
     def max(self, series: Floats, length: int) -> Floats:
         """(rows,) maximum over the last `length` bars."""
-        return self._reduce(series, length, lambda view: view.max(axis=-1))
+        return self._recall("max", series, length, lambda view: view.max(axis=-1))
 
     def min(self, series: Floats, length: int) -> Floats:
         """(rows,) minimum over the last `length` bars."""
-        return self._reduce(series, length, lambda view: view.min(axis=-1))
+        return self._recall("min", series, length, lambda view: view.min(axis=-1))
 
     def bars_since_max(self, series: Floats, length: int) -> Floats:
         """(rows,) bars since the newest maximum of the last `length` bars, 0..length-1."""
@@ -129,7 +133,22 @@ class Window:
         return self._reduce(series, length, reduction)
 
     def _from_previous(self, values: Floats) -> Floats:
-        return np.concatenate(([np.nan], values))
+        return self._keep(np.concatenate(([np.nan], values)))
+
+    def _keep(self, series: Floats) -> Floats:
+        series.flags.writeable = False
+        self._lasting.add(id(series))
+        return series
+
+    def _recall(self, name: str, series: Floats, length: int, reduction: Reduction) -> Floats:
+        if id(series) not in self._lasting:
+            return self._reduce(series, length, reduction)
+        key = (id(series), name, length)
+        if key not in self._known:
+            found = self._reduce(series, length, reduction)
+            found.flags.writeable = False
+            self._known[key] = found
+        return self._known[key]
 
     def _reduce(self, series: Floats, length: int, reduction: Reduction) -> Floats:
         start = len(series) - self.rows - length + 1
@@ -137,6 +156,8 @@ class Window:
             raise NotEnoughHistory(
                 "a feature looks back too far", expected=f"{self.rows + length - 1} bars", actual=len(series)
             )
+        if self.rows == 1:
+            return reduction(series[start:][np.newaxis, :])
         views = sliding_window_view(np.ascontiguousarray(series[start:]), length)
         if self.rows <= _CHUNK_ROWS:
             return reduction(views)

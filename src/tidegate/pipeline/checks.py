@@ -159,10 +159,11 @@ def _changed_labels(past: Bars, table: SymbolTable, strategy: Strategy) -> int:
     if len(past) < minimum_bars(strategy.labels):
         return 0
     labels = label(past, strategy.labels, strategy.costs)
-    known = labels.ends_at <= int(past.closed_at[-1])
-    full = table.labels.gain[: len(past)]
-    early = (table.labels.ends_at[: len(past)] <= int(past.closed_at[-1])) & ~known
-    return _differing(labels.gain[known], full[known]) + int(early.sum())
+    full = table.labels
+    ended = full.end_row[: len(past)] < len(past)
+    known = labels.known()
+    both = ended & known
+    return _differing(labels.gain[both], full.gain[: len(past)][both]) + int((ended != known).sum())
 
 
 def _shifted_labels(table: SymbolTable, strategy: Strategy, rng: np.random.Generator) -> int:

@@ -125,8 +125,10 @@ def choose_margin(
     trials = []
     for margin in strategy.policy.margins:
         policy = _policy(margin, rows, strategy)
-        series = [_inner_backtest(dataset, at, rows, fitted.out_of_fold, fitted.probability, policy, strategy)
-            for at in range(len(dataset.tables))]
+        series = [
+            _inner_backtest(dataset, at, rows, fitted.out_of_fold, fitted.probability, policy, strategy)
+            for at in range(len(dataset.tables))
+        ]
         whole = combine({table.bars.symbol: part for table, part in zip(dataset.tables, series, strict=True)})
         summary = summarise(whole, strategy.periods_per_year)
         parameters = dict(fitted.parameters) | {"margin": margin, "rounds": fitted.rounds}

@@ -22,7 +22,8 @@ from tidegate.registry.repair import repair
 from tidegate.registry.tracking.runs import TrackedRun
 from tidegate.registry.tracking.versions import Tracking
 from tidegate.registry.trials import HoldoutRead, Trial, TrialLedger
-from tidegate.report.page import markdown_summary, write_report
+from tidegate.report.markdown import markdown_summary
+from tidegate.report.page import write_report
 from tidegate.report.record import FoldRecord, PromotionRecord, RunRecord
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def promote(job: Job, judged: Judged, registered: Registered, champion: Champion
     with job.watch.stage("promotion"):
         before = champion.version if champion else None
         promoter = open_promoter(job, Tracking(job.settings))
+        repair(promoter, job.strategy.name)
         if not judged.decision.promote:
             return PromotionRecord("refused", registered.version, before, judged.decision.summary)
         try:
@@ -208,7 +210,9 @@ def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) 
         for number, fold in enumerate(folds):
             test = fold.windows.test
             with run.child(f"{job.month} fold {number + 1}", {"fold": str(number + 1)}) as child:
-                child.params({"test_start": iso(test.start_at), "test_end": iso(test.end_at), "rounds": fold.fitted.rounds})
+                child.params(
+                    {"test_start": iso(test.start_at), "test_end": iso(test.end_at), "rounds": fold.fitted.rounds}
+                )
                 child.metrics(_fold_metrics(fold, job))
         run.decision(judged.decision)
         for folder in ("out_of_sample", "contest", "validation"):

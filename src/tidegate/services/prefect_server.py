@@ -29,6 +29,14 @@ def home(settings: Settings) -> Path:
     return settings.paths.data.resolve() / "prefect"
 
 
+def database_url(settings: Settings) -> str:
+    """Prefect's database: the configured one, or SQLite in its home."""
+    configured = settings.prefect.database_url
+    return (
+        f"sqlite+aiosqlite:///{home(settings) / 'prefect.db'}" if configured is None else configured.get_secret_value()
+    )
+
+
 def client_environment(settings: Settings) -> dict[str, str]:
     """What a Prefect client needs to use this server and no other.
 
@@ -53,11 +61,11 @@ def service(settings: Settings, logs: Path, inherited: Mapping[str, str]) -> Ser
     port = settings.prefect.port
     folder = home(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    configured = settings.prefect.database_url
-    database = f"sqlite+aiosqlite:///{folder / 'prefect.db'}" if configured is None else configured.get_secret_value()
     own = {
         "PREFECT_HOME": str(folder),
-        "PREFECT_API_DATABASE_CONNECTION_URL": database,  # not on the command line: it may hold a password
+        "PREFECT_API_DATABASE_CONNECTION_URL": database_url(
+            settings
+        ),  # not on the command line: it may hold a password
         "PREFECT_UI_API_URL": api_url(settings),
         # By default the interface is unpacked into the installed package, which may be read-only or shared.
         "PREFECT_UI_STATIC_DIRECTORY": str(settings.paths.cache.resolve() / "prefect" / "ui"),

@@ -58,7 +58,7 @@ class Prefect(Section):
     port: int = Field(4200, ge=1, le=65535, description="Port on which `tidegate up` starts Prefect.")
     database_url: SecretStr | None = Field(
         None,
-        description="Database address, such as postgresql+asyncpg://user@host/prefect. Empty: SQLite under paths.cache.",
+        description="Database address, such as postgresql+asyncpg://user@host/prefect. Empty: SQLite under paths.data.",
     )
     start_timeout_s: int = Field(120, ge=5, le=900, description="Seconds to wait for a server to become ready.")
 
@@ -113,7 +113,9 @@ class Validation(Section):
 class Compute(Section):
     """Threads and caches."""
 
-    threads: int = Field(1, ge=1, le=256, description="Threads for one XGBoost fit; part of what makes a model repeatable.")
+    threads: int = Field(
+        1, ge=1, le=256, description="Threads for one XGBoost fit; part of what makes a model repeatable."
+    )
     parallel_folds: int = Field(2, ge=1, le=64, description="Walk-forward folds trained at the same time.")
     latency_samples: int = Field(500, ge=50, le=100_000, description="Predictions timed for the latency gate.")
 

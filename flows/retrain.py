@@ -1,0 +1,235 @@
+"""The monthly retraining as a Prefect flow: the pipeline's stages as tasks, one model after another."""
+
+import argparse
+import hashlib
+import os
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from prefect import flow, get_run_logger, runtime, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.context import TaskRunContext
+from prefect.futures import PrefectFuture, wait
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
+
+import tidegate
+from tidegate.dataset.windows import FoldWindows
+from tidegate.errors import RegistryError, SourceError
+from tidegate.pipeline import data, judge, publish
+from tidegate.pipeline.contest import Champion
+from tidegate.pipeline.fold import Fold, run_fold
+from tidegate.pipeline.job import Job, Stopwatch, describe_job, make_job
+from tidegate.pipeline.outcome import Outcome, describe
+from tidegate.registry.retrains import RetrainLedger
+from tidegate.report.record import PromotionRecord
+from tidegate.settings.loading import load_settings
+from tidegate.strategy.strategy import find_strategy, slug
+
+T = TypeVar("T")
+
+WATCH: ContextVar[Stopwatch | None] = ContextVar("WATCH", default=None)
+"""Progress of whoever runs the flow in this process; a deployed run has none."""
+
+
+TWO_FOLDS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=2)
+
+
+@flow(name="retrain", flow_run_name="retrain {strategy}", task_runner=TWO_FOLDS)
+def retrain(strategy: str, as_of: str | None = None) -> list[Outcome]:
+    """Validate, train, test out of sample, judge, register, promote or refuse, and report.
+
+    Args:
+        strategy: name of a file in the strategies' folder, or its path.
+        as_of: ISO 8601; no bar that closed later is looked at. Empty: now.
+    """
+    return [retrain_model(job) for job in jobs(strategy, as_of)]
+
+
+def retrain_model(job: Job) -> Outcome:
+    """Retrain one model: one run a strategy and month at a time."""
+    get_run_logger().info("retraining %s", describe_job(job))
+    with RetrainLedger.from_settings(job.settings).retrain_lock(job.strategy.name, job.month) as lock:
+        lock.record("started", as_of=job.as_of_ms)
+        try:
+            champion = find_champion(whole(job))
+            bars = validate_bars(whole(job))
+            prepared = build_features(whole(job), whole(bars))
+            folds = train_folds(job, prepared)
+            judged = judge_model(whole(job), whole(bars), whole(prepared), whole(folds), whole(champion))
+            registered = register_model(whole(job), whole(bars), whole(folds), whole(judged))
+            lock.check()
+            promotion = promote_model(whole(job), whole(judged), whole(registered), whole(champion))
+            retrained = write_report(
+                whole(job), whole(bars), whole(folds), whole(judged), whole(registered), whole(promotion)
+            )
+        except BaseException:
+            lock.record("failed", as_of=job.as_of_ms)
+            raise
+        lock.record("finished", as_of=job.as_of_ms, run_id=registered.run_id, version=registered.version)
+    return describe(retrained)
+
+
+def whole(value: T) -> T:
+    """Hand a value to a task as it is; Prefect would otherwise search every array in it for futures."""
+    return cast("T", quote(value))
+
+
+def jobs(strategy: str, as_of: str | None) -> list[Job]:
+    """One job for each model of the strategy."""
+    root = Path(os.environ.get("TIDEGATE_ROOT", ".")).resolve()
+    settings = load_settings(root)
+    found = find_strategy(strategy, settings.paths.strategies)
+    actor = f"prefect flow run {runtime.flow_run.name or 'without server'}"
+    job = make_job(found, settings, root, as_of=as_of, actor=actor, watch=WATCH.get())
+    return [replace(job, strategy=single) for single in found.single()]
+
+
+def train_folds(job: Job, prepared: data.Prepared) -> tuple[Fold, ...]:
+    """Train and test all folds, as many at a time as the task runner has workers."""
+    with job.watch.stage("train and test"):
+        futures: list[PrefectFuture[Fold]] = [
+            train_and_test.submit(whole(job), whole(prepared), whole(windows), number + 1)
+            for number, windows in enumerate(prepared.folds)
+        ]
+        folds = []
+        for number, future in enumerate(futures):
+            folds.append(future.result())
+            job.watch.step(number + 1, len(futures), f"fold {number + 1} of {len(futures)}")
+        wait(futures)
+        return tuple(folds)
+
+
+def _is_passing(_task: Any, _run: Any, state: Any) -> bool:  # noqa: ANN401  Prefect's own types here are loose
+    """Whether trying again makes sense: a server or an exchange was away. Bad data stay bad."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, (RegistryError, SourceError, OSError))
+
+
+@cache
+def _code_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(tidegate.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _fold_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """Content of everything a fold depends on: bars, strategy, windows, threads and code."""
+    job, prepared, windows = parameters["job"], parameters["prepared"], parameters["windows"]
+    digest = hashlib.sha256(_code_digest().encode())
+    for table in prepared.dataset.tables:
+        digest.update(table.bars.content_hash().encode())
+    digest.update(job.strategy.model_dump_json(exclude={"gates", "monitor", "rollback"}).encode())
+    digest.update(windows.model_dump_json().encode())
+    digest.update(str(job.settings.compute.threads).encode())
+    return f"fold-{digest.hexdigest()}"
+
+
+@task(
+    name="find champion",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=_is_passing,
+)
+def find_champion(job: Job) -> Champion | None:
+    """The model in production, repaired and verified."""
+    return publish.champion_of(job)
+
+
+@task(
+    name="validate bars",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=[5, 30, 120],
+    retry_condition_fn=_is_passing,
+)
+def validate_bars(job: Job) -> data.Gathered:
+    """Fetch, validate, store and name the bars."""
+    return data.gather(job)
+
+
+@task(name="build features", cache_policy=NO_CACHE)
+def build_features(job: Job, bars: data.Gathered) -> data.Prepared:
+    """Features, labels and walk-forward windows."""
+    return data.prepare(job, bars)
+
+
+@task(name="train and test", task_run_name="train and test fold {number}", cache_key_fn=_fold_key, persist_result=True)
+def train_and_test(job: Job, prepared: data.Prepared, windows: FoldWindows, number: int) -> Fold:
+    """One fold: train on its window, test on the next, unseen one."""
+    del number
+    return run_fold(prepared.dataset, windows, job.strategy, job.settings.compute.threads)
+
+
+@task(name="judge", cache_policy=NO_CACHE)
+def judge_model(
+    job: Job, bars: data.Gathered, prepared: data.Prepared, folds: tuple[Fold, ...], champion: Champion | None
+) -> judge.Judged:
+    """Pack the bundle, check it, hold the contest, ask the gates."""
+    return judge.judge(job, bars, prepared, folds, champion)
+
+
+@task(
+    name="register", cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[2, 10, 30], retry_condition_fn=_is_passing
+)
+def register_model(job: Job, bars: data.Gathered, folds: tuple[Fold, ...], judged: judge.Judged) -> publish.Registered:
+    """Log the run to MLflow and register the challenger."""
+    return publish.record_run(job, bars, folds, judged)
+
+
+@task(
+    name="promote or refuse",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=_is_passing,
+)
+def promote_model(
+    job: Job, judged: judge.Judged, registered: publish.Registered, champion: Champion | None
+) -> PromotionRecord:
+    """Promote what the gates let through."""
+    return publish.promote(job, judged, registered, champion)
+
+
+@task(name="report", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=5, retry_condition_fn=_is_passing)
+def write_report(
+    job: Job,
+    bars: data.Gathered,
+    folds: tuple[Fold, ...],
+    judged: judge.Judged,
+    registered: publish.Registered,
+    promotion: PromotionRecord,
+) -> publish.Retrained:
+    """Write the report, and show the verdict in Prefect."""
+    retrained = publish.publish_report(job, bars, folds, judged, registered, promotion)
+    create_markdown_artifact(retrained.markdown, key=f"verdict-{slug(job.strategy.name)}", description=job.key)
+    return retrained
+
+
+def run(strategy: str, as_of: str | None, watch: Stopwatch | None) -> list[Outcome]:
+    """Run the flow in this process and show its progress to `watch`."""
+    token = WATCH.set(watch)
+    try:
+        return retrain(strategy, as_of)
+    finally:
+        WATCH.reset(token)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the flow from a shell: `python -m flows.retrain STRATEGY [--as-of TIME]`."""
+    parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=main.__doc__)
+    parser.add_argument("strategy")
+    parser.add_argument("--as-of")
+    chosen = parser.parse_args(arguments)
+    retrain(chosen.strategy, chosen.as_of)
+
+
+if __name__ == "__main__":
+    main()

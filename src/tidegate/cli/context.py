@@ -1,0 +1,39 @@
+"""What every command needs: the project's folder and settings."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegate.settings.loading import load_settings
+from tidegate.settings.settings import Settings
+from tidegate.strategy.strategy import Strategy, find_strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project's folder and its settings."""
+
+    root: Path
+    settings: Settings
+
+    def strategy(self, name: str) -> Strategy:
+        """A strategy by name or path."""
+        return find_strategy(name, self.settings.paths.strategies)
+
+
+def open_project() -> Project:
+    """The project in `TIDEGATE_ROOT`, else in the working folder."""
+    root = Path(os.environ.get("TIDEGATE_ROOT", ".")).resolve()
+    return Project(root, load_settings(root))
+
+
+def person() -> str:
+    """Who is at the keyboard, for the ledger."""
+    import getpass
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"

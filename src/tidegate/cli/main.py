@@ -1,0 +1,64 @@
+"""`tidegate`: the entry point, its commands' groups and its exit codes."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tidegate import __version__
+from tidegate.cli import data_commands, registry_commands, retrain_commands, server_commands
+from tidegate.cli.output import errors, print_error
+from tidegate.errors import TidegateError
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"tidegate {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="tidegate",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Takes a trading-signal model from market data to production, every month, with nobody fooling themselves.\n\n"
+        "[bold]First steps[/]: [cyan]tidegate demo[/] shows the whole job; [cyan]tidegate new NAME[/] writes a strategy file of your own; "
+        "[cyan]tidegate retrain NAME[/] trains, tests and judges it; [cyan]tidegate up[/] starts the servers and the monthly schedule.\n\n"
+        "[bold]Exit codes[/]: 0 done, 1 other error, 2 configuration, 3 data, 4 model, 5 promotion refused, 6 registry, 7 servers, 130 interrupted."
+    ),
+)
+retrain_commands.add_to(app)
+data_commands.add_to(app)
+registry_commands.add_to(app)
+server_commands.add_to(app)
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+    del version
+
+
+def main() -> None:
+    """Run the command line; every error raised on purpose becomes a message and an exit code."""
+    try:
+        app()
+    except TidegateError as error:
+        print_error(error, as_json="--json" in sys.argv)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("interrupted; nothing was left half-written")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""`demo`, `retrain`, `new`: the main job."""
+
+import importlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tidegate.cli.context import Project, open_project, person
+from tidegate.cli.output import AsJson, console, print_json, shown_progress
+from tidegate.errors import ConfigurationError, PromotionRefused
+from tidegate.pipeline.job import Stopwatch, make_job
+from tidegate.pipeline.outcome import Outcome, describe
+from tidegate.strategy.template import strategy_template
+
+PANEL = "The main job"
+DEMO_AS_OF = "2026-11-01T00:00:00Z"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(rich_help_panel=PANEL)(demo)
+    app.command(rich_help_panel=PANEL)(retrain)
+    app.command(rich_help_panel=PANEL)(new)
+
+
+def demo(*, as_json: AsJson = False) -> None:
+    """Show the main job on real bars (refused, honestly) and on a simulated market (promoted).
+
+    1. EUR/USD, hourly, 2017, real: one year of one pair is little evidence, and the gates say so.
+    2. A simulated market with a known edge: what a promotion looks like.
+
+    Both go through Prefect and MLflow like every monthly run; the results stay in mlruns/, data/ and runs/.
+    """
+    project = open_project()
+    outcomes: list[Outcome] = []
+    for strategy, as_of, title in (
+        ("eurusd-sample", None, "1/2 real EUR/USD, hourly, 2017"),
+        ("simulated-demo", DEMO_AS_OF, "2/2 SIMULATED market with a known edge"),
+    ):
+        found = _run(project, strategy, as_of, title, quiet=as_json)
+        outcomes += found
+        if not as_json:
+            for outcome in found:
+                _show(outcome)
+    if as_json:
+        print_json(outcomes)
+        return
+    console.print("\n[bold]What to look at next[/]")
+    console.print("  the two reports above, in a browser")
+    console.print(
+        "  [cyan]tidegate up[/]: MLflow's UI to compare the runs, Prefect's UI with the runs and the monthly schedule"
+    )
+    console.print("  [cyan]tidegate history simulated-demo[/]: the promotion ledger")
+    console.print("  [cyan]tidegate new NAME[/]: a strategy file of your own\n")
+
+
+def retrain(
+    strategy: Annotated[str, typer.Argument(help="Name of a strategy, or the path of its file.")],
+    *,
+    as_of: Annotated[str | None, typer.Option(help="Look at no bar that closed later; ISO 8601. Default: now.")] = None,
+    direct: Annotated[bool, typer.Option("--direct", help="Without Prefect: same stages, no run in its UI.")] = False,
+    require_promotion: Annotated[
+        bool, typer.Option("--require-promotion", help="Exit with 5 when the model was refused.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Validate, train on 90 days, test out of sample with costs, judge, register, promote or refuse, report.
+
+    A refusal is a normal outcome: the exit code is 0 unless --require-promotion is given.
+    """
+    project = open_project()
+    outcomes = _run(project, strategy, as_of, strategy, quiet=as_json, direct=direct)
+    if as_json:
+        print_json(outcomes)
+    else:
+        for outcome in outcomes:
+            _show(outcome)
+    refused = [outcome for outcome in outcomes if outcome["outcome"] != "promoted"]
+    if require_promotion and refused:
+        raise PromotionRefused(f"{refused[0]['strategy']} was not promoted", actual=refused[0]["message"])
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="The strategy's id: lower case, digits and dashes.")],
+    *,
+    symbol: Annotated[str, typer.Option(help="What is traded, such as BTC/USDT.")] = "BTC/USDT",
+    interval: Annotated[str, typer.Option(help="The bars' interval, such as 5m or 1h.")] = "1h",
+    source: Annotated[str, typer.Option(help="file, dump, freqtrade, ccxt or simulated.")] = "file",
+    path: Annotated[
+        str, typer.Option(help="Where the bars are, for file, dump and freqtrade.")
+    ] = "data/raw/{symbol}*.csv",
+) -> None:
+    """Write a commented strategy file, ready to edit."""
+    project = open_project()
+    folder = project.settings.paths.strategies
+    target = folder / f"{name}.yaml"
+    if target.exists():
+        raise ConfigurationError(f"{target} exists already", next_step="choose another name, or edit that file")
+    content = strategy_template(name, symbol=symbol, interval=interval, source=source, path=path)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False, encoding="utf-8") as file:
+        file.write(content)
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(target)
+    console.print(f"wrote {target}")
+    console.print(f"next: edit it, then [cyan]tidegate validate {name}[/] and [cyan]tidegate retrain {name}[/]")
+
+
+def _run(
+    project: Project, strategy: str, as_of: str | None, title: str, *, quiet: bool, direct: bool = False
+) -> list[Outcome]:
+    found = project.strategy(strategy)
+    with shown_progress(title, quiet=quiet) as watch:
+        if not direct:
+            return _run_flow(project, strategy, as_of, watch)
+        from tidegate.pipeline.retrain import retrain_all
+
+        job = make_job(found, project.settings, project.root, as_of=as_of, actor=person(), watch=watch)
+        return [describe(retrained) for retrained in retrain_all(job)]
+
+
+def _run_flow(project: Project, strategy: str, as_of: str | None, watch: Stopwatch) -> list[Outcome]:
+    """Run the Prefect flow in this process.
+
+    `flows/` is the project's, not the package's, so it is found by name in the project's folder, as Prefect itself finds it.
+    """
+    if not (project.root / "flows" / "retrain.py").exists():
+        raise ConfigurationError(
+            f"{project.root} has no flows/retrain.py",
+            next_step="run in the project's folder, set TIDEGATE_ROOT, or use --direct",
+        )
+    from tidegate.services.flow_environment import flow_environment
+
+    os.environ.update(flow_environment(project.settings, os.environ))
+    if str(project.root) not in sys.path:
+        sys.path.insert(0, str(project.root))
+    flow: Any = importlib.import_module("flows.retrain")
+    outcomes: list[Outcome] = flow.run(strategy, as_of, watch)
+    return outcomes
+
+
+def _show(outcome: Outcome) -> None:
+    promoted = outcome["outcome"] == "promoted"
+    colour, word = ("green", "PROMOTED") if promoted else ("red", "REFUSED")
+    simulated = " [bold yellow](SIMULATED market)[/]" if outcome["kind"] == "simulated" else ""
+    console.print(f"\n[bold {colour}]{word}[/] {outcome['strategy']} v{outcome['version']}{simulated}")
+    if promoted:
+        console.print(f"  {outcome['message']}", soft_wrap=True, markup=False)
+    for refusal in outcome["refusals"]:
+        console.print(f"  - {refusal}", soft_wrap=True, markup=False)
+    metrics = outcome["metrics"]
+    shown = (
+        ("win rate", "win_rate", "{:.1%}"),
+        ("Sharpe", "sharpe", "{:.2f}"),
+        ("drawdown", "max_drawdown", "{:.1%}"),
+        ("trades", "trades", "{:.0f}"),
+    )
+    parts = [f"{title} {form.format(metrics[name])}" for title, name, form in shown if metrics.get(name) is not None]
+    console.print(f"  {', '.join(parts)} out of sample, net of costs")
+    console.print(f"  report {_short(Path(outcome['report']))}", soft_wrap=True)
+    total = sum(outcome["seconds"].values())
+    stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in outcome["seconds"].items())
+    console.print(f"  [dim]{total:.1f} s: {stages}[/]", soft_wrap=True)
+
+
+def _short(path: Path) -> Path:
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path

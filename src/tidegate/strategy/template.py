@@ -1,0 +1,91 @@
+"""The commented strategy file that `tidegate new` writes."""
+
+from typing import Final
+
+import yaml
+
+from tidegate.errors import ConfigurationError
+from tidegate.settings.loading import describe
+from tidegate.strategy.strategy import Strategy
+
+_SOURCES: Final = {
+    "file": "  type: file               # CSV or Parquet; columns, time units and date order are detected or refused\n  path: {path}\n  # day_first: true         # only needed where 03.04.2024 could be either",
+    "dump": "  type: dump               # the exchange's public dump files, zip or csv\n  path: {path}",
+    "freqtrade": "  type: freqtrade          # feather or json files of freqtrade's download-data\n  path: {path}",
+    "ccxt": "  type: ccxt               # needs the extra: pip install 'tidegate[ccxt]'\n  exchange: binance\n  since: 2024-01-01T00:00:00Z",
+    "simulated": "  type: simulated          # a market with a known edge; says nothing about real ones\n  seed: 1\n  edge: 1.0",
+}
+
+_TEMPLATE: Final = """\
+# Strategy {name}. Everything that is not written here has a default: see docs/settings.md.
+version: 1
+name: {name}
+kind: {kind}                 # simulated models can never be promoted under a real symbol's name
+symbols: [{symbol}]          # several symbols: one pooled model, or one each with `combine: separate`
+interval: {interval}
+calendar: 24/7             # or fx: closed from Friday to Sunday, 17:00 New York
+source:
+{source}
+
+# Features: empty is the standard set of 49. Families: `tidegate features`. Your own function as module:function with its lookback.
+# features:
+#   - {{use: return, lengths: [1, 6, 24]}}
+#   - {{use: volatility, lengths: [12, 48]}}
+#   - {{use: "my_features:order_flow", lengths: [20], lookback: 21}}
+
+labels:
+  method: triple_barrier   # or fixed_horizon
+  horizon_bars: 12         # holding time
+  barrier_sigmas: 1.0      # barrier distance, in volatilities over the horizon
+  min_barrier_costs: 2.0   # and at least this many round-trip costs
+
+costs:                     # what YOU pay, in basis points per side: check them, everything depends on them
+  fee_bps: 5.0
+  half_spread_bps: 0.5
+  slippage_bps: 0.5
+  impact_coefficient: 0.0  # Y of the square-root impact; matters when you trade much of a bar's volume
+
+windows:
+  train_days: 90           # at least 60
+  test_days: 30            # out of sample, of each fold
+  max_folds: 6
+  embargo_bars: 12
+
+policy:                    # entry margins are chosen inside the training window, from these
+  margins: [0.02, 0.04, 0.06, 0.08, 0.10, 0.13, 0.16]
+  sides: both              # or long, short
+
+# Gates: the deployment checklist's thresholds are the defaults. Loosen one only with a reason you would sign.
+# gates:
+#   win_rate: {{threshold: 0.58}}
+#   regime_volatile: {{threshold: 1.0, not_enough_evidence_blocks: false}}
+
+capital: 10000
+"""
+
+
+def strategy_template(name: str, *, symbol: str, interval: str, source: str, path: str) -> str:
+    """A strategy file as text, checked to be a valid one.
+
+    Raises:
+        ConfigurationError: a value that a strategy cannot have.
+    """
+    if source not in _SOURCES:
+        raise ConfigurationError(f"source {source!r} is unknown", expected=", ".join(_SOURCES))
+    kind = "simulated" if source == "simulated" else "real"
+    if kind == "simulated" and not name.startswith("simulated"):
+        raise ConfigurationError(
+            f"name {name!r} hides that the market is simulated", expected="a name beginning with 'simulated'"
+        )
+    if kind == "simulated" and not symbol.startswith("SIM"):
+        symbol = "SIM/USD"
+    described = _SOURCES[source].format(path=yaml.safe_dump(path, default_style='"').strip())
+    text = _TEMPLATE.format(name=name, kind=kind, symbol=symbol, interval=interval, source=described)
+    try:
+        Strategy.model_validate(yaml.safe_load(text))
+    except ValueError as error:
+        from pydantic import ValidationError
+
+        told = describe(error) if isinstance(error, ValidationError) else str(error)
+        raise ConfigurationError(f"no strategy file was written: {told}") from error
+    return text
