@@ -107,7 +107,7 @@ def zero_volume(bars: Bars, context: Context) -> Flag | None:
 
 def flat(bars: Bars, context: Context) -> Flag | None:
     """Runs of at least `run_bars` bars in which every price is one and the same."""
-    still = (bars.high == bars.low) & (bars.open == bars.close) & (bars.open == bars.low)
+    still = bars.high == bars.low  # open and close lie between
     starts = still.copy()
     starts[1:] &= ~(still[:-1] & (bars.close[1:] == bars.close[:-1]))
     return _flag_runs(bars, still, starts, context.rules.run_bars, "at one and the same price")

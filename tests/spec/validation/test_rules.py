@@ -75,11 +75,11 @@ def crash(bars: Bars) -> Bars:
     return edited(bars, "low", 100, bars.close[100] / 1.1)
 
 
-def halved_at(row: int) -> Callable[[Bars], Bars]:
-    """Prices fall by half within one bar and stay there."""
+def moved_at(row: int, factor: float) -> Callable[[Bars], Bars]:
+    """Prices change by a factor within one bar and stay there."""
 
     def edit(bars: Bars) -> Bars:
-        bars = scaled(0.5, slice(row, None))(bars)
+        bars = scaled(factor, slice(row, None))(bars)
         opened = edited(bars, "open", row, bars.close[row - 1])
         return edited(opened, "high", row, bars.close[row - 1])
 
@@ -120,6 +120,20 @@ CASES = [
     Case("two rows swapped", lambda bars: bars.take(np.array([1, 0, *range(2, N)])), "order", 1),
     Case("same bar twice", again(7), "duplicate_identical", 1, besides=("order",)),
     Case("same time, another volume", again(7, volume=3.0), "duplicate_conflicting", 2, N - 1, besides=("order",)),
+    Case(
+        "same bar twice, one behind the other",
+        lambda bars: bars.take(np.array([*range(8), *range(7, N)])),
+        "duplicate_identical",
+        1,
+    ),
+    Case(
+        "same time, half the price",
+        again(7, close=50.0, low=50.0),
+        "duplicate_conflicting",
+        2,
+        N - 1,
+        besides=("order",),
+    ),
     Case("same time, but broken", again(7, close=NAN), "non_finite", 1, N, besides=("order",)),
     Case(
         "seconds among milliseconds",
@@ -155,7 +169,9 @@ CASES = [
     Case("twelve flat bars", flat(slice(20, 32)), "flat", 12),
     Case("eleven flat bars", flat(slice(20, 31)), None),
     Case("real crash within a bar", crash, None),
-    Case("halved within a bar", halved_at(120), "jumps", 1),
+    Case("halved within a bar", moved_at(120, 0.5), "jumps", 1),
+    Case("fallen by nearly thirteen robust standard deviations", moved_at(120, 0.915), "jumps", 1),
+    Case("fallen by nine robust standard deviations", moved_at(120, 0.94), None),
     Case("collapsed to a thousandth through a bar", collapse, "jumps", 1),
     Case("a stretch in cents", scaled(100, slice(150, 170)), "unit_mixup", 20, besides=("jumps",)),
     Case("one bar a thousandth", scaled(0.001, slice(150, 151)), "unit_mixup", 1, besides=("jumps",)),
