@@ -168,6 +168,11 @@ CASES = [
     Case("eleven silent bars", put("volume", slice(20, 31), 0.0), None),
     Case("twelve flat bars", flat(slice(20, 32)), "flat", 12),
     Case("eleven flat bars", flat(slice(20, 31)), None),
+    Case(
+        "twelve bars that close where they opened, but traded elsewhere between",
+        lambda bars: edited(flat(slice(20, 32))(bars), "high", slice(20, 32), bars.open[20] * 1.001),
+        None,
+    ),
     Case("real crash within a bar", crash, None),
     Case("halved within a bar", moved_at(120, 0.5), "jumps", 1),
     Case("fallen by nearly thirteen robust standard deviations", moved_at(120, 0.915), "jumps", 1),
