@@ -65,7 +65,3 @@ check: $(READY)  ## format, lint, types, import contracts
 format: $(READY)  ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only --exit-zero .
-
-.PHONY: bench
-bench: $(READY)  ## measure speed and memory
-	$(BIN)/python -m benchmarks.run

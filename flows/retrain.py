@@ -15,7 +15,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture, wait
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 import tidegate
@@ -37,7 +37,7 @@ WATCH: ContextVar[Stopwatch | None] = ContextVar("WATCH", default=None)
 """Progress of whoever runs the flow in this process; a deployed run has none."""
 
 
-TWO_FOLDS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=2)
+TWO_FOLDS: TaskRunner[PrefectFuture[Any]] = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=2))
 
 
 @flow(name="retrain", flow_run_name="retrain {strategy}", task_runner=TWO_FOLDS)
