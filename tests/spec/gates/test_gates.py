@@ -1,0 +1,95 @@
+"""Every gate against literal cases: what passes, what just does not, and what can never pass."""
+
+import math
+
+import pytest
+
+from tidegate.gates.evaluation import Measurement, decide, evaluate
+from tidegate.gates.result import GateResult, Verdict
+from tidegate.gates.specifications import SPECIFICATIONS
+from tidegate.strategy.strategy import GateRule, Gates
+
+# gate, passes, just does not, impossible (wrong unit or sign)
+CASES = [
+    ("min_train_days", 60.0, 59.99, -1.0),
+    ("validation_passed", 0.0, 1.0, -1.0),
+    ("out_of_sample_folds", 3.0, 2.0, -1.0),
+    ("costs_above_zero", 0.01, 0.0, -0.1),
+    ("win_rate", 0.58, 0.5799, 58.0),
+    ("sharpe", 1.5, 1.4999, 1e9),
+    ("max_drawdown", 0.1499, 0.15, -0.1),
+    ("trades", 100.0, 99.0, -1.0),
+    ("regime_trending", 1.0, 0.999, -1.0),
+    ("regime_ranging", 1.0, 0.999, -1.0),
+    ("regime_volatile", 1.0, 0.999, -1.0),
+    ("too_good_win_rate", 0.649, 0.651, 64.0),
+    ("too_good_sharpe", 2.029, 2.031, -1e9),
+    ("engines_agree", 1e-9, 1.1e-9, -1.0),
+    ("no_look_ahead", 0.0, 1.0, -1.0),
+    ("onnx_parity", 1e-5, 1.1e-5, -1.0),
+    ("serving_parity", 1e-9, 1.1e-9, -1.0),
+    ("reproducible", 0.0, 1.0, -1.0),
+    ("latency_p95_ms", 9.99, 10.0, 0.0),
+    ("champion", 0.0501, 0.05, -math.inf),
+]
+
+
+def judged(gate: str, value: float | None, policy: Gates | None = None, n: int = 1000) -> GateResult:
+    measured = {gate: Measurement(value, n=n, standard_error=0.01)}
+    return next(result for result in evaluate(measured, policy or Gates()) if result.name == gate)
+
+
+def test_every_gate_has_its_cases() -> None:
+    assert [case[0] for case in CASES] == [specification.name for specification in SPECIFICATIONS]
+
+
+@pytest.mark.parametrize(("gate", "passes", "fails", "impossible"), CASES)
+def test_threshold(gate: str, passes: float, fails: float, impossible: float) -> None:
+    assert judged(gate, passes).verdict is Verdict.PASS
+    for value in (fails, impossible, math.nan, math.inf, -math.inf, None):
+        result = judged(gate, value)
+        assert result.verdict is Verdict.FAIL, value
+        assert result.refuses
+
+
+def test_nothing_measured_refuses_with_every_gate() -> None:
+    results = evaluate({}, Gates())
+    assert len(results) == len(SPECIFICATIONS)
+    assert all(result.refuses for result in results)
+    assert not decide("s", "d", results).promote
+
+
+def test_no_results_never_promote() -> None:
+    assert not decide("s", "d", ()).promote
+
+
+def test_all_passes_promote_and_one_refusal_does_not() -> None:
+    measured = {gate: Measurement(passes, n=1000, standard_error=0.01) for gate, passes, _, _ in CASES}
+    measured["win_rate"] = Measurement(0.6, n=1000, standard_error=0.01)
+    assert decide("s", "d", evaluate(measured, Gates())).promote
+    assert not decide("s", "d", evaluate(measured | {"trades": Measurement(math.nan)}, Gates())).promote
+
+
+def test_an_advisory_gate_speaks_but_does_not_refuse() -> None:
+    result = judged("win_rate", 0.4, Gates(win_rate=GateRule(threshold=0.58, blocking=False)))
+    assert (result.verdict, result.refuses) == (Verdict.FAIL, False)
+
+
+def test_a_regime_with_few_trades_is_not_enough_evidence_and_policy_says_whether_that_blocks() -> None:
+    assert (judged("regime_ranging", 2.0, n=19).verdict, judged("regime_ranging", 2.0, n=19).refuses) == (
+        Verdict.NOT_ENOUGH_EVIDENCE,
+        True,
+    )
+    lenient = Gates(regime_ranging=GateRule(threshold=1.0, not_enough_evidence_blocks=False))
+    assert not judged("regime_ranging", 2.0, lenient, n=19).refuses
+    assert judged("regime_ranging", 0.5, lenient, n=20).refuses
+
+
+def test_a_too_good_gate_without_a_standard_error_fails() -> None:
+    measured = {"too_good_sharpe": Measurement(1.0, n=10)}
+    result = next(one for one in evaluate(measured, Gates()) if one.name == "too_good_sharpe")
+    assert result.verdict is Verdict.FAIL
+
+
+def test_a_gate_without_threshold_fails() -> None:
+    assert judged("sharpe", 3.0, Gates(sharpe=GateRule(threshold=None))).verdict is Verdict.FAIL
