@@ -65,3 +65,7 @@ check: $(READY)  ## format, lint, types, import contracts
 format: $(READY)  ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only --exit-zero .
+
+.PHONY: bench
+bench: $(READY)  ## how often the gates promote, with the edge and without
+	$(BIN)/python -m benchmarks.promotion_rate
