@@ -7,7 +7,9 @@ import typer
 from tidegate.bars.bars import iso
 from tidegate.cli.context import Project, open_project, person
 from tidegate.cli.output import AsJson, console, print_json, print_table
+from tidegate.gates.result import Decision
 from tidegate.registry.ledger import Ledger
+from tidegate.registry.opening import open_promoter
 from tidegate.registry.promotion import Outcome, Promoter
 from tidegate.registry.tracking.versions import Tracking
 
@@ -19,7 +21,7 @@ Reason = Annotated[str, typer.Option(help="Why; goes into the ledger.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (history, compare, promote, rollback, clear, halt, resume, repair):
+    for command in (history, compare, promote, rollback, bar, clear, halt, resume, repair):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -84,10 +86,10 @@ def promote(
     """Promote a registered version. The gates' decision that is kept with it must allow it, or --override must be given."""
     project = open_project()
     tracking = Tracking(project.settings)
-    promoter = Promoter(Ledger.from_settings(project.settings), tracking)
+    promoter = open_promoter(project.settings, tracking)
     _repair(promoter, strategy)
     decision = tracking.decision(strategy, version)
-    champion = promoter.current(strategy)
+    champion = _judged_champion(decision) if decision is not None else promoter.current(strategy)
     outcome = promoter.promote(
         strategy, version, decision, actor=person(), reason=reason, champion=champion, override=override
     )
@@ -106,6 +108,11 @@ def rollback(
     promoter = _promoter(open_project())
     _repair(promoter, strategy)
     _say(promoter.rollback(strategy, actor=person(), reason=reason, to_version=to, bar=not keep), as_json=as_json)
+
+
+def bar(strategy: StrategyName, version: VersionNumber, *, reason: Reason, as_json: AsJson = False) -> None:
+    """Bar a version: it can be neither promoted nor gone back to until `clear`."""
+    _say(_promoter(open_project()).bar(strategy, version, actor=person(), reason=reason), as_json=as_json)
 
 
 def clear(strategy: StrategyName, version: VersionNumber, *, reason: Reason, as_json: AsJson = False) -> None:
@@ -136,8 +143,15 @@ def repair(strategy: StrategyName, *, as_json: AsJson = False) -> None:
     console.print(f"{len(report.rows)} row(s) written" if report.rows else "ledger and registry agree")
 
 
+def _judged_champion(decision: Decision) -> int | None:
+    """The version that was in production when the gates decided: if another one is there now, the contest no longer counts."""
+    contest = next((result for result in decision.results if result.name == "champion"), None)
+    version = contest.evidence.get("champion_version") if contest else None
+    return version if isinstance(version, int) else None
+
+
 def _promoter(project: Project) -> Promoter:
-    return Promoter(Ledger.from_settings(project.settings), Tracking(project.settings))
+    return open_promoter(project.settings)
 
 
 def _repair(promoter: Promoter, strategy: str) -> None:

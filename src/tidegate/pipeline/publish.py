@@ -15,9 +15,7 @@ from tidegate.pipeline.files import write_out_of_sample, write_signals, write_tr
 from tidegate.pipeline.fold import Fold
 from tidegate.pipeline.job import Job, describe_job
 from tidegate.pipeline.judge import Judged
-from tidegate.registry.database import Database
-from tidegate.registry.ledger import Ledger
-from tidegate.registry.promotion import Promoter
+from tidegate.registry.opening import open_promoter
 from tidegate.registry.repair import repair
 from tidegate.registry.tracking.runs import TrackedRun
 from tidegate.registry.tracking.versions import Tracking
@@ -56,26 +54,13 @@ def champion_of(job: Job) -> Champion | None:
         BundleError: the champion's bundle does not verify.
     """
     tracking = Tracking(job.settings)
-    promoter = open_promoter(job, tracking)
+    promoter = open_promoter(job.settings, tracking)
     repair(promoter, job.strategy.name)
     version = promoter.current(job.strategy.name)
     if version is None:
         return None
     folder = tracking.fetch_bundle(job.strategy.name, version, job.folder / "champion")
     return Champion(version, load_bundle(folder))
-
-
-def open_promoter(job: Job, tracking: Tracking) -> Promoter:
-    """The promoter of a job's registry.
-
-    A simulated market has no today, so a simulated model's age is judged at the job's time; a real one's by the real clock.
-    """
-    if job.strategy.kind == "simulated":
-        database = Database(
-            job.settings.ledger_url, busy_timeout_s=job.settings.ledger.busy_timeout_s, clock=lambda: job.as_of_ms
-        )
-        return Promoter(Ledger(database), tracking)
-    return Promoter(Ledger.from_settings(job.settings), tracking)
 
 
 def record_run(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) -> Registered:
@@ -103,7 +88,7 @@ def promote(job: Job, judged: Judged, registered: Registered, champion: Champion
     """
     with job.watch.stage("promotion"):
         before = champion.version if champion else None
-        promoter = open_promoter(job, Tracking(job.settings))
+        promoter = open_promoter(job.settings)
         repair(promoter, job.strategy.name)
         if not judged.decision.promote:
             return PromotionRecord("refused", registered.version, before, judged.decision.summary)

@@ -71,6 +71,7 @@ class Promoter:
         versions: the model registry.
         sign: signs a manifest digest; None leaves versions unsigned, and the ledger says so.
         required_gates: names of the gates that a decision must have judged.
+        today: UTC ms at which a strategy's versions are judged to have expired or not; by default the ledger's clock.
         on_step: told each named step, for progress and for tests that stop a process there.
     """
 
@@ -81,12 +82,14 @@ class Promoter:
         sign: Callable[[str], bytes] | None = None,
         *,
         required_gates: Collection[str] = REQUIRED_GATES,
+        today: Callable[[str], int] | None = None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
         self.ledger = ledger
         self.versions = versions
         self._sign = sign
         self._required_gates = frozenset(required_gates)
+        self._today = today
         self._step = on_step
 
     def current(self, strategy: str) -> int | None:
@@ -128,7 +131,7 @@ class Promoter:
         """
         manifest = self.verified(strategy, version)
         digest = manifest.digest()
-        refusals = manifest_refusals(manifest, strategy, self.versions.kind(strategy), self._now())
+        refusals = manifest_refusals(manifest, strategy, self.versions.kind(strategy), self._now(strategy))
         gates = decision_refusals(decision, strategy, digest, self._required_gates)
         evidence: dict[str, Any] = {
             "decision": None if decision is None else decision.model_dump(mode="json"),
@@ -382,14 +385,14 @@ class Promoter:
     def usable(self, state: StrategyState, version: int, manifest: Manifest) -> list[Refusal]:
         """Why a version's bundle may not be in production."""
         kind = self.versions.kind(state.strategy)
-        return manifest_refusals(manifest, state.strategy, kind, self._now(), state.digests.get(version))
+        return manifest_refusals(manifest, state.strategy, kind, self._now(state.strategy), state.digests.get(version))
 
     def _signature(self, text: str) -> dict[str, Any]:
         signature = None if self._sign is None else self._sign(text).hex()
         return {"signed": text, "signature": signature}
 
-    def _now(self) -> int:
-        return self.ledger.database.clock()
+    def _now(self, strategy: str) -> int:
+        return self.ledger.database.clock() if self._today is None else self._today(strategy)
 
 
 def refuse(what: str, refusals: list[Refusal]) -> None:
