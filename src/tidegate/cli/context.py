@@ -1,9 +1,12 @@
 """What every command needs: the project's folder and settings."""
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidegate.cli.output import errors
 from tidegate.settings.loading import load_settings
 from tidegate.settings.settings import Settings
 from tidegate.strategy.strategy import Strategy, find_strategy
@@ -25,6 +28,18 @@ def open_project() -> Project:
     """The project in `TIDEGATE_ROOT`, else in the working folder."""
     root = Path(os.environ.get("TIDEGATE_ROOT", ".")).resolve()
     return Project(root, load_settings(root))
+
+
+@contextmanager
+def served_project(*, quiet: bool) -> Iterator[Project]:
+    """The project with an MLflow server that answers, for as long as a command needs it."""
+    from tidegate.services.at_hand import mlflow_at_hand
+
+    project = open_project()
+    with ExitStack() as stack:
+        with nullcontext() if quiet else errors.status("MLflow"):
+            settings = stack.enter_context(mlflow_at_hand(project.settings))
+        yield Project(project.root, settings)
 
 
 def person() -> str:

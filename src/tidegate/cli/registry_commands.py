@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from tidegate.bars.bars import iso
-from tidegate.cli.context import Project, open_project, person
+from tidegate.cli.context import Project, open_project, person, served_project
 from tidegate.cli.output import AsJson, console, print_json, print_table
 from tidegate.gates.result import Decision
 from tidegate.registry.ledger import Ledger
@@ -61,7 +61,8 @@ def compare(strategy: StrategyName, a: VersionNumber, b: VersionNumber, *, as_js
     """Two versions side by side: metrics, parameters, windows, gates."""
     from tidegate.registry.comparison import compare as side_by_side
 
-    found = side_by_side(Tracking(open_project().settings), strategy, a, b)
+    with served_project(quiet=as_json) as project:
+        found = side_by_side(Tracking(project.settings), strategy, a, b)
     if as_json:
         print_json(found)
         return
@@ -84,15 +85,15 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Promote a registered version. The gates' decision that is kept with it must allow it, or --override must be given."""
-    project = open_project()
-    tracking = Tracking(project.settings)
-    promoter = open_promoter(project.settings, tracking)
-    _repair(promoter, strategy)
-    decision = tracking.decision(strategy, version)
-    champion = _judged_champion(decision) if decision is not None else promoter.current(strategy)
-    outcome = promoter.promote(
-        strategy, version, decision, actor=person(), reason=reason, champion=champion, override=override
-    )
+    with served_project(quiet=as_json) as project:
+        tracking = Tracking(project.settings)
+        promoter = open_promoter(project.settings, tracking)
+        _repair(promoter, strategy)
+        decision = tracking.decision(strategy, version)
+        champion = _judged_champion(decision) if decision is not None else promoter.current(strategy)
+        outcome = promoter.promote(
+            strategy, version, decision, actor=person(), reason=reason, champion=champion, override=override
+        )
     _say(outcome, as_json=as_json)
 
 
@@ -105,36 +106,47 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Go back to the last good version and bar the one that is left; without a good one, halt."""
-    promoter = _promoter(open_project())
-    _repair(promoter, strategy)
-    _say(promoter.rollback(strategy, actor=person(), reason=reason, to_version=to, bar=not keep), as_json=as_json)
+    with served_project(quiet=as_json) as project:
+        promoter = _promoter(project)
+        _repair(promoter, strategy)
+        outcome = promoter.rollback(strategy, actor=person(), reason=reason, to_version=to, bar=not keep)
+    _say(outcome, as_json=as_json)
 
 
 def bar(strategy: StrategyName, version: VersionNumber, *, reason: Reason, as_json: AsJson = False) -> None:
     """Bar a version: it can be neither promoted nor gone back to until `clear`."""
-    _say(_promoter(open_project()).bar(strategy, version, actor=person(), reason=reason), as_json=as_json)
+    with served_project(quiet=as_json) as project:
+        outcome = _promoter(project).bar(strategy, version, actor=person(), reason=reason)
+    _say(outcome, as_json=as_json)
 
 
 def clear(strategy: StrategyName, version: VersionNumber, *, reason: Reason, as_json: AsJson = False) -> None:
     """Lift the bar of a version."""
-    _say(_promoter(open_project()).clear(strategy, version, actor=person(), reason=reason), as_json=as_json)
+    with served_project(quiet=as_json) as project:
+        outcome = _promoter(project).clear(strategy, version, actor=person(), reason=reason)
+    _say(outcome, as_json=as_json)
 
 
 def halt(strategy: StrategyName, *, reason: Reason, as_json: AsJson = False) -> None:
     """Halt a strategy: nothing is served and nothing promoted until `resume`."""
-    _say(_promoter(open_project()).halt(strategy, actor=person(), reason=reason), as_json=as_json)
+    with served_project(quiet=as_json) as project:
+        outcome = _promoter(project).halt(strategy, actor=person(), reason=reason)
+    _say(outcome, as_json=as_json)
 
 
 def resume(strategy: StrategyName, *, reason: Reason, as_json: AsJson = False) -> None:
     """End a halt."""
-    _say(_promoter(open_project()).resume(strategy, actor=person(), reason=reason), as_json=as_json)
+    with served_project(quiet=as_json) as project:
+        outcome = _promoter(project).resume(strategy, actor=person(), reason=reason)
+    _say(outcome, as_json=as_json)
 
 
 def repair(strategy: StrategyName, *, as_json: AsJson = False) -> None:
     """Finish or undo what a crash left open, and record what was changed in MLflow's UI. Every retrain does this first."""
     from tidegate.registry.repair import repair as bring_together
 
-    report = bring_together(_promoter(open_project()), strategy)
+    with served_project(quiet=as_json) as project:
+        report = bring_together(_promoter(project), strategy)
     if as_json:
         print_json({"rows": [_row(row) for row in report.rows], "alerts": report.alerts})
         return

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tidegate.cli.context import Project, open_project, person
+from tidegate.cli.context import Project, open_project, person, served_project
 from tidegate.cli.output import AsJson, console, print_json, shown_progress
 from tidegate.errors import ConfigurationError, PromotionRefused
 from tidegate.pipeline.job import Stopwatch, make_job
@@ -35,17 +35,17 @@ def demo(*, as_json: AsJson = False) -> None:
 
     Both go through Prefect and MLflow like every monthly run; the results stay in mlruns/, data/ and runs/.
     """
-    project = open_project()
     outcomes: list[Outcome] = []
-    for strategy, as_of, title in (
-        ("eurusd-sample", None, "1/2 real EUR/USD, hourly, 2017"),
-        ("simulated-demo", DEMO_AS_OF, "2/2 SIMULATED market with a known edge"),
-    ):
-        found = _run(project, strategy, as_of, title, quiet=as_json)
-        outcomes += found
-        if not as_json:
-            for outcome in found:
-                _show(outcome)
+    with served_project(quiet=as_json) as project:
+        for strategy, as_of, title in (
+            ("eurusd-sample", None, "1/2 real EUR/USD, hourly, 2017"),
+            ("simulated-demo", DEMO_AS_OF, "2/2 SIMULATED market with a known edge"),
+        ):
+            found = _run(project, strategy, as_of, title, quiet=as_json)
+            outcomes += found
+            if not as_json:
+                for outcome in found:
+                    _show(outcome)
     if as_json:
         print_json(outcomes)
         return
@@ -72,8 +72,8 @@ def retrain(
 
     A refusal is a normal outcome: the exit code is 0 unless --require-promotion is given.
     """
-    project = open_project()
-    outcomes = _run(project, strategy, as_of, strategy, quiet=as_json, direct=direct)
+    with served_project(quiet=as_json) as project:
+        outcomes = _run(project, strategy, as_of, strategy, quiet=as_json, direct=direct)
     if as_json:
         print_json(outcomes)
     else:
@@ -133,9 +133,9 @@ def _run_flow(project: Project, strategy: str, as_of: str | None, watch: Stopwat
             f"{project.root} has no flows/retrain.py",
             next_step="run in the project's folder, set TIDEGATE_ROOT, or use --direct",
         )
-    from tidegate.services.flow_environment import flow_environment
+    from tidegate.services.at_hand import flow_variables
 
-    os.environ.update(flow_environment(project.settings, os.environ))
+    os.environ.update(flow_variables(project.settings, os.environ))
     if str(project.root) not in sys.path:
         sys.path.insert(0, str(project.root))
     flow: Any = importlib.import_module("flows.retrain")
