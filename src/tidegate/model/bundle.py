@@ -1,7 +1,6 @@
 """A bundle on disk: the model's files and the manifest that names the digest of each. Imported by the serving container."""
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from tidegate.errors import BundleError
-from tidegate.model.manifest import GoldenVector, Manifest
+from tidegate.model.manifest import GoldenVector, Manifest, canonical_json
 
 MANIFEST: Final = "manifest.json"
 ONNX: Final = "model.onnx"
@@ -46,9 +45,12 @@ def sha256(content: bytes) -> str:
 
 
 def golden_bytes(golden: tuple[GoldenVector, ...]) -> bytes:
-    """Golden vectors as canonical JSON."""
-    content = [vector.model_dump(mode="json") for vector in golden]
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    """Golden vectors as canonical JSON.
+
+    Raises:
+        BundleError: a number is NaN or infinite.
+    """
+    return canonical_json([vector.model_dump(mode="json") for vector in golden], GOLDEN)
 
 
 def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:

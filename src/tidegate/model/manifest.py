@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tidegate.dataset.windows import FoldWindows
+from tidegate.errors import BundleError
 from tidegate.features.spec import FeatureSpec
 from tidegate.policy.policy import PositionPolicy
 
@@ -76,10 +77,25 @@ class Manifest(Frozen):
     expires_at: int
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON: sorted keys, no spaces, shortest round-trip numbers, no NaN."""
-        content = self.model_dump(mode="json")
-        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+        """Canonical JSON: sorted keys, no spaces, shortest round-trip numbers.
+
+        Raises:
+            BundleError: a number is NaN or infinite.
+        """
+        return canonical_json(self.model_dump(mode="json"), "manifest.json")
 
     def digest(self) -> str:
         """SHA-256 of the canonical bytes; gate results, ledger rows and signatures refer to it."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+def canonical_json(content: object, name: str) -> bytes:
+    """JSON with sorted keys and no spaces, the same bytes for the same content.
+
+    Raises:
+        BundleError: a number is NaN or infinite, which JSON does not know; `name` says in which file.
+    """
+    try:
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError as error:
+        raise BundleError(f"{name} would hold a number that is not finite", expected="finite numbers") from error

@@ -32,13 +32,16 @@ class OnnxModel:
             self._session: Any = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises plain RuntimeErrors and its own kinds alike
             raise BundleError(f"model.onnx cannot be loaded: {error}") from error
-        shapes = [(node.name, node.shape[1]) for node in self._session.get_inputs()]
-        outputs = [node.name for node in self._session.get_outputs()]
-        if shapes != [("features", feature_count)] or outputs != ["probability"]:
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        # Of each shape the first number is free: the rows asked for at once.
+        found = [(node.name, node.type, len(node.shape), node.shape[1:]) for node in (*inputs, *outputs)]
+        wanted = [("features", "tensor(float)", 2, [feature_count]), ("probability", "tensor(float)", 2, [1])]
+        if len(inputs) != 1 or found != wanted:
+            told = [f"{node.name} {node.type} {node.shape}" for node in (*inputs, *outputs)]
             raise BundleError(
                 "model.onnx has the wrong shape",
-                expected=f"features (N, {feature_count}) to probability",
-                actual=f"{shapes} to {outputs}",
+                expected=f"features (N, {feature_count}) to probability (N, 1), of type float",
+                actual=", ".join(told),
             )
 
     def probability(self, features: Floats) -> Floats:

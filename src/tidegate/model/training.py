@@ -109,11 +109,16 @@ def fit(
         threads: threads of a fit; part of what makes it repeatable.
         on_trial: told of each set of parameters that was tried.
     Raises:
-        ModelError: only one class among the labels.
+        ModelError: only one class among the labels, or among those of the inner validation blocks.
         NotEnoughHistory: too few rows for the inner folds.
     """
     if len(np.unique(rows.y)) < 2:
-        raise ModelError("training labels hold one class only", expected="wins and losses", actual=f"all {rows.y[0]:g}")
+        raise ModelError(
+            "training labels hold one class only",
+            expected="wins and losses",
+            actual=f"all {rows.y[0]:g}",
+            next_step="train on more days, or on barriers that both sides can reach (labels.barrier_sigmas)",
+        )
     folds = inner_folds(rows.known_at, rows.ends_at, model.inner_folds, embargo_ms)
     parameters = booster_parameters(model, threads)
     out_of_fold = None
@@ -204,8 +209,17 @@ def calibrate(margin: Floats, y: Matrix, weight: Matrix) -> Calibration:
     A negative slope would mean that the inner models were wrong more often than right. Turning them around would be a guess, so the
     slope becomes zero then: every probability is the base rate, and the model trades nothing.
 
+    Raises:
+        ModelError: only one class among the labels.
     Source: Platt 1999.
     """
+    if len(np.unique(y)) < 2:
+        raise ModelError(
+            "labels of the inner validation blocks hold one class only",
+            expected="wins and losses",
+            actual=f"all {y[0]:g}",
+            next_step="train on more days, or on barriers that both sides can reach (labels.barrier_sigmas)",
+        )
     from sklearn.linear_model import LogisticRegression
 
     regression = LogisticRegression(C=1e6, max_iter=1000)
