@@ -46,7 +46,7 @@ class Judged:
         curve: out-of-sample calibration.
         contest: against the champion.
         decision: of the gates.
-        training_days: span of the newest fold's training window.
+        training_days: days of bars that the newest fold's training used.
     """
 
     bundle: Bundle
@@ -83,7 +83,7 @@ def judge(
         metrics = summarise(whole, strategy.periods_per_year)
         regimes = by_regime(whole, strategy.periods_per_year)
         contest = hold_contest(dataset, folds[-1], bundle, champion, strategy)
-        days = training_days(folds[-1])
+        days = training_days(folds[-1], strategy)
         measurements = measure(strategy, gathered, folds, metrics, regimes) | checks | {"champion": contest.measurement}
         decision = decide(strategy.name, bundle.digest, evaluate(measurements, strategy.gates))
         (job.folder / "bundle" / DECISION).write_text(decision.model_dump_json(indent=1) + "\n")
@@ -101,9 +101,15 @@ def judge(
         )
 
 
-def training_days(fold: Fold) -> float:
-    """Days between the first and the last training signal."""
-    return float(fold.rows.known_at.max() - fold.rows.known_at.min()) / DAY_MS
+def training_days(fold: Fold, strategy: Strategy) -> float:
+    """Days of bars that a fold's training used: from the first signal's bar to where the last signal's outcome is known at the latest.
+
+    A full window counts whole, although its last signals are purged: their bars are used as the outcomes of earlier ones.
+    """
+    bar = strategy.bar.milliseconds
+    first = int(fold.rows.known_at.min()) - bar
+    outcome_at = int(fold.rows.known_at.max()) + (strategy.labels.horizon_bars + 1) * bar
+    return float(min(outcome_at, fold.windows.train.end_at) - first) / DAY_MS
 
 
 def measure(
@@ -131,13 +137,10 @@ def measure(
         interval=(metrics["sharpe"] - 1.96 * error, metrics["sharpe"] + 1.96 * error),
         evidence={"periods_per_year": strategy.periods_per_year},
     )
-    fatal = sum(
-        finding["severity"] == "fatal" for record in gathered.symbols for finding in record.validation["findings"]
-    )
-    rows = sum(int(record.validation["rows_clean"]) for record in gathered.symbols)
+    days = training_days(folds[-1], strategy)
     return {
-        "min_train_days": Measurement(training_days(folds[-1]), n=len(folds[-1].rows), evidence={"recommended": 90}),
-        "validation_passed": Measurement(float(fatal), n=rows),
+        "min_train_days": Measurement(days, n=len(folds[-1].rows), evidence={"recommended": 90}),
+        "validation_passed": _validation(strategy, gathered),
         "out_of_sample_folds": Measurement(float(sum(len(fold.portfolio) > 0 for fold in folds)), n=len(folds)),
         "costs_above_zero": Measurement(metrics["min_cost_bps"], n=trades),
         "win_rate": win,
@@ -168,6 +171,16 @@ def calibration_curve(dataset: Dataset, folds: tuple[Fold, ...]) -> CalibrationC
         observed=np.array([outcome[part].mean() for part in bins]),
         count=np.array([float(len(part)) for part in bins]),
     )
+
+
+def _validation(strategy: Strategy, gathered: Gathered) -> Measurement:
+    """Fatal findings of all symbols; no value where a symbol has no record of a validation, or one over no bars."""
+    found = {record.symbol: record.validation for record in gathered.symbols}
+    missing = [symbol for symbol in strategy.symbols if not found.get(symbol, {}).get("rows_clean")]
+    if missing:
+        return Measurement(None, reason=f"not validated: {', '.join(missing)}")
+    fatal = sum(finding["severity"] == "fatal" for summary in found.values() for finding in summary["findings"])
+    return Measurement(float(fatal), n=sum(int(summary["rows_clean"]) for summary in found.values()))
 
 
 def _regime(metrics: Mapping[str, float]) -> Measurement:
