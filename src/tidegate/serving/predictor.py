@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tidegate.bars.bars import Bars, Floats
+from tidegate.bars.bars import COLUMNS, Bars, Floats
 from tidegate.bars.interval import Interval
-from tidegate.errors import BundleError, DataError, NotEnoughHistory
+from tidegate.errors import BundleError, DataError, ModelError, NotEnoughHistory, TidegateError
 from tidegate.features.features import feature_hash, from_specs
 from tidegate.model.bundle import Bundle
 from tidegate.model.manifest import GoldenVector
@@ -39,7 +39,8 @@ class Predictor:
 
     Raises:
         BundleError: the graph cannot be loaded, the features are not those the model was trained on, or a golden vector is answered
-            wrongly.
+            wrongly or not at all.
+        ConfigurationError: a feature function of the strategy's own cannot be imported here.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -67,6 +68,7 @@ class Predictor:
         Raises:
             DataError: another interval, an unknown symbol, bars that break a constraint, or features that are not finite.
             NotEnoughHistory: fewer bars than the manifest's lookback.
+            ModelError: the graph answers with something that is not a probability.
         """
         manifest = self.bundle.manifest
         if window.interval != self._interval:
@@ -93,20 +95,31 @@ class Predictor:
             ]
             raise DataError("features are not finite", actual=", ".join(wrong))
         probability = float(self._model.probability(features)[0])
+        if not 0.0 <= probability <= 1.0:
+            raise ModelError("model's answer is not a probability", expected="a number in [0, 1]", actual=probability)
         signal = entry_side(probability, self.bundle.manifest.policy)
         return Prediction(window.symbol, int(window.closed_at[-1]), features[0], probability, signal)
 
     def _check_golden(self, at: int, vector: GoldenVector) -> None:
-        columns = {name: np.asarray(values) for name, values in vector.bars.items()}
-        window = Bars.of(vector.symbol, self._interval, **columns)
-        answer = self.predict(window, int(window.closed_at[-1]))
+        answer = self._golden_answer(at, vector)
         # Processors may differ in the last bits of log and exp; a wrong model differs by far more.
         close = abs(answer.probability - vector.probability) <= 1e-6
         if not (
             close
+            and len(vector.features) == len(answer.features)
             and np.allclose(answer.features, vector.features, rtol=1e-9, atol=1e-12)
             and answer.signal == vector.signal
         ):
             raise BundleError(
                 f"golden vector {at} is answered wrongly", expected=vector.probability, actual=answer.probability
             )
+
+    def _golden_answer(self, at: int, vector: GoldenVector) -> Prediction:
+        if set(vector.bars) != set(COLUMNS) or not all(vector.bars.values()):
+            raise BundleError(f"golden vector {at} holds no window", expected=", ".join(COLUMNS))
+        columns = {name: np.asarray(values) for name, values in vector.bars.items()}
+        try:
+            window = Bars.of(vector.symbol, self._interval, **columns)
+            return self.predict(window, int(window.closed_at[-1]))
+        except TidegateError as error:
+            raise BundleError(f"golden vector {at} is not answered at all: {error.what}") from error
