@@ -111,7 +111,8 @@ class FakeVersions:
     def add(self, **changes: Any) -> int:
         """Register a further version and return its number."""
         version = len(self.manifests) + 1
-        self.manifests[version] = manifest(created_at=NOW + version, **changes)
+        files = {"model.onnx": f"{version:064d}"}
+        self.manifests[version] = manifest(**{"created_at": NOW + version, "files": files, **changes})
         return version
 
     def alias(self, _strategy: str, alias: str) -> int | None:

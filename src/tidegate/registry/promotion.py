@@ -4,6 +4,7 @@ Order of an act: an `intent` row; then, holding the ledger's lock and past the f
 back; then the `committed` row. What a crash leaves is an open intent, which `repair` finishes or aborts at the next start.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 from tidegate.errors import BundleError, ConfigurationError, PromotionConflict, PromotionRefused, RegistryError
 from tidegate.gates.result import Decision
+from tidegate.model.bundle import ONNX
 from tidegate.model.manifest import Manifest
 from tidegate.registry.ledger import Ledger, LedgerWriter, conflict_with
 from tidegate.registry.rules import (
@@ -19,6 +21,7 @@ from tidegate.registry.rules import (
     decision_refusals,
     manifest_refusals,
     named,
+    same_model_refusals,
     state_refusals,
 )
 from tidegate.registry.state import Action, Draft, LedgerRow, StrategyState
@@ -137,8 +140,10 @@ class Promoter:
             "decision": None if decision is None else decision.model_dump(mode="json"),
             "override": override,
             "overridden": [str(refusal) for refusal in gates] if override else [],
+            "model": manifest.files[ONNX],
         }
         refusals += [] if override else gates
+        refusals += same_model_refusals(manifest.files[ONNX], self._barred_models(strategy))
         with self.ledger.writing() as writer:
             state, alias = writer.state(strategy), self.versions.alias(strategy, PRODUCTION)
             if state.open_intent is not None:
@@ -386,6 +391,15 @@ class Promoter:
         """Why a version's bundle may not be in production."""
         kind = self.versions.kind(state.strategy)
         return manifest_refusals(manifest, state.strategy, kind, self._now(state.strategy), state.digests.get(version))
+
+    def _barred_models(self, strategy: str) -> dict[int, str]:
+        """Digests of the models of barred versions; one whose files are gone and that no row describes cannot be compared."""
+        state = self.ledger.state(strategy)
+        found = {version: state.models[version] for version in state.barred if version in state.models}
+        for version in state.barred - found.keys():
+            with contextlib.suppress(BundleError):
+                found[version] = self.versions.verified_manifest(strategy, version).files[ONNX]
+        return found
 
     def _signature(self, text: str) -> dict[str, Any]:
         signature = None if self._sign is None else self._sign(text).hex()

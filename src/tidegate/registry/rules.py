@@ -1,7 +1,7 @@
 """Every reason to refuse a promotion, as pure functions. An empty answer is the only way through."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from tidegate.gates.result import Decision, Verdict
@@ -125,6 +125,20 @@ def state_refusals(state: StrategyState, version: int, alias: int | None) -> lis
     if state.current is not None and version < state.current:
         found.append(Refusal("older", f"v{version} is older than v{state.current}; going back is a rollback"))
     return found
+
+
+def same_model_refusals(model: str, barred_models: Mapping[int, str]) -> list[Refusal]:
+    """A barred model may not come back under a new number, as it would when a retrain is simply run again.
+
+    Args:
+        model: SHA-256 of the model file to promote.
+        barred_models: barred version to SHA-256 of its model file.
+    """
+    return [
+        Refusal("same_as_barred", f"the model is, byte for byte, that of v{version}, which was barred")
+        for version, other in sorted(barred_models.items())
+        if other == model
+    ]
 
 
 def named(version: int | None) -> str:

@@ -65,6 +65,7 @@ class StrategyState:
         last_change: the newest committed row that set what is in production.
         token: the highest fencing token so far.
         digests: version to manifest digest, from the newest row that names it.
+        models: version to SHA-256 of its model file, where a row's evidence tells it.
     """
 
     strategy: str
@@ -77,6 +78,7 @@ class StrategyState:
     last_change: LedgerRow | None
     token: int
     digests: Mapping[int, str]
+    models: Mapping[int, str]
 
     def status(self, version: int) -> Status:
         """Return `barred`, else `halted` where the whole strategy is halted, else `ok`."""
@@ -124,4 +126,5 @@ def derive(strategy: str, rows: Iterable[LedgerRow]) -> StrategyState:
         last_change=last_change,
         token=max((row.fencing_token for row in found), default=0),
         digests={row.to_version: row.bundle_digest for row in committed if row.to_version and row.bundle_digest},
+        models={row.to_version: row.evidence["model"] for row in found if row.to_version and "model" in row.evidence},
     )

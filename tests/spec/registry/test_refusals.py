@@ -174,3 +174,22 @@ def test_all_reasons_are_told_at_once(tmp_path: Path) -> None:
 def test_the_required_gates_are_the_strategy_files() -> None:
     assert {"win_rate", "sharpe", "max_drawdown", "champion", "no_look_ahead"} <= REQUIRED_GATES
     assert isinstance(manifest(), Manifest)
+
+
+def test_a_barred_model_does_not_come_back_under_a_new_number(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    case.promoter.rollback(REAL, actor="bob", reason="it loses")  # no version before it: halts and bars v1
+    case.promoter.resume(REAL, actor="bob", reason="go on")
+    again = case.versions.add(files=case.versions.manifests[1].files)
+    with pytest.raises(PromotionRefused, match="same_as_barred"):
+        case.promote(again, champion=None)
+    case.promoter.clear(REAL, 1, actor="bob", reason="it was the feed")
+    case.promote(again, champion=None)
+
+
+def test_a_version_barred_before_it_was_promoted_does_not_come_back_either(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    case.promoter.bar(REAL, 2, actor="bob", reason="odd")
+    again = case.versions.add(files=case.versions.manifests[2].files)
+    with pytest.raises(PromotionRefused, match="byte for byte, that of v2"):
+        case.promote(again)
