@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tidegate.backtest.metrics import METRICS
+from tidegate.bars import simulated
 from tidegate.features.builtin import FAMILIES, Family
 from tidegate.gates.result import Decision
 from tidegate.gates.specifications import SPECIFICATIONS, GateSpecification
@@ -71,6 +72,19 @@ def features() -> str:
     )
 
 
+def market() -> str:
+    """The simulated market as its module describes it, with the numbers that its text names."""
+    text = (simulated.__doc__ or "").partition("How it works, bar by bar:")[2].strip()
+    named = {name: value for name, value in vars(simulated).items() if f"`{name}`" in text}
+    numbers = [f"| `{name}` | {value:g} | {_MARKET_UNITS[name]} |" for name, value in named.items()]
+    return "\n".join([text, "", "| number | value | unit |", "|---|---|---|", *numbers])
+
+
+_MARKET_UNITS: Final = {
+    "_VOLATILITY": "standard deviation of the log return of a 15-minute bar",
+    "_FLOW_HOURS": "hours",
+    "_DRIFT": "volatilities a bar and a unit of pressure",
+}
 WHOLE: Final[dict[str, Callable[[], str]]] = {
     "settings.md": settings_reference,
     "strategy-file.md": strategy_reference,
@@ -80,6 +94,7 @@ WHOLE: Final[dict[str, Callable[[], str]]] = {
 }
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "features.md": features,
+    "simulated-market.md": market,
     "contracts/metrics.md": metrics,
     "contracts/gates.md": gates,
 }
