@@ -39,7 +39,7 @@ def test_feather(tmp_path: Path, kind: pa.DataType) -> None:
     raw = fetch(tmp_path)
     assert raw.bars.opened_at.tolist() == TIMES
     assert raw.bars.volume.tolist() == [7.25] * 3
-    assert raw.origin == str(tmp_path / "BTC_USDT-5m.feather")
+    assert raw.origin == "BTC_USDT-5m.feather"
 
 
 @pytest.mark.parametrize("name", ["BTC_USDT-5m.json", "BTC_USDT-5m.json.gz"])

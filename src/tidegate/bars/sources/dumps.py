@@ -13,7 +13,7 @@ from tidegate.bars.interval import Interval
 from tidegate.bars.messages import reason
 from tidegate.bars.sources import text
 from tidegate.bars.sources.assembly import Part, assemble, bars_from
-from tidegate.bars.sources.paths import MAX_BYTES, find_files, read_file, read_limited
+from tidegate.bars.sources.paths import MAX_BYTES, find_files, origin_of, read_file, read_limited
 from tidegate.bars.sources.source import RawBars
 from tidegate.bars.sources.stamps import read_stamps
 from tidegate.errors import SourceError
@@ -47,7 +47,7 @@ class DumpBars:
                 setting="source.path",
             )
         parts = [_part(content, where, symbol, interval) for path in fitting for content, where in _contents(path)]
-        raw = assemble(parts, _origin(fitting), start_at, end_at)
+        raw = assemble(parts, origin_of(fitting, self.root, "dump"), start_at, end_at)
         left_out = len(paths) - len(fitting)
         more = (f"{left_out} files of other symbols or intervals left out",) if left_out else ()
         return RawBars(raw.bars, raw.notes + more, raw.origin)
@@ -56,10 +56,6 @@ class DumpBars:
 def _fits(path: Path, symbol: str, interval: Interval) -> bool:
     match = _NAME.match(path.name)
     return match is None or (slug(match["symbol"]) == slug(symbol) and match["interval"] == interval.text)
-
-
-def _origin(paths: list[Path]) -> str:
-    return str(paths[0]) if len(paths) == 1 else f"{len(paths)} dump files, {paths[0]} to {paths[-1].name}"
 
 
 def _contents(path: Path) -> Iterator[tuple[bytes, str]]:

@@ -15,7 +15,7 @@ from tidegate.bars.interval import Interval
 from tidegate.bars.messages import reason
 from tidegate.bars.sources import columns, dates, text
 from tidegate.bars.sources.assembly import Part, assemble, bars_from
-from tidegate.bars.sources.paths import find_files, read_file
+from tidegate.bars.sources.paths import find_files, origin_of, read_file
 from tidegate.bars.sources.source import RawBars
 from tidegate.bars.sources.stamps import read_stamps
 from tidegate.errors import SourceError
@@ -65,15 +65,11 @@ class FileBars:
             )
             bars = bars_from(symbol, interval, stamps.opened_at, file.prices)
             parts.append(Part(bars, file.notes + stamps.notes, Path(file.where).name))
-        return assemble(parts, self._origin(paths), start_at, end_at)
+        return assemble(parts, origin_of(paths, self.root), start_at, end_at)
 
     def _read(self, path: Path, symbol: str) -> Columns:
         reader = read_parquet if path.name.lower().endswith(_PARQUET) else read_text
         return reader(path, self.source.columns, symbol)
-
-    @staticmethod
-    def _origin(paths: Sequence[Path]) -> str:
-        return str(paths[0]) if len(paths) == 1 else f"{len(paths)} files, {paths[0]} to {paths[-1].name}"
 
 
 def read_text(path: Path, own: Mapping[str, str], symbol: str) -> Columns:

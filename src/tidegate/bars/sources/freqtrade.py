@@ -13,7 +13,7 @@ import pyarrow.feather as pa_feather
 from tidegate.bars.interval import Interval
 from tidegate.bars.messages import reason
 from tidegate.bars.sources.assembly import Part, assemble, bars_from
-from tidegate.bars.sources.paths import find_files, read_file
+from tidegate.bars.sources.paths import find_files, origin_of, read_file
 from tidegate.bars.sources.source import RawBars
 from tidegate.bars.sources.stamps import read_stamps
 from tidegate.errors import SourceError
@@ -48,7 +48,7 @@ class FreqtradeBars:
             )
         path = fitting[0]
         part = _feather(path, symbol, interval) if path.suffix == ".feather" else _json(path, symbol, interval)
-        return assemble([part], str(path), start_at, end_at)
+        return assemble([part], origin_of([path], self.root), start_at, end_at)
 
 
 def _fits(path: Path, symbol: str, interval: Interval) -> bool:

@@ -59,6 +59,17 @@ def find_files(template: str, symbol: str, root: Path, endings: Sequence[str]) -
     return found
 
 
+def origin_of(paths: Sequence[Path], root: Path, kind: str = "") -> str:
+    """Where bars came from, for the record: below `root` as a relative path, which reads the same on every machine.
+
+    >>> origin_of([Path("/home/ann/p/data/a.csv")], Path("/home/ann/p"))
+    'data/a.csv'
+    """
+    first = paths[0].relative_to(root) if paths[0].is_relative_to(root) else paths[0]
+    named = f"{kind} files".strip()
+    return str(first) if len(paths) == 1 else f"{len(paths)} {named}, {first} to {paths[-1].name}"
+
+
 def _is_pattern(name: str) -> bool:
     return any(sign in name for sign in "*?[")
 
