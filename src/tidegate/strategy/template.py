@@ -1,8 +1,10 @@
 """The commented strategy file that `tidegate new` writes."""
 
+import sys
 from typing import Final
 
 import yaml
+from pydantic import ValidationError
 
 from tidegate.errors import ConfigurationError
 from tidegate.settings.loading import describe
@@ -12,22 +14,23 @@ _SOURCES: Final = {
     "file": "  type: file               # CSV or Parquet; columns, time units and date order are detected or refused\n  path: {path}\n  # day_first: true         # only needed where 03.04.2024 could be either",
     "dump": "  type: dump               # the exchange's public dump files, zip or csv\n  path: {path}",
     "freqtrade": "  type: freqtrade          # feather or json files of freqtrade's download-data\n  path: {path}",
-    "ccxt": "  type: ccxt               # needs the extra: pip install 'tidegate[ccxt]'\n  exchange: binance\n  since: 2024-01-01T00:00:00Z",
+    "ccxt": "  type: ccxt               # needs the extra: pip install 'tidegate[ccxt]'\n  exchange: binance\n  since: \"2024-01-01T00:00:00Z\"  # quoted: YAML would otherwise read a date",
     "simulated": "  type: simulated          # a market with a known edge; says nothing about real ones\n  seed: 1\n  edge: 1.0",
 }
 
 _TEMPLATE: Final = """\
-# Strategy {name}. Everything that is not written here has a default: see docs/settings.md.
+# Strategy {name}. Everything that is not written here has a default: see docs/strategy-file.md.
 version: 1
 name: {name}
 kind: {kind}                 # simulated models can never be promoted under a real symbol's name
 symbols: [{symbol}]          # several symbols: one pooled model, or one each with `combine: separate`
 interval: {interval}
-calendar: 24/7             # or fx: closed from Friday to Sunday, 17:00 New York
+calendar: 24/7             # or fx: closed from Friday to Sunday, 17:00 New York time
 source:
 {source}
 
-# Features: empty is the standard set of 49. Families: `tidegate features`. Your own function as module:function with its lookback.
+# Features: none named is the standard set. Families: `tidegate features`. Your own function as module:function with its lookback;
+# see docs/features.md.
 # features:
 #   - {{use: return, lengths: [1, 6, 24]}}
 #   - {{use: volatility, lengths: [12, 48]}}
@@ -79,13 +82,19 @@ def strategy_template(name: str, *, symbol: str, interval: str, source: str, pat
         )
     if kind == "simulated" and not symbol.startswith("SIM"):
         symbol = "SIM/USD"
-    described = _SOURCES[source].format(path=yaml.safe_dump(path, default_style='"').strip())
-    text = _TEMPLATE.format(name=name, kind=kind, symbol=symbol, interval=interval, source=described)
+    described = _SOURCES[source].format(path=_scalar(path))
+    text = _TEMPLATE.format(
+        name=_scalar(name), kind=kind, symbol=_scalar(symbol), interval=_scalar(interval), source=described
+    )
     try:
         Strategy.model_validate(yaml.safe_load(text))
-    except ValueError as error:
-        from pydantic import ValidationError
-
-        told = describe(error) if isinstance(error, ValidationError) else str(error)
-        raise ConfigurationError(f"no strategy file was written: {told}") from error
+    except ValidationError as error:
+        raise ConfigurationError(f"no strategy file was written: {describe(error)}") from error
+    except yaml.YAMLError as error:  # a name with line breaks, which stands in the first comment too
+        raise ConfigurationError(f"no strategy file was written: it would be no YAML: {error}") from error
     return text
+
+
+def _scalar(text: str) -> str:
+    """A text as YAML reads it back: quoted only where it would otherwise be read as something else."""
+    return yaml.safe_dump([text], default_flow_style=True, width=sys.maxsize, allow_unicode=True).strip()[1:-1]

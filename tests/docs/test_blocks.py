@@ -1,0 +1,61 @@
+"""YAML and Python blocks of pages work as they stand."""
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from tests.docs.pages import ROOT, Block, blocks, blocks_of
+
+from tidegate.bars.interval import Interval
+from tidegate.bars.simulated import simulate
+from tidegate.features.features import resolve, standard_set
+from tidegate.features.features import usable as usable_rows
+from tidegate.strategy.strategy import SimulatedSource, Strategy
+
+BASE = yaml.safe_load((ROOT / "configs" / "strategies" / "eurusd-sample.yaml").read_text(encoding="utf-8"))
+FEATURES = ROOT / "docs" / "features.md"
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+def test_yaml_blocks_are_strategies_or_parts_of_one(block: Block) -> None:
+    content = yaml.safe_load(block.text)
+    Strategy.model_validate(content if "version" in content else BASE | content)
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_python_blocks_run(block: Block) -> None:
+    exec(compile(block.text, str(block), "exec"), {"__name__": "block"})  # noqa: S102  the project's own pages
+
+
+def test_the_feature_of_ones_own_works_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = blocks_of(FEATURES)
+    (code,) = (block.text for block in found if block.language == "python")
+    (uses,) = (
+        yaml.safe_load(block.text)["features"] for block in found if block.language == "yaml" and "wicks" in block.text
+    )
+    (tmp_path / "wicks.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    features = resolve(Strategy.model_validate(BASE | {"features": uses}).features)
+
+    text = FEATURES.read_text(encoding="utf-8")
+    said = re.search(r"The features are then (.+)\.", text)
+    assert said is not None
+    assert re.findall(r"`(\w+)`", said[1]) == list(features.names)
+
+    bars = simulate("SIM/USD", Interval("1h"), SimulatedSource(type="simulated", days=60), 1_764_000_000_000)
+    matrix = features.matrix(bars)
+    assert usable_rows(matrix[features.lookback - 1 :]).all()
+    assert np.array_equal(features.newest(bars), matrix[-1:])
+    own: Any = matrix[features.lookback - 1 :, list(features.names).index("wick_share_20")]
+    assert (own > 0).any()
+    assert ((own >= 0) & (own <= 1)).all()
+
+
+def test_the_page_tells_how_many_features_the_standard_set_has() -> None:
+    count = len(resolve(standard_set()).names)
+    assert f"{count} features" in FEATURES.read_text(encoding="utf-8")
