@@ -67,9 +67,13 @@ def onnx_parity(bundle: Bundle, fold: Fold, threads: int) -> Measurement:
 
 
 def serving_parity(predictor: Predictor, dataset: Dataset, fold: Fold, seed: int) -> Measurement:
-    """Largest difference between what the serving path answers for a window and what the backtest used for that bar."""
+    """Largest difference between what the serving path answers for a window and what the backtest used for that bar.
+
+    A feature that differs fails whatever the probability, since a model that does not look at it today may do so next month.
+    """
     rng = np.random.default_rng(seed)
     worst, count = 0.0, 0
+    differing: set[str] = set()
     lookback = predictor.bundle.manifest.lookback
     for at, table in enumerate(dataset.tables):
         rows = dataset.test_rows(at, fold.windows.test)
@@ -80,7 +84,16 @@ def serving_parity(predictor: Predictor, dataset: Dataset, fold: Fold, seed: int
             window = table.bars.take(slice(row - lookback + 1, row + 1))
             answer = predictor.predict(window, int(window.closed_at[-1]))
             worst = max(worst, abs(answer.probability - float(tested.probability[offset])))
+            differing |= {
+                dataset.features.names[column] for column in np.flatnonzero(answer.features != table.features[row])
+            }
             count += 1
+    if differing:
+        named = ", ".join(sorted(differing))
+        reason = (
+            f"features differ between a window of {lookback} bars and the whole series: {named} (features.lookback)"
+        )
+        return Measurement(worst, n=count, ruling=Verdict.FAIL, reason=reason)
     return Measurement(worst if count else None, n=count, reason="no window of the test could be replayed")
 
 
