@@ -1,5 +1,6 @@
 """The settings reference, generated from the settings themselves."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin
@@ -81,9 +82,14 @@ def _rows(model: type[BaseModel], prefix: str, loaded: BaseModel | None) -> Iter
             variable="TIDEGATE_" + key.upper().replace(".", "__"),
             kind=field_kind(field),
             default=default_text(field),
-            value="" if value is None else str(value),
+            value="" if value is None else _without_password(str(value)),
             description=field.description or "",
         )
+
+
+def _without_password(text: str) -> str:
+    """An address such as http://user:password@host without its password; other text as it is."""
+    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", text)
 
 
 def _type_name(annotation: Any) -> str:  # noqa: ANN401  annotations are of any type

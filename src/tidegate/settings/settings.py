@@ -4,9 +4,9 @@ What a *strategy* decides (features, costs, gates) stands in its own file: see `
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Severity = Literal["fatal", "quarantine", "warn", "off"]
@@ -110,6 +110,49 @@ class Validation(Section):
         return value
 
 
+SET_ASIDE: Final = ("non_finite", "non_positive_price", "future", "unfinished", "duplicate_conflicting")
+"""Rules whose rows no computation can use."""
+WHOLE_SERIES: Final = ("columns", "order", "stale", "gaps", "missing_share", "quarantined_share")
+"""Rules that judge the whole series and have no rows of their own."""
+
+
+def refuse_reinterpreted(validation: Validation) -> None:
+    """Refuse severities that validation would have to read as others.
+
+    Raises:
+        ValueError: names every such rule.
+    """
+    faults = [
+        f"validation.{rule} cannot be `{severity}`: its rows are set aside in any case, so say `quarantine` or `fatal`"
+        for rule in SET_ASIDE
+        if (severity := getattr(validation, rule)) in {"warn", "off"}
+    ]
+    faults += [
+        f"validation.{rule} cannot be `quarantine`: it judges the whole series and has no rows to set aside, so say `fatal` or `warn`"
+        for rule in WHOLE_SERIES
+        if getattr(validation, rule) == "quarantine"
+    ]
+    if faults:
+        raise ValueError("; ".join(faults))
+
+
+def refuse_loosened(validation: Validation) -> None:
+    """Refuse, for production, to only report or ignore what is fatal or set aside by default.
+
+    Raises:
+        ValueError: names every such rule.
+    """
+    defaults = Validation()
+    loosened = [
+        f"validation.{rule} cannot be `{severity}` in production, where it is `{getattr(defaults, rule)}` or `fatal`"
+        for rule in Validation.model_fields
+        if getattr(defaults, rule) in {"fatal", "quarantine"}
+        and (severity := getattr(validation, rule)) in {"warn", "off"}
+    ]
+    if loosened:
+        raise ValueError("; ".join(loosened))
+
+
 class Compute(Section):
     """Threads and caches."""
 
@@ -137,6 +180,18 @@ class Settings(BaseSettings):
     prefect: Prefect = Field(default_factory=Prefect, description="The Prefect server.")
     validation: Validation = Field(default_factory=Validation, description="How strict validation is.")
     compute: Compute = Field(default_factory=Compute, description="Threads and caches.")
+
+    @field_validator("validation")
+    @classmethod
+    def _means_what_it_says(cls, validation: Validation) -> Validation:
+        refuse_reinterpreted(validation)
+        return validation
+
+    @model_validator(mode="after")
+    def _strict_in_production(self) -> Self:
+        if self.environment == "production":
+            refuse_loosened(self.validation)
+        return self
 
     @property
     def tracking_uri(self) -> str:
