@@ -67,5 +67,8 @@ format: $(READY)  ## format and fix what can be fixed
 	$(BIN)/ruff check --fix-only --exit-zero .
 
 .PHONY: bench
-bench: $(READY)  ## how often the gates promote, with the edge and without
+bench: $(READY)  ## measure speed and memory, and how often the gates promote
+	$(BIN)/python -m benchmarks.window --threads 1
+	$(BIN)/python -m benchmarks.window --threads 2
+	$(BIN)/python -m benchmarks.validation
 	$(BIN)/python -m benchmarks.promotion_rate
