@@ -7,7 +7,10 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tidegate.bars.bars import Bars, parse_time
 from tidegate.bars.interval import Interval
@@ -15,7 +18,7 @@ from tidegate.bars.simulated import simulate
 from tidegate.bars.sources.source import open_source
 from tidegate.settings.settings import Validation
 from tidegate.strategy.strategy import FileSource, SimulatedSource
-from tidegate.validation.validate import judge, validate
+from tidegate.validation.validate import Validated, judge, validate
 
 
 def load(path: Path | None) -> Bars:
@@ -40,20 +43,15 @@ def main() -> None:
     as_of_ms = int(bars.closed_at[-1])
     rules = Validation()
     spent: dict[str, list[float]] = {"rules alone": [], "rules and Great Expectations": [], "with data docs": []}
+    how: Any = {"rules": rules, "calendar": "24/7", "as_of_ms": as_of_ms}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(chosen.rounds + 1):
-            docs = Path(folder) / str(number)
-            for name, work in (
-                ("rules alone", lambda: judge(bars, rules=rules, calendar="24/7", as_of_ms=as_of_ms)),
-                (
-                    "rules and Great Expectations",
-                    lambda: validate(bars, rules=rules, calendar="24/7", as_of_ms=as_of_ms),
-                ),
-                (
-                    "with data docs",
-                    lambda docs=docs: validate(bars, rules=rules, calendar="24/7", as_of_ms=as_of_ms, docs_folder=docs),
-                ),
-            ):
+            works: dict[str, Callable[[], Validated]] = {
+                "rules alone": partial(judge, bars, **how),
+                "rules and Great Expectations": partial(validate, bars, **how),
+                "with data docs": partial(validate, bars, docs_folder=Path(folder) / str(number), **how),
+            }
+            for name, work in works.items():
                 start = time.perf_counter()
                 validated = work()
                 if number:
