@@ -1,5 +1,7 @@
 """Writes the pages and schemas that are generated from the code: `python -m docs.generate --write`; without `--write` it only checks.
 
+`docs/settings.md` is written by `tidegate settings --markdown`.
+
 The contract tests call `stale()`, so a page that differs from its model fails them.
 """
 
@@ -15,7 +17,6 @@ from tidegate.features.builtin import FAMILIES, Family
 from tidegate.gates.result import Decision
 from tidegate.gates.specifications import SPECIFICATIONS, GateSpecification
 from tidegate.model.manifest import Manifest
-from tidegate.settings.reference import reference as settings_reference
 from tidegate.strategy.reference import reference as strategy_reference
 from tidegate.strategy.reference import schema_text
 from tidegate.strategy.strategy import GateRule, Gates, Strategy
@@ -86,7 +87,6 @@ _MARKET_UNITS: Final = {
     "_DRIFT": "volatilities a bar and a unit of pressure",
 }
 WHOLE: Final[dict[str, Callable[[], str]]] = {
-    "settings.md": settings_reference,
     "strategy-file.md": strategy_reference,
     "contracts/strategy-file.schema.json": lambda: schema_text(Strategy, "tidegate strategy file, version 1"),
     "contracts/manifest.schema.json": lambda: schema_text(Manifest, "tidegate manifest, version 1"),

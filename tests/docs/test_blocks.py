@@ -48,6 +48,8 @@ def test_the_feature_of_ones_own_works_as_the_page_says(tmp_path: Path, monkeypa
     assert re.findall(r"`(\w+)`", said[1]) == list(features.names)
 
     bars = simulate("SIM/USD", Interval("1h"), SimulatedSource(type="simulated", days=60), 1_764_000_000_000)
+    alone = resolve([use for use in Strategy.model_validate(BASE | {"features": uses}).features if "wicks" in use.use])
+    assert np.isfinite(alone.newest(bars)).all(), "the page names a lookback that is too short"
     matrix = features.matrix(bars)
     assert usable_rows(matrix[features.lookback - 1 :]).all()
     assert np.array_equal(features.newest(bars), matrix[-1:])
