@@ -50,7 +50,7 @@ def unknown(code: str) -> bool:
         return not is_module(code.removeprefix("tidegate."))
     if re.fullmatch(r"\w+(\.\w+)+", code):
         first = code.partition(".")[0]
-        if first in SECTIONS | PACKAGES and not code.endswith((".parquet", ".json", ".onnx", ".ubj")):
+        if first in SECTIONS | PACKAGES and not code.endswith((".parquet", ".json", ".onnx", ".ubj", ".md")):
             return not is_key(code) and not is_module(code)
     if code.startswith(FOLDERS) and re.fullmatch(r"[\w./-]+", code):
         return not (ROOT / code).exists()
