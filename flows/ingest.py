@@ -28,7 +28,8 @@ def ingest(strategy: str, as_of: str | None = None) -> dict[str, int]:
     job = make_job(
         find_strategy(strategy, settings.paths.strategies), settings, root, as_of=as_of, actor="prefect ingest"
     )
-    gathered = store_bars(job)
+    fetching = store_bars if data.may_recover(job.strategy) else store_bars.with_options(retries=0)
+    gathered = fetching(job)
     for symbol, revised in gathered.revised.items():
         if revised:
             get_run_logger().warning(

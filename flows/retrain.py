@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from prefect import flow, get_run_logger, runtime, task
+from prefect import Task, flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
@@ -58,7 +58,7 @@ def retrain_model(job: Job) -> Outcome:
         lock.record("started", as_of=job.as_of_ms)
         try:
             champion = find_champion(whole(job))
-            bars = validate_bars(whole(job))
+            bars = validation(job)(whole(job))
             prepared = build_features(whole(job), whole(bars))
             folds = train_folds(job, prepared)
             judged = judge_model(whole(job), whole(bars), whole(prepared), whole(folds), whole(champion))
@@ -73,6 +73,11 @@ def retrain_model(job: Job) -> Outcome:
             raise
         lock.record("finished", as_of=job.as_of_ms, run_id=registered.run_id, version=registered.version)
     return describe(retrained)
+
+
+def validation(job: Job) -> Task[[Job], data.Gathered]:
+    """The task that validates bars; without retries where the source is a file, which stays as it is."""
+    return validate_bars if data.may_recover(job.strategy) else validate_bars.with_options(retries=0)
 
 
 def whole(value: T) -> T:

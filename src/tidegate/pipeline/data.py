@@ -16,7 +16,7 @@ from tidegate.features.features import resolve
 from tidegate.pipeline.job import Job
 from tidegate.report.record import SymbolRecord
 from tidegate.settings.settings import Settings
-from tidegate.strategy.strategy import SimulatedSource, Strategy, slug
+from tidegate.strategy.strategy import CcxtSource, SimulatedSource, Strategy, slug
 from tidegate.validation.quarantine import write_quarantine
 from tidegate.validation.validate import require, validate
 
@@ -50,6 +50,11 @@ def bar_store(settings: Settings, strategy: Strategy) -> BarStore:
         described = strategy.source.model_dump_json(exclude={"days"})
         return BarStore(settings.paths.data / "simulated" / hashlib.sha256(described.encode()).hexdigest()[:16])
     return BarStore(settings.paths.data)
+
+
+def may_recover(strategy: Strategy) -> bool:
+    """Whether a source that failed may work a minute later: an exchange may, a file stays as it is."""
+    return isinstance(strategy.source, CcxtSource)
 
 
 def gather(job: Job) -> Gathered:

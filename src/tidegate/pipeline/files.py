@@ -1,7 +1,8 @@
 """Out-of-sample files with fixed names, for later statistics: returns, trades and positions, and the trials' returns."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,17 @@ import numpy as np
 
 from tidegate.backtest.result import Backtest, Trades
 from tidegate.pipeline.fold import Fold, Trial
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place at the end, or goes away when anything is raised."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_out_of_sample(folder: Path, sides: Mapping[str, Backtest]) -> None:
@@ -86,6 +98,6 @@ def _write(path: Path, columns: Mapping[str, Any]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), temporary)
-    temporary.replace(path)
+    table = pa.table({name: pa.array(values) for name, values in columns.items()})
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary)

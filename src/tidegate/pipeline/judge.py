@@ -21,6 +21,7 @@ from tidegate.model.bundle import DECISION, Bundle
 from tidegate.pipeline.checks import CheckSettings, check
 from tidegate.pipeline.contest import Champion, Contest, hold_contest
 from tidegate.pipeline.data import Gathered, Prepared
+from tidegate.pipeline.files import whole_file
 from tidegate.pipeline.fold import Fold, pooled
 from tidegate.pipeline.job import Job
 from tidegate.pipeline.packing import pack
@@ -86,7 +87,8 @@ def judge(
         days = training_days(folds[-1], strategy)
         measurements = measure(strategy, gathered, folds, metrics, regimes) | checks | {"champion": contest.measurement}
         decision = decide(strategy.name, bundle.digest, evaluate(measurements, strategy.gates))
-        (job.folder / "bundle" / DECISION).write_text(decision.model_dump_json(indent=1) + "\n")
+        with whole_file(job.folder / "bundle" / DECISION) as file:
+            file.write_text(decision.model_dump_json(indent=1) + "\n")
         return Judged(
             bundle=bundle,
             pooled=whole,

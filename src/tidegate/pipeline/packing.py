@@ -3,6 +3,7 @@
 import math
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -27,7 +28,7 @@ _LIBRARIES = ("tidegate", "numpy", "onnx", "onnxmltools", "onnxruntime", "scikit
 def pack(
     job: Job, gathered: Gathered, dataset: Dataset, folds: tuple[Fold, ...], pooled: Backtest, folder: Path
 ) -> Bundle:
-    """Write the bundle of the newest fold's model and read it back.
+    """Write the bundle of the newest fold's model and read it back; the folder appears whole or not at all.
 
     Returns:
         the verified bundle; what was tested, to the byte.
@@ -69,7 +70,11 @@ def pack(
         created_at=job.now_ms,
         expires_at=last_seen_at + strategy.windows.max_age_days * DAY_MS,
     )
-    return write_bundle(folder, manifest, files)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".bundle-", dir=folder.parent) as temporary:
+        bundle = write_bundle(Path(temporary) / folder.name, manifest, files)
+        (Path(temporary) / folder.name).rename(folder)
+    return bundle
 
 
 def golden_vectors(dataset: Dataset, fold: Fold) -> tuple[GoldenVector, ...]:
