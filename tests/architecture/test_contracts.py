@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from docs import generate
-from tests.registry_factories import REAL, decision, manifest
+from tests.registry_factories import NOW, REAL, FakeVersions, decision, manifest
 
+from docs import generate
 from tidegate.backtest.metrics import METRICS
 from tidegate.backtest.regimes import REGIMES
 from tidegate.backtest.result import Backtest, Trades
@@ -26,6 +26,9 @@ from tidegate.model.manifest import Manifest
 from tidegate.pipeline.files import write_out_of_sample, write_signals, write_trial
 from tidegate.pipeline.fold import Trial
 from tidegate.policy.policy import PositionPolicy, PositionState
+from tidegate.registry.database import Database
+from tidegate.registry.ledger import Ledger
+from tidegate.registry.promotion import Promoter
 from tidegate.strategy.strategy import Gates, Strategy
 
 ROOT = Path(__file__).parents[2]
@@ -212,6 +215,21 @@ def test_every_gate_and_metric_stands_in_its_table_once() -> None:
     assert [name for name in gates if name in Gates().rules()] == [each.name for each in SPECIFICATIONS]
     metrics = [row[0] for rows in tables("metrics.md").values() for row in rows]
     assert metrics == [metric.name for metric in METRICS]
+
+
+def test_the_ledger_contract_names_all_evidence(tmp_path: Path) -> None:
+    versions = FakeVersions()
+    first, second = versions.add(), versions.add()
+    ledger = Ledger(Database(f"sqlite:///{tmp_path}/ledger.db", clock=lambda: NOW))
+    promoter = Promoter(ledger, versions)
+    for version, champion in ((first, None), (second, first)):
+        judged = decision(versions.manifests[version])
+        promoter.promote(REAL, version, judged, actor="flow", reason="monthly", champion=champion)
+    promoter.rollback(REAL, actor="ann", reason="bad")
+    text = (CONTRACTS / "promotion-ledger.md").read_text(encoding="utf-8")
+    found = {key for row in promoter.history(REAL) for key in row.evidence}
+    assert {"decision", "passed_over", "signed"} < found
+    assert [key for key in sorted(found) if f"`{key}`" not in text] == []
 
 
 def test_what_no_code_writes_says_so() -> None:

@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from tests.docs.pages import ROOT, Block, blocks, blocks_of
 
 from tidegate.bars.interval import Interval
 from tidegate.bars.simulated import simulate
 from tidegate.features.features import resolve, standard_set
 from tidegate.features.features import usable as usable_rows
+from tidegate.settings.loading import parse_yaml
 from tidegate.strategy.strategy import SimulatedSource, Strategy
 
-BASE = yaml.safe_load((ROOT / "configs" / "strategies" / "eurusd-sample.yaml").read_text(encoding="utf-8"))
+BASE = parse_yaml((ROOT / "configs" / "strategies" / "eurusd-sample.yaml").read_text(encoding="utf-8"))
 FEATURES = ROOT / "docs" / "features.md"
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
 def test_yaml_blocks_are_strategies_or_parts_of_one(block: Block) -> None:
-    content = yaml.safe_load(block.text)
+    content = parse_yaml(block.text)
     Strategy.model_validate(content if "version" in content else BASE | content)
 
 
@@ -35,7 +35,7 @@ def test_the_feature_of_ones_own_works_as_the_page_says(tmp_path: Path, monkeypa
     found = blocks_of(FEATURES)
     (code,) = (block.text for block in found if block.language == "python")
     (uses,) = (
-        yaml.safe_load(block.text)["features"] for block in found if block.language == "yaml" and "wicks" in block.text
+        parse_yaml(block.text)["features"] for block in found if block.language == "yaml" and "wicks" in block.text
     )
     (tmp_path / "wicks.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))

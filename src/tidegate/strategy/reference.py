@@ -31,7 +31,7 @@ This page is generated from the models: `python -m docs.generate --write`.
 - `calendar: fx` follows New York: open from Sunday 17:00 to Friday 17:00 there, which is 22:00 UTC in winter and 21:00 in summer.
 - `windows.max_age_days` counts from the end of the newest test window.
 - `source.since` of a `ccxt` source has to be set: nothing else says where to begin.
-- Times (`since`, `starts_at`, `edge_ends_at`) are text, so quote them: YAML would otherwise read a date, which is refused.
+- Times (`since`, `starts_at`, `edge_ends_at`) are ISO 8601 and UTC unless they carry a zone; quotes are not needed. A key that stands twice is refused.
 - `monitor` and `rollback` are checked and kept; no part reads them yet."""
 
 

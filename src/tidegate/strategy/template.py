@@ -7,14 +7,14 @@ import yaml
 from pydantic import ValidationError
 
 from tidegate.errors import ConfigurationError
-from tidegate.settings.loading import describe
+from tidegate.settings.loading import describe, parse_yaml
 from tidegate.strategy.strategy import Strategy
 
 _SOURCES: Final = {
     "file": "  type: file               # CSV or Parquet; columns, time units and date order are detected or refused\n  path: {path}\n  # day_first: true         # only needed where 03.04.2024 could be either",
     "dump": "  type: dump               # the exchange's public dump files, zip or csv\n  path: {path}",
     "freqtrade": "  type: freqtrade          # feather or json files of freqtrade's download-data\n  path: {path}",
-    "ccxt": "  type: ccxt               # needs the extra: pip install 'tidegate[ccxt]'\n  exchange: binance\n  since: \"2024-01-01T00:00:00Z\"  # quoted: YAML would otherwise read a date",
+    "ccxt": "  type: ccxt               # needs the extra: pip install 'tidegate[ccxt]'\n  exchange: binance\n  since: 2024-01-01T00:00:00Z",
     "simulated": "  type: simulated          # a market with a known edge; says nothing about real ones\n  seed: 1\n  edge: 1.0",
 }
 
@@ -87,7 +87,7 @@ def strategy_template(name: str, *, symbol: str, interval: str, source: str, pat
         name=_scalar(name), kind=kind, symbol=_scalar(symbol), interval=_scalar(interval), source=described
     )
     try:
-        Strategy.model_validate(yaml.safe_load(text))
+        Strategy.model_validate(parse_yaml(text))
     except ValidationError as error:
         raise ConfigurationError(f"no strategy file was written: {describe(error)}") from error
     except yaml.YAMLError as error:  # a name with line breaks, which stands in the first comment too

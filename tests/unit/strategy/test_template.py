@@ -2,11 +2,11 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from tidegate.cli.main import app
 from tidegate.errors import ConfigurationError
+from tidegate.settings.loading import parse_yaml
 from tidegate.strategy.strategy import Strategy, find_strategy
 from tidegate.strategy.template import strategy_template
 
@@ -77,7 +77,7 @@ def test_wrong_values_are_refused(changes: dict[str, str], message: str) -> None
     ("key", "value"), [("name", "123"), ("symbol", "NO"), ("symbol", "1INCH/USDT"), ("path", 'a: "b" #c/{symbol}')]
 )
 def test_values_are_read_back_as_they_were_given(key: str, value: str) -> None:
-    strategy = Strategy.model_validate(yaml.safe_load(template(**{key: value})))
+    strategy = Strategy.model_validate(parse_yaml(template(**{key: value})))
     found = {"name": strategy.name, "symbol": strategy.symbols[0], "path": getattr(strategy.source, "path", "")}
     assert found[key] == value
 
@@ -85,12 +85,12 @@ def test_values_are_read_back_as_they_were_given(key: str, value: str) -> None:
 def test_what_the_template_shows_as_a_comment_is_valid_too() -> None:
     text = template()
     uncommented = re.sub(r"^# ((?:features|gates):|  .+)$", r"\1", text, flags=re.MULTILINE)
-    strategy = Strategy.model_validate(yaml.safe_load(uncommented))
+    strategy = Strategy.model_validate(parse_yaml(uncommented))
     assert [use.use for use in strategy.features] == ["return", "volatility", "my_features:order_flow"]
     assert strategy.gates.regime_volatile.not_enough_evidence_blocks is False
 
 
 def test_the_template_writes_the_defaults() -> None:
-    written = Strategy.model_validate(yaml.safe_load(template()))
+    written = Strategy.model_validate(parse_yaml(template()))
     bare = {key: getattr(written, key) for key in ("version", "name", "kind", "symbols", "interval", "source")}
     assert written == Strategy.model_validate(bare)
