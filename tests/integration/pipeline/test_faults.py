@@ -53,8 +53,8 @@ class Stages:
     judged: Judged
 
 
-def run_stages(chosen: Job) -> Stages:
-    gathered = gather(chosen)
+def run_stages(chosen: Job, gathered: Gathered | None = None) -> Stages:
+    gathered = gathered or gather(chosen)
     prepared = prepare(chosen, gathered)
     folds = run_folds(chosen, prepared)
     return Stages(chosen, gathered, prepared, folds, judge.judge(chosen, gathered, prepared, folds, None))
@@ -76,11 +76,14 @@ def sound(installation: Settings) -> Stages:
 
 
 @pytest.fixture
-def refused(installation: Settings, numbers: "itertools.count[int]") -> Callable[..., dict[str, GateResult]]:
+def refused(
+    installation: Settings, sound: Stages, numbers: "itertools.count[int]"
+) -> Callable[..., dict[str, GateResult]]:
     """Run the stages of a strategy and give what each refusing gate said; the run must not be promotable."""
 
     def run(**changes: Any) -> dict[str, GateResult]:  # noqa: ANN401  parts of a strategy file
-        decision = run_stages(job(strategy(**changes), installation, run=next(numbers))).judged.decision
+        chosen = job(strategy(**changes), installation, run=next(numbers))
+        decision = run_stages(chosen, None if "source" in changes else sound.gathered).judged.decision
         assert not decision.promote
         return {result.name: result for result in decision.refusals}
 
@@ -254,9 +257,9 @@ class TestBundle:
         assert (checks.onnx_parity(forged, sound.folds[-1], 1).value or 0) > 1e-5
 
     def test_bundle_altered_in_the_registry_is_not_promoted(
-        self, installation: Settings, numbers: "itertools.count[int]"
+        self, installation: Settings, sound: Stages, numbers: "itertools.count[int]"
     ) -> None:
-        stages = run_stages(job(strategy(name="simulated-altered"), installation, run=next(numbers)))
+        stages = run_stages(job(strategy(name="simulated-altered"), installation, run=next(numbers)), sound.gathered)
         champion = champion_of(stages.job)
         registered = record_run(stages.job, stages.gathered, stages.folds, stages.judged)
         for kept in installation.paths.mlruns.rglob(f"simulated-altered/**/{UBJ}"):
