@@ -6,7 +6,7 @@ import typer
 
 from tidegate.bars.bars import iso
 from tidegate.cli.context import open_project, person
-from tidegate.cli.output import AsJson, console, print_json, print_table, shown_progress
+from tidegate.cli.output import AsJson, console, print_json, print_table
 from tidegate.errors import ValidationFailed
 
 PANEL = "Bars and features"
@@ -25,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 def ingest(strategy: StrategyName, *, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Fetch, validate and store a strategy's bars. Doing it twice changes nothing."""
+    from tidegate.cli.progress import shown_progress
     from tidegate.pipeline.data import gather
     from tidegate.pipeline.job import make_job
 
@@ -91,6 +92,8 @@ def validate(strategy: StrategyName, *, as_of: AsOf = None, as_json: AsJson = Fa
             print_table("Findings", ("severity", "rule", "count", "what"), rows)
         console.print(f"  data docs {docs}", soft_wrap=True)
     failed = [validated for validated, _, _ in results if not validated.passed]
+    if failed and as_json:
+        raise typer.Exit(ValidationFailed.exit_code)  # the findings were printed; standard output holds one JSON value
     if failed:
         raise ValidationFailed(
             f"bars of {failed[0].bars.symbol}: {failed[0].failures[0].message}", setting=failed[0].failures[0].setting

@@ -1,6 +1,8 @@
 """`tidegate`: the entry point, its commands' groups and its exit codes."""
 
 import sys
+import tempfile
+import traceback
 from typing import Annotated
 
 import typer
@@ -8,7 +10,7 @@ import typer
 from tidegate import __version__
 from tidegate.cli import data_commands, registry_commands, retrain_commands, server_commands
 from tidegate.cli.output import errors, print_error
-from tidegate.errors import TidegateError
+from tidegate.errors import ConfigurationError, TidegateError
 
 
 def _version(shown: bool) -> None:
@@ -49,15 +51,42 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; every error raised on purpose becomes a message and an exit code."""
+    """Run the command line; every error becomes a message and an exit code."""
+    as_json = "--json" in sys.argv
     try:
         app()
     except TidegateError as error:
-        print_error(error, as_json="--json" in sys.argv)
+        print_error(error, as_json=as_json)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         errors.print("interrupted; nothing was left half-written")
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        told = _not_installed(error)
+        print_error(told, as_json=as_json)
+        sys.exit(told.exit_code)
+    except Exception as error:  # noqa: BLE001  the border: nothing else may end in a traceback
+        print_error(_unexpected(error), as_json=as_json)
+        sys.exit(TidegateError.exit_code)
+
+
+def _not_installed(error: ModuleNotFoundError) -> TidegateError:
+    library = (error.name or "a library").partition(".")[0]
+    return ConfigurationError(
+        f"{library} is not installed",
+        next_step="install what this command needs: pip install 'tidegate[flows]' for all of it, 'tidegate[ccxt]' for exchanges",
+    )
+
+
+def _unexpected(error: Exception) -> TidegateError:
+    """An error that nobody foresaw, as a message; its traceback goes to a file."""
+    with tempfile.NamedTemporaryFile("w", prefix="tidegate-", suffix=".log", delete=False, encoding="utf-8") as file:
+        traceback.print_exception(error, file=file)
+    line = " ".join(str(error).split())[:300]
+    return TidegateError(
+        f"unexpected {type(error).__name__}: {line}",
+        next_step=f"this is a defect of tidegate; its traceback is in {file.name}",
+    )
 
 
 if __name__ == "__main__":

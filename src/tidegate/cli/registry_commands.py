@@ -1,17 +1,18 @@
 """`history`, `compare`, `promote`, `rollback`, `clear`, `halt`, `resume`, `repair`: versions and their ledger."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from tidegate.bars.bars import iso
+from tidegate.cli.acts import COLUMNS, act_lines, named
 from tidegate.cli.context import Project, open_project, person, served_project
-from tidegate.cli.output import AsJson, console, print_json, print_table
-from tidegate.gates.result import Decision
-from tidegate.registry.ledger import Ledger
-from tidegate.registry.opening import open_promoter
-from tidegate.registry.promotion import Outcome, Promoter
-from tidegate.registry.tracking.versions import Tracking
+from tidegate.cli.output import AsJson, console, errors, print_json, print_table
+
+if TYPE_CHECKING:
+    from tidegate.gates.result import Decision
+    from tidegate.registry.promotion import Outcome, Promoter
+    from tidegate.settings.settings import Settings
 
 PANEL = "Versions and their ledger"
 StrategyName = Annotated[str, typer.Argument(help="Name of a strategy.")]
@@ -25,53 +26,61 @@ def add_to(app: typer.Typer) -> None:
         app.command(rich_help_panel=PANEL)(command)
 
 
-def history(strategy: StrategyName, *, as_json: AsJson = False) -> None:
-    """The promotion ledger of a strategy: who changed what, when and why. Its hash chain is verified first."""
-    ledger = Ledger.from_settings(open_project().settings)
+def history(
+    strategy: StrategyName,
+    *,
+    every_row: Annotated[
+        bool, typer.Option("--all", help="Show also the rows that say what an act intended before it ended.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The promotion ledger of a strategy, one line an act: who changed what, when and why.
+
+    The ledger's hash chain is verified first, against what MLflow remembers of it where a server is configured or up.
+    """
+    from tidegate.registry.ledger import Ledger
+
+    settings = open_project().settings
+    ledger = Ledger.from_settings(settings)
     ledger.verify()
+    for head in _remembered_heads(settings, strategy):
+        ledger.verify(head)
     rows = ledger.rows(strategy)
     if as_json:
         print_json([_row(row) for row in rows])
         return
-    state = ledger.state(strategy)
-    shown = [
-        (
-            row.id,
-            iso(row.created_at),
-            row.action,
-            row.state,
-            _named(row.from_version),
-            _named(row.to_version),
-            row.actor,
-            row.reason,
-        )
-        for row in rows
-    ]
-    if not shown:
-        console.print(f"{strategy} has no history; [cyan]tidegate retrain {strategy}[/] makes some")
+    if not rows:
+        console.print(f"{strategy} has no history; [cyan]tidegate retrain {strategy}[/] makes some", soft_wrap=True)
         return
-    print_table(
-        f"{strategy}: production {_named(state.current) or 'none'}",
-        ("id", "at", "action", "state", "from", "to", "who", "why"),
-        shown,
-    )
+    state = ledger.state(strategy)
+    halted = "" if state.halt is None else ", HALTED"
+    title = f"{strategy}: {named(state.current)} is in production{halted}"
+    print_table(title, COLUMNS, act_lines(rows, every_row=every_row), whole=COLUMNS[:4])
 
 
-def compare(strategy: StrategyName, a: VersionNumber, b: VersionNumber, *, as_json: AsJson = False) -> None:
-    """Two versions side by side: metrics, parameters, windows, gates."""
+def compare(
+    strategy: StrategyName,
+    a: VersionNumber,
+    b: VersionNumber,
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show every metric and parameter, not only the main and the differing ones.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Two versions side by side: windows, gates, metrics, parameters."""
+    from tidegate.cli.side_by_side import comparison_tables, sameness
     from tidegate.registry.comparison import compare as side_by_side
+    from tidegate.registry.tracking import Tracking
 
     with served_project(quiet=as_json) as project:
         found = side_by_side(Tracking(project.settings), strategy, a, b)
     if as_json:
         print_json(found)
         return
-    for title, pairs in found.items():
-        if isinstance(pairs, dict):
-            rows = [(name, *_pair(pair)) for name, pair in pairs.items()]
-            print_table(title, ("", f"v{a}", f"v{b}"), rows)
-        else:
-            console.print(f"{title}: {pairs}", markup=False)
+    for table in comparison_tables(found, a, b, everything=everything):
+        print_table(table.title, table.columns, table.rows)
+    console.print(sameness(found))
 
 
 def promote(
@@ -85,6 +94,9 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Promote a registered version. The gates' decision that is kept with it must allow it, or --override must be given."""
+    from tidegate.registry.opening import open_promoter
+    from tidegate.registry.tracking import Tracking
+
     with served_project(quiet=as_json) as project:
         tracking = Tracking(project.settings)
         promoter = open_promoter(project.settings, tracking)
@@ -151,29 +163,58 @@ def repair(strategy: StrategyName, *, as_json: AsJson = False) -> None:
         print_json({"rows": [_row(row) for row in report.rows], "alerts": report.alerts})
         return
     for alert in report.alerts:
-        console.print(f"[bold red]ALERT[/] {alert}", soft_wrap=True)
+        _alert(alert)
     console.print(f"{len(report.rows)} row(s) written" if report.rows else "ledger and registry agree")
 
 
-def _judged_champion(decision: Decision) -> int | None:
+def _remembered_heads(settings: "Settings", strategy: str) -> list[str]:
+    """Hashes of ledger rows that MLflow keeps as tags of the versions in production: rows cut off the ledger's end show by them."""
+    from tidegate.errors import RegistryError
+    from tidegate.registry.tracking import Tracking
+    from tidegate.services import mlflow_server
+    from tidegate.services.status import status
+
+    if settings.mlflow.tracking_uri is None:
+        up = any(each.name == mlflow_server.NAME and each.answering for each in status(settings).services)
+        if not up:
+            return []
+        address = mlflow_server.address(settings)
+        settings = settings.model_copy(update={"mlflow": settings.mlflow.model_copy(update={"tracking_uri": address})})
+    tracking = Tracking(settings)
+    try:
+        versions = [tracking.alias(strategy, alias) for alias in ("production", "previous")]
+        tags = [tracking.version(strategy, version).tags for version in versions if version is not None]
+    except RegistryError as error:
+        errors.print(f"[yellow]not compared with MLflow[/]: {escape(error.what)}", soft_wrap=True)
+        return []
+    return [found["ledger_row"] for found in tags if found.get("ledger_row")]
+
+
+def _judged_champion(decision: "Decision") -> int | None:
     """The version that was in production when the gates decided: if another one is there now, the contest no longer counts."""
     contest = next((result for result in decision.results if result.name == "champion"), None)
     version = contest.evidence.get("champion_version") if contest else None
     return version if isinstance(version, int) else None
 
 
-def _promoter(project: Project) -> Promoter:
+def _promoter(project: Project) -> "Promoter":
+    from tidegate.registry.opening import open_promoter
+
     return open_promoter(project.settings)
 
 
-def _repair(promoter: Promoter, strategy: str) -> None:
+def _repair(promoter: "Promoter", strategy: str) -> None:
     from tidegate.registry.repair import repair as bring_together
 
     for alert in bring_together(promoter, strategy).alerts:
-        console.print(f"[bold red]ALERT[/] {alert}", soft_wrap=True)
+        _alert(alert)
 
 
-def _say(outcome: Outcome, *, as_json: bool) -> None:
+def _alert(alert: str) -> None:
+    errors.print(f"[bold red]ALERT[/] {escape(alert)}", soft_wrap=True)
+
+
+def _say(outcome: "Outcome", *, as_json: bool) -> None:
     if as_json:
         row = None if outcome.row is None else _row(outcome.row)
         print_json({"changed": outcome.changed, "message": outcome.message, "row": row})
@@ -184,13 +225,6 @@ def _say(outcome: Outcome, *, as_json: bool) -> None:
 def _row(row: Any) -> dict[str, Any]:  # noqa: ANN401  a slotted dataclass
     from dataclasses import asdict
 
+    from tidegate.bars.bars import iso
+
     return asdict(row) | {"at": iso(row.created_at)}
-
-
-def _named(version: int | None) -> str:
-    return "" if version is None else f"v{version}"
-
-
-def _pair(pair: Any) -> tuple[object, object]:  # noqa: ANN401  any pair of values
-    first, second = pair if isinstance(pair, (list, tuple)) and len(pair) == 2 else (pair, "")
-    return tuple(f"{value:.4g}" if isinstance(value, float) else value for value in (first, second))  # type: ignore[return-value]

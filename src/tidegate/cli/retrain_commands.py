@@ -4,19 +4,24 @@ import importlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tidegate.cli.context import Project, open_project, person, served_project
-from tidegate.cli.output import AsJson, console, print_json, shown_progress
-from tidegate.errors import ConfigurationError, PromotionRefused
-from tidegate.pipeline.job import Stopwatch, make_job
+from tidegate.cli.output import AsJson, console, print_json
+from tidegate.errors import ConfigurationError, PromotionRefused, ServiceError, TidegateError
 from tidegate.pipeline.outcome import Outcome, describe
 from tidegate.strategy.template import strategy_template
 
+if TYPE_CHECKING:
+    from tidegate.pipeline.job import Stopwatch
+
 PANEL = "The main job"
+_PREFECTS_LIBRARIES = ("prefect", "httpx", "httpcore", "anyio", "websockets", "uvicorn")
 DEMO_AS_OF = "2026-11-01T00:00:00Z"
 
 
@@ -80,6 +85,8 @@ def retrain(
         for outcome in outcomes:
             _show(outcome)
     refused = [outcome for outcome in outcomes if outcome["outcome"] != "promoted"]
+    if require_promotion and refused and as_json:
+        raise typer.Exit(PromotionRefused.exit_code)  # the outcomes were printed; standard output holds one JSON value
     if require_promotion and refused:
         raise PromotionRefused(f"{refused[0]['strategy']} was not promoted", actual=refused[0]["message"])
 
@@ -93,37 +100,48 @@ def new(
     path: Annotated[
         str, typer.Option(help="Where the bars are, for file, dump and freqtrade.")
     ] = "data/raw/{symbol}*.csv",
+    as_json: AsJson = False,
 ) -> None:
     """Write a commented strategy file, ready to edit."""
-    project = open_project()
-    folder = project.settings.paths.strategies
-    target = folder / f"{name}.yaml"
-    if target.exists():
-        raise ConfigurationError(f"{target} exists already", next_step="choose another name, or edit that file")
     content = strategy_template(name, symbol=symbol, interval=interval, source=source, path=path)
+    folder = open_project().settings.paths.strategies
+    target = folder / f"{name}.yaml"
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        file.write(content)
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(target)
-    console.print(f"wrote {target}")
-    console.print(f"next: edit it, then [cyan]tidegate validate {name}[/] and [cyan]tidegate retrain {name}[/]")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
+        written = Path(scratch) / target.name
+        written.write_text(content, encoding="utf-8")
+        try:
+            os.link(written, target)  # whole or not at all, and never over a file that is there
+        except FileExistsError as error:
+            raise ConfigurationError(
+                f"{target} exists already", next_step="choose another name, or edit that file"
+            ) from error
+    if as_json:
+        print_json({"strategy": name, "path": target})
+        return
+    console.print(f"wrote {_short(target)}", soft_wrap=True)
+    console.print(
+        f"next: edit it, then [cyan]tidegate validate {name}[/] and [cyan]tidegate retrain {name}[/]", soft_wrap=True
+    )
 
 
 def _run(
     project: Project, strategy: str, as_of: str | None, title: str, *, quiet: bool, direct: bool = False
 ) -> list[Outcome]:
+    from tidegate.cli.progress import shown_progress
+
     found = project.strategy(strategy)
     with shown_progress(title, quiet=quiet) as watch:
         if not direct:
             return _run_flow(project, strategy, as_of, watch)
+        from tidegate.pipeline.job import make_job
         from tidegate.pipeline.retrain import retrain_all
 
         job = make_job(found, project.settings, project.root, as_of=as_of, actor=person(), watch=watch)
         return [describe(retrained) for retrained in retrain_all(job)]
 
 
-def _run_flow(project: Project, strategy: str, as_of: str | None, watch: Stopwatch) -> list[Outcome]:
+def _run_flow(project: Project, strategy: str, as_of: str | None, watch: "Stopwatch") -> list[Outcome]:
     """Run the Prefect flow in this process.
 
     `flows/` is the project's, not the package's, so it is found by name in the project's folder, as Prefect itself finds it.
@@ -138,9 +156,49 @@ def _run_flow(project: Project, strategy: str, as_of: str | None, watch: Stopwat
     os.environ.update(flow_variables(project.settings, os.environ))
     if str(project.root) not in sys.path:
         sys.path.insert(0, str(project.root))
-    flow: Any = importlib.import_module("flows.retrain")
-    outcomes: list[Outcome] = flow.run(strategy, as_of, watch)
-    return outcomes
+    with prefect_errors():
+        flow: Any = importlib.import_module("flows.retrain")
+        outcomes: list[Outcome] = flow.run(strategy, as_of, watch)
+        return outcomes
+
+
+@contextmanager
+def prefect_errors() -> Iterator[None]:
+    """Tell Prefect's own failures as a ServiceError. What a flow's body raised on purpose comes out as itself, wrapped or not.
+
+    Raises:
+        TidegateError: what the flow's body raised, or a ServiceError where Prefect did not start, answer or finish.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = _raised_on_purpose(error)
+        if told is not None:
+            raise told from None if told is error else error
+        if not _is_prefects(error):
+            raise
+        line = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ServiceError(
+            f"Prefect could not run the flow: {line}",
+            setting="prefect",
+            next_step="run the command again, with --direct to do without Prefect, or start the servers first (`tidegate up`)",
+        ) from error
+
+
+def _raised_on_purpose(error: BaseException | None) -> TidegateError | None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, TidegateError):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _is_prefects(error: Exception) -> bool:
+    """Whether an error comes from Prefect or the libraries it talks through, rather than from the flow's body."""
+    home = type(error).__module__.partition(".")[0]
+    return home in _PREFECTS_LIBRARIES or (type(error) is RuntimeError and "prefect" in str(error).lower())
 
 
 def _show(outcome: Outcome) -> None:
@@ -160,7 +218,7 @@ def _show(outcome: Outcome) -> None:
         ("trades", "trades", "{:.0f}"),
     )
     parts = [f"{title} {form.format(metrics[name])}" for title, name, form in shown if metrics.get(name) is not None]
-    console.print(f"  {', '.join(parts)} out of sample, net of costs")
+    console.print(f"  {', '.join(parts)} out of sample, net of costs", soft_wrap=True)
     console.print(f"  report {_short(Path(outcome['report']))}", soft_wrap=True)
     total = sum(outcome["seconds"].values())
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in outcome["seconds"].items())
