@@ -22,13 +22,15 @@ from tidegate.bars.bars import COLUMNS, Bars
 from tidegate.gates.evaluation import decide, evaluate
 from tidegate.gates.result import Decision
 from tidegate.gates.specifications import SPECIFICATIONS
-from tidegate.model.manifest import Manifest
+from tidegate.model.bundle import golden_bytes
+from tidegate.model.manifest import GoldenVector, Manifest
 from tidegate.pipeline.files import write_out_of_sample, write_signals, write_trial
 from tidegate.pipeline.fold import Trial
 from tidegate.policy.policy import PositionPolicy, PositionState
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.promotion import Promoter
+from tidegate.strategy.reference import reference as strategy_reference
 from tidegate.strategy.strategy import Gates, Strategy
 
 ROOT = Path(__file__).parents[2]
@@ -131,6 +133,17 @@ def test_the_manifest_schema_refuses_a_missing_field(field: str) -> None:
 @pytest.mark.parametrize("change", [{"schema_version": 2}, {"kind": "paper"}, {"unknown": 1}, {"seed": "7"}], ids=str)
 def test_the_manifest_schema_refuses(change: dict[str, Any]) -> None:
     assert refused(json.loads(manifest().to_bytes()) | change, schema("manifest"))
+
+
+def test_golden_vectors_satisfy_their_schema_as_they_are_written() -> None:
+    bars = dict.fromkeys(COLUMNS, (1.0, 2.0))
+    vector = GoldenVector(symbol="X/Y", bars=bars, features=(0.5,), probability=0.6, signal=1)
+    written = json.loads(golden_bytes((vector,)))
+    by = schema("golden-vectors")
+    jsonschema.validate(written, by)
+    for change in ({"signal": 2}, {"probability": None}, {"bars": {"close": 1.0}}, {"unknown": 1}):
+        assert refused([written[0] | change], by), change
+    assert refused(written[0], by)
 
 
 def test_decisions_satisfy_their_schema_as_they_are_written() -> None:
@@ -237,6 +250,13 @@ def test_what_no_code_writes_says_so() -> None:
     assert "Planned, not written yet" in text
     writers = [path for path in (ROOT / "src").rglob("*.py") if "bar_closed_at" in path.read_text(encoding="utf-8")]
     assert writers == [], "the prediction log is written now: its contract must say by whom, and be tested"
+
+
+def test_parts_of_the_strategy_that_the_reference_calls_unread_are_unread() -> None:
+    assert "`monitor` and `rollback` are checked and kept; no part reads them yet" in strategy_reference()
+    reading = re.compile(r"\bstrategy\.(monitor|rollback)\b")
+    readers = [path for path in (ROOT / "src").rglob("*.py") if reading.search(path.read_text(encoding="utf-8"))]
+    assert readers == [], "they are read now: the reference must not say otherwise"
 
 
 def test_the_index_names_every_contract_with_its_version() -> None:
