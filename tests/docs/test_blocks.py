@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tidegate.bars.interval import Interval
 from tidegate.bars.simulated import simulate
 from tidegate.features.features import resolve, standard_set
 from tidegate.features.features import usable as usable_rows
+from tidegate.features.window import Window
 from tidegate.settings.loading import parse_yaml
 from tidegate.strategy.strategy import SimulatedSource, Strategy
 
@@ -56,6 +58,14 @@ def test_the_feature_of_ones_own_works_as_the_page_says(tmp_path: Path, monkeypa
     own: Any = matrix[features.lookback - 1 :, list(features.names).index("wick_share_20")]
     assert (own > 0).any()
     assert ((own >= 0) & (own <= 1)).all()
+
+
+def test_the_page_names_every_way_to_look_at_a_window() -> None:
+    text = FEATURES.read_text(encoding="utf-8")
+    said = re.search(r"through `window` only: ([^.]+)\.", text)
+    assert said is not None
+    offered = {name for name, value in vars(Window).items() if isfunction(value) and not name.startswith("_")}
+    assert set(re.findall(r"`(\w+)`", said[1])) == offered
 
 
 def test_the_page_tells_how_many_features_the_standard_set_has() -> None:

@@ -15,8 +15,27 @@ _INTRODUCTION = """\
 # The strategy file
 
 One YAML file under `configs/strategies/` is one strategy, and its file name is the strategy's `name`. `tidegate new` writes a commented one.
-Unknown keys are refused, and so is every value outside its bounds. Keys that are not written have the default. The schema is
-[strategy-file.schema.json](contracts/strategy-file.schema.json); an editor that knows JSON Schema completes and checks keys with it.
+Unknown keys are refused, and so is every value outside its bounds. Keys that are not written have the default, so a short file is a whole one:
+
+```yaml
+version: 1
+name: btc-hourly
+kind: real
+symbols: [BTC/USDT]
+interval: 1h
+source:
+  type: file
+  path: data/raw/{symbol}*.csv
+costs:
+  fee_bps: 7.5
+gates:
+  trades: {threshold: 200}
+```
+
+The schema is [strategy-file.schema.json](contracts/strategy-file.schema.json). An editor that knows JSON Schema completes and checks keys with it. For those that use
+the YAML language server, begin a file under `configs/strategies/` with
+
+    # yaml-language-server: $schema=../../docs/contracts/strategy-file.schema.json
 
 This page is generated from the models: `python -m docs.generate --write`.
 
