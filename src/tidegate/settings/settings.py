@@ -95,6 +95,11 @@ class Validation(Section):
         "fatal", description="More than max_quarantined_share of the rows were set aside."
     )
     max_missing_share: float = Field(0.05, ge=0, le=1, description="Largest tolerated share of missing bars.")
+    missing_share_min_days: int = Field(
+        7,
+        ge=0,
+        description="Days under which the share says nothing: one outage fills much of a day. Gaps are still reported.",
+    )
     max_quarantined_share: float = Field(0.01, ge=0, le=1, description="Largest tolerated share of quarantined rows.")
     stale_after_bars: int = Field(3, ge=1, description="Age in bars after which the newest bar is stale.")
     run_bars: int = Field(12, ge=2, description="Length in bars from which a zero-volume or flat run is reported.")

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from tidegate.bars.bars import Bars, iso
+from tidegate.bars.interval import DAY_MS
 from tidegate.settings.settings import Validation
 from tidegate.validation import calendar as calendars
 from tidegate.validation.finding import SHOWN_ROWS, Rows, percent, readable_time
@@ -150,7 +151,9 @@ def gaps(bars: Bars, context: Context) -> Flag | None:
 
 
 def missing_share(bars: Bars, context: Context) -> Flag | None:
-    """The missing bars' share of those the calendar has, if over `max_missing_share`."""
+    """The missing bars' share of those the calendar has, if over `max_missing_share` in a series that is long enough to tell."""
+    if not len(bars) or bars.closed_at[-1] - bars.opened_at[0] < context.rules.missing_share_min_days * DAY_MS:
+        return None
     expected = calendars.expected_count(bars, context.calendar)
     found = calendars.missing(bars, context.calendar)
     missing = sum(gap.bars for gap in found)

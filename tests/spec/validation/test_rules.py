@@ -280,3 +280,11 @@ def test_bars_on_a_saturday_are_outside_the_fx_week() -> None:
     (finding,) = validated.findings
     assert (finding.rule, finding.severity, finding.count) == ("outside_calendar", "warn", 48)
     assert finding.rows[0].opened_at_ms == START_MS + (4 * 24 + 22) * HOUR_MS
+
+
+@pytest.mark.parametrize(("days", "fatal"), [(6, False), (7, True)])
+def test_an_outage_of_a_quarter_day_fails_a_week_but_not_a_day_file(days: int, fatal: bool) -> None:
+    rules = Validation(max_missing_share=0.03)
+    bars = without(slice(50, 56))(sound_bars(24 * days))
+    validated = judge(bars, rules=rules, calendar="24/7", as_of_ms=as_of(bars))
+    assert [finding.rule for finding in validated.findings] == (["missing_share", "gaps"] if fatal else ["gaps"])
