@@ -22,7 +22,7 @@ def act_lines(rows: Sequence["LedgerRow"], *, every_row: bool = False) -> list[t
     intents = {row.id: row for row in rows if row.state == "intent"}
     ended = {row.intent_id for row in rows}
     return [
-        (row.id, _minute(row.created_at), _act(row, intents), _move(row), row.actor, _why(row, intents))
+        (row.id, _minute(row.created_at), _act(row), _move(row), row.actor, _why(row, intents))
         for row in rows
         if every_row or row.state != "intent" or row.id not in ended
     ]
@@ -39,12 +39,9 @@ def _minute(time_ms: int) -> str:
     return iso(time_ms)[:16].replace("T", " ")
 
 
-def _act(row: "LedgerRow", intents: dict[int, "LedgerRow"]) -> str:
-    intent = row if row.intent_id is None else intents.get(row.intent_id, row)
+def _act(row: "LedgerRow") -> str:
     action = "resume" if row.action == "clear" and row.to_version is None else str(row.action)
-    override = " (override)" if intent.evidence.get("overridden") else ""
-    ending = {"committed": "", "aborted": " ABORTED", "intent": " intended"}[row.state]
-    return f"{action}{override}{ending}"
+    return action + {"committed": "", "aborted": " ABORTED", "intent": " intended"}[row.state]
 
 
 def _move(row: "LedgerRow") -> str:
@@ -56,7 +53,7 @@ def _move(row: "LedgerRow") -> str:
 
 
 def _why(row: "LedgerRow", intents: dict[int, "LedgerRow"]) -> str:
-    intent = intents.get(row.intent_id) if row.intent_id is not None else None
-    if intent is None or intent.reason == row.reason:
-        return row.reason
-    return f"{intent.reason} ({row.reason})"
+    intent = row if row.intent_id is None else intents.get(row.intent_id, row)
+    override = "gates OVERRIDDEN: " if intent.evidence.get("overridden") else ""
+    ending = f" ({row.reason})" if row.reason != intent.reason else ""
+    return f"{override}{intent.reason}{ending}"

@@ -133,7 +133,7 @@ def bar(strategy: StrategyName, version: VersionNumber, *, reason: Reason, as_js
 
 
 def clear(strategy: StrategyName, version: VersionNumber, *, reason: Reason, as_json: AsJson = False) -> None:
-    """Lift the bar of a version."""
+    """Lift the bar of a version, so that it can be promoted or gone back to again."""
     with served_project(quiet=as_json) as project:
         outcome = _promoter(project).clear(strategy, version, actor=person(), reason=reason)
     _say(outcome, as_json=as_json)
@@ -147,7 +147,7 @@ def halt(strategy: StrategyName, *, reason: Reason, as_json: AsJson = False) -> 
 
 
 def resume(strategy: StrategyName, *, reason: Reason, as_json: AsJson = False) -> None:
-    """End a halt."""
+    """End a halt: the version in production goes on, and others can be promoted again."""
     with served_project(quiet=as_json) as project:
         outcome = _promoter(project).resume(strategy, actor=person(), reason=reason)
     _say(outcome, as_json=as_json)

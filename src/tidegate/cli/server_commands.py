@@ -62,19 +62,24 @@ def settings(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show every setting with its value and where it can be set; secrets are not shown."""
+    """Show every setting with its value; secrets are not shown. `*` marks what is not the default.
+
+    A setting is changed in configs/base.yaml, in configs/<environment>.yaml, or by an environment variable: mlflow.port is
+    TIDEGATE_MLFLOW__PORT.
+    """
     from tidegate.settings.reference import reference, rows
 
     if markdown:
         typer.echo(reference(), nl=False)
         return
-    loaded = open_project().settings
-    found = rows(loaded)
+    project = open_project()
+    found = rows(project.settings)
     if as_json:
         print_json({row.key: row.value for row in found})
         return
-    print_table(
-        "Settings",
-        ("setting", "value", "default", "what"),
-        [(row.key, row.value, row.default, row.description) for row in found],
-    )
+    shown = []
+    for row in found:
+        value = row.value.removeprefix(f"{project.root}/")
+        changed = "" if value == row.default else " *"
+        shown.append((row.key, f"{value}{changed}", row.description))
+    print_table("Settings", ("setting", "value", "what it decides"), shown, whole=("setting",))

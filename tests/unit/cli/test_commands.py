@@ -1,0 +1,253 @@
+"""Commands that need no server, in an empty project: what they print, as tables and as JSON, and their exit codes."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.unit.cli.run import CommandLine
+
+from tidegate.cli import data_commands
+from tidegate.features.builtin import FAMILIES
+from tidegate.settings.reference import reference, rows
+from tidegate.strategy.strategy import find_strategy
+
+BARS = "opened_at,open,high,low,close,volume\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in list(os.environ):
+        if name.startswith("TIDEGATE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TIDEGATE_ROOT", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def tidegate(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    assert project.exists()
+    return CommandLine(monkeypatch, capsys)
+
+
+def one_value(text: str) -> Any:  # noqa: ANN401  any JSON value
+    """The one JSON value that a text holds, and nothing else."""
+    value, end = json.JSONDecoder().raw_decode(text)
+    assert text[end:] == "\n"
+    return value
+
+
+def test_features(tidegate: CommandLine) -> None:
+    told = tidegate("features")
+    assert told.code == 0
+    assert all(name in told.out for name in FAMILIES)
+    assert max(map(len, told.out.splitlines())) <= 80
+    answer = one_value(tidegate("features", "--json").out)
+    assert [one["use"] for one in answer] == list(FAMILIES)
+    assert answer[0] == {"use": "return", "lengths": [1, 3, 6, 12, 24, 48], "about": "Log return over `length` bars."}
+
+
+def test_settings(tidegate: CommandLine, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_MLFLOW__PORT", "5123")
+    monkeypatch.setenv("TIDEGATE_LEDGER__URL", "postgresql+psycopg://me:hunter2@db/x")
+    told = tidegate("settings")
+    assert "5123 *" in told.out
+    assert all(row.key in told.out for row in rows()), "no name is cut in two"
+    assert max(map(len, told.out.splitlines())) <= 80
+    answer = one_value(tidegate("settings", "--json").out)
+    assert (answer["mlflow.port"], answer["paths.data"]) == ("5123", str(project / "data"))
+    assert "hunter2" not in told.out + json.dumps(answer)
+    assert tidegate("settings", "--markdown").out == reference()
+
+
+def test_a_wrong_setting_is_a_message_and_exit_code_2(tidegate: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_MLFLOW__PROT", "1")
+    told = tidegate("settings")
+    assert (told.code, told.out) == (2, "")
+    assert "TIDEGATE_MLFLOW__PROT is unknown" in told.err
+    assert "did you mean TIDEGATE_MLFLOW__PORT?" in told.err
+    told = tidegate("settings", "--json")
+    assert (told.code, told.err) == (2, "")
+    assert one_value(told.out)["error"]["code"] == "configuration"
+
+
+def test_new_writes_a_strategy_once(tidegate: CommandLine, project: Path) -> None:
+    told = tidegate("new", "mine", "--symbol", "ETH/USDT", "--interval", "5m")
+    path = project / "configs" / "strategies" / "mine.yaml"
+    assert told.code == 0
+    assert "tidegate validate mine" in told.out
+    found = find_strategy("mine", path.parent)
+    assert (found.symbols, found.interval, found.kind) == (("ETH/USDT",), "5m", "real")
+    before = path.read_text()
+    told = tidegate("new", "mine", "--symbol", "BTC/USDT")
+    assert told.code == 2
+    assert "exists already" in told.err
+    assert path.read_text() == before
+    assert [each.name for each in path.parent.iterdir()] == ["mine.yaml"], "no scratch file is left"
+    assert one_value(tidegate("new", "other", "--json").out) == {
+        "strategy": "other",
+        "path": str(path.with_stem("other")),
+    }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["My Strategy"],
+        ["../base"],
+        ["mine", "--interval", "7x"],
+        ["mine", "--symbol", "btc usd"],
+        ["mine", "--source", "rumour"],
+        ["mine", "--source", "simulated"],
+    ],
+    ids=" ".join,
+)
+def test_new_refuses_what_no_strategy_can_have(tidegate: CommandLine, project: Path, words: list[str]) -> None:
+    told = tidegate("new", *words)
+    assert (told.code, told.out) == (2, "")
+    assert told.err.startswith("configuration: ")
+    assert not list(project.rglob("*.yaml"))
+
+
+def write_strategy(project: Path, text: str, **changes: object) -> None:
+    (project / "bars.csv").write_text(BARS + text)
+    content = {"version": 1, "name": "mine", "kind": "real", "symbols": ["BTC/USDT"], "interval": "1h"}
+    content |= {"source": {"type": "file", "path": "bars.csv"}, **changes}
+    folder = project / "configs" / "strategies"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mine.yaml").write_text(yaml.safe_dump(content))
+
+
+def bars(count: int = 100, *, twice: bool = False) -> str:
+    lines = [
+        f"2024-01-{1 + at // 24:02}T{at % 24:02}:00:00Z,100,{101 + at % 3},99,{100 + at % 2},{5 + at % 7}"
+        for at in range(count)
+    ]
+    if twice:
+        lines.insert(11, lines[10].replace(",99,", ",98,"))
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.slow
+def test_validate_a_good_and_a_bad_file(tidegate: CommandLine, project: Path) -> None:
+    as_of = ["--as-of", "2024-01-05T04:00:00Z"]
+    write_strategy(project, bars())
+    told = tidegate("validate", "mine", *as_of)
+    assert told.code == 0, told.err
+    assert "BTC/USDT: passed, 100 of 100 rows clean" in told.out
+    (answer,) = one_value(tidegate("validate", "mine", *as_of, "--json").out)
+    assert answer["passed"] is True
+    assert answer["origin"]
+
+    write_strategy(project, bars(twice=True))
+    told = tidegate("validate", "mine", *as_of)
+    assert told.code == 3
+    assert "FAILED" in told.out
+    assert "duplicate_conflicting" in told.out
+    assert "validation_failed: bars of BTC/USDT" in told.err
+    told = tidegate("validate", "mine", *as_of, "--json")
+    assert told.code == 3
+    (answer,) = one_value(told.out)
+    assert answer["passed"] is False
+    assert "duplicate_conflicting" in [finding["rule"] for finding in answer["findings"]]
+    assert not (project / "data").exists(), "validating stores nothing"
+
+
+def test_an_unknown_strategy_is_exit_code_2_with_the_known_names(tidegate: CommandLine, project: Path) -> None:
+    write_strategy(project, bars())
+    for command in ("validate", "ingest", "revisions"):
+        told = tidegate(command, "yours")
+        assert told.code == 2
+        assert "strategy 'yours' has no file" in told.err
+        assert "known strategies: mine" in told.err
+        told = tidegate(command, "yours", "--json")
+        assert (told.code, told.err) == (2, "")
+        error = one_value(told.out)["error"]
+        assert (error["code"], error["next_step"]) == ("configuration", "known strategies: mine")
+
+
+def test_a_missing_source_is_exit_code_3(tidegate: CommandLine, project: Path) -> None:
+    write_strategy(project, "", source={"type": "file", "path": "nowhere.csv"})
+    told = tidegate("validate", "mine")
+    assert told.code == 3
+    assert told.err.startswith("source: ")
+
+
+@pytest.mark.slow
+def test_ingest_and_the_snapshot_it_names(tidegate: CommandLine, project: Path) -> None:
+    write_strategy(project, bars())
+    as_of = ["--as-of", "2024-01-05T04:00:00Z"]
+    (stored,) = one_value(tidegate("ingest", "mine", *as_of, "--json").out)
+    assert (stored["symbol"], stored["bars"], stored["first"]) == ("BTC/USDT", 100, "2024-01-01T00:00:00Z")
+    (again,) = one_value(tidegate("ingest", "mine", *as_of, "--json").out)
+    assert again == stored, "doing it twice changes nothing"
+    told = tidegate("ingest", "mine", *as_of)
+    assert told.code == 0
+    assert "BTC/USDT" in told.out
+
+    out = project / "rebuilt.parquet"
+    answer = one_value(tidegate("snapshot", "mine", stored["snapshot"], "--out", str(out), "--json").out)
+    assert (answer["bars"], answer["hash"]) == (100, stored["snapshot"])
+    assert out.exists()
+    assert "rebuilt and verified" in tidegate("snapshot", "mine", stored["snapshot"]).out
+    told = tidegate("snapshot", "mine", "0" * 64)
+    assert told.code == 3
+    assert "no open revisions" in tidegate("revisions", "mine").out
+    assert one_value(tidegate("revisions", "mine", "--json").out) == []
+
+
+def test_history_without_history(tidegate: CommandLine) -> None:
+    told = tidegate("history", "mine")
+    assert told.code == 0
+    assert "mine has no history; tidegate retrain mine makes some" in told.out
+    assert one_value(tidegate("history", "mine", "--json").out) == []
+
+
+def test_status_when_nothing_runs(tidegate: CommandLine) -> None:
+    told = tidegate("status")
+    assert told.code == 0
+    assert "not running; start it with tidegate up" in told.out
+    answer = one_value(tidegate("status", "--json").out)
+    assert (answer["pid"], answer["healthy"]) == (None, False)
+
+
+def test_an_unforeseen_error_is_a_message_with_its_traceback_in_a_file(
+    tidegate: CommandLine, monkeypatch: pytest.MonkeyPatch, project: Path
+) -> None:
+    def broken() -> None:
+        raise KeyError("[bold]no such thing")
+
+    monkeypatch.setattr(data_commands, "open_project", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(project))
+    told = tidegate("validate", "mine", "--json")
+    assert (told.code, told.err) == (1, "")
+    error = one_value(told.out)["error"]
+    assert error["message"] == "unexpected KeyError: '[bold]no such thing'"
+    (log,) = project.glob("tidegate-*.log")
+    assert str(log) in error["next_step"]
+    assert "in broken" in log.read_text()
+    assert "[bold]no such thing" in tidegate("validate", "mine").err
+
+
+def test_a_library_that_is_not_installed_is_named_with_what_to_install(
+    tidegate: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slim() -> None:
+        raise ModuleNotFoundError("No module named 'mlflow.tracking'", name="mlflow.tracking")
+
+    monkeypatch.setattr(data_commands, "open_project", slim)
+    told = tidegate("validate", "mine")
+    assert told.code == 2
+    assert "mlflow is not installed" in told.err
+    assert "pip install" in told.err
+
+
+def test_numbers_that_json_does_not_know_become_null(capsys: pytest.CaptureFixture[str]) -> None:
+    from tidegate.cli.output import print_json
+
+    print_json({"a": [float("nan"), float("inf"), 1.5], 2: (None, Path("x"))})
+    assert json.loads(capsys.readouterr().out) == {"a": [None, None, 1.5], "2": [None, "x"]}
