@@ -35,7 +35,7 @@ class Mlflow(Section):
 
     tracking_uri: str | None = Field(
         None,
-        description="Address of the tracking server, such as http://127.0.0.1:5000. Empty: a SQLite file under paths.mlruns.",
+        description="Address of the tracking server, such as http://127.0.0.1:5000. Empty: the server of `tidegate up`, or one for each command, on paths.mlruns.",
     )
     timeout_s: int = Field(30, ge=1, le=600, description="Seconds before a request to MLflow is given up.")
     retries: int = Field(3, ge=0, le=20, description="How often a failed request to MLflow is tried again.")

@@ -50,7 +50,7 @@ class CcxtSource(Part):
 
     type: Literal["ccxt"]
     exchange: str = Field(description="ccxt's id of the exchange, such as binance.")
-    since: str | None = Field(None, description="First bar to fetch, ISO 8601; empty: what the windows need.")
+    since: str | None = Field(None, description="First bar to fetch, ISO 8601; empty: what the windows need, and from then on what is new.")
     market: Literal["spot", "swap", "future"] = Field("spot", description="Which of the exchange's markets.")
     page_bars: int = Field(1000, ge=10, le=5000, description="Bars asked for in one request.")
     retries: int = Field(5, ge=0, le=20, description="How often a failed request is tried again.")
@@ -135,7 +135,7 @@ class Windows(Part):
     max_folds: int = Field(6, ge=1, le=60, description="Walk-forward folds, as many as the data allow up to this.")
     embargo_bars: int = Field(12, ge=0, le=5000, description="Gap between training and test, on top of the purge.")
     max_age_days: int = Field(
-        45, ge=1, le=365, description="A model expires this long after its training's newest bar."
+        45, ge=1, le=365, description="A model expires this long after the end of its newest test window."
     )
 
 
@@ -290,7 +290,7 @@ class Strategy(Part):
     interval: str = Field(description="The bars' interval, such as 5m.")
     source: Source = Field(description="Where bars come from.")
     calendar: Literal["24/7", "fx"] = Field(
-        "24/7", description="When the market is open; fx is Sunday 22:00 to Friday 22:00 UTC."
+        "24/7", description="When the market is open; fx is Sunday to Friday, 17:00 New York."
     )
     features: tuple[FeatureUse, ...] = Field(default=(), description="Features; empty: the standard set.")
     labels: Labels = Field(default_factory=Labels, description="Labels.")
