@@ -12,6 +12,8 @@ from tidegate.cli import data_commands, registry_commands, retrain_commands, ser
 from tidegate.cli.output import errors, print_error
 from tidegate.errors import ConfigurationError, TidegateError
 
+_INTERRUPTED = 130
+
 
 def _version(shown: bool) -> None:
     if shown:
@@ -58,9 +60,10 @@ def main() -> None:
     except TidegateError as error:
         print_error(error, as_json=as_json)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors.print("interrupted; nothing was left half-written")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # typer has turned Ctrl-C into this
+            errors.print("interrupted; nothing was left half-written")
+        raise
     except ModuleNotFoundError as error:
         told = _not_installed(error)
         print_error(told, as_json=as_json)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from tidegate.cli.main import main
+from tidegate.cli.output import console
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class CommandLine:
 
     def __call__(self, *words: str) -> Told:
         self.monkeypatch.setattr(sys, "argv", ["tidegate", *words])
+        self.monkeypatch.setattr(console, "width", 80)
         self.capsys.readouterr()
         code = 0
         try:

@@ -23,7 +23,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if name.startswith("TIDEGATE_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("TIDEGATE_ROOT", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
