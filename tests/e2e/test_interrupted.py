@@ -134,7 +134,7 @@ def wait_for(what: Callable[[], bool], process: "subprocess.Popen[str]") -> None
 
 
 def test_interrupt_during_training_leaves_nothing_half_written(project: Project) -> None:
-    long = CONTENT["model"] | {"max_rounds": 3000, "early_stopping_rounds": 1000, "learning_rate": 0.001}
+    long = CONTENT["model"] | {"max_rounds": 1500, "early_stopping_rounds": 1000, "learning_rate": 0.001}
     project.write(model=long)
     process = project.start("-m", "tidegate.cli.main")
     wait_for(lambda: any(project.root.glob(f"runs/{project.name}/*/validation/*/index.html")), process)

@@ -46,8 +46,7 @@ def hold_contest(
 ) -> Contest:
     """Compare annual Sharpe ratios net of costs over one window.
 
-    The improvement is (challenger - champion) / max(|champion|, `gates.champion_floor`): the floor is the rule near zero, where a relative
-    difference means nothing. A side that did not trade has earned nothing and counts as zero.
+    A side that did not trade has earned nothing and counts as zero.
 
     Args:
         dataset: bars, features.
@@ -76,13 +75,25 @@ def hold_contest(
     return _judge(own, theirs, champion.version, window, strategy)
 
 
+def improvement(challenger: float, champion: float, floor: float) -> float:
+    """Relative improvement of one Sharpe ratio on another: (challenger - champion) / max(|champion|, floor).
+
+    Args:
+        challenger: annual Sharpe ratio.
+        champion: annual Sharpe ratio over the same window.
+        floor: least denominator, > 0: the rule near zero, where a relative difference means nothing.
+    Returns:
+        dimensionless; NaN where a ratio is NaN, which no gate lets pass.
+    """
+    return (challenger - champion) / max(abs(champion), floor)
+
+
 def _judge(own: Backtest, theirs: Backtest, version: int, window: Window, strategy: Strategy) -> Contest:
     ours, others = (summarise(side, strategy.periods_per_year) for side in (own, theirs))
     ours_sharpe, others_sharpe = (_sharpe(side, metrics) for side, metrics in ((own, ours), (theirs, others)))
-    improvement = (ours_sharpe - others_sharpe) / max(abs(others_sharpe), strategy.gates.champion_floor)
     reason = f"Sharpe {ours_sharpe:.2f} against {others_sharpe:.2f} of v{version} from {iso(window.start_at)} to {iso(window.end_at)}"
     measurement = Measurement(
-        improvement,
+        improvement(ours_sharpe, others_sharpe, strategy.gates.champion_floor),
         n=len(own),
         reason=reason,
         evidence={
