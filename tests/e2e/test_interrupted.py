@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.integration.pipeline.small_market import CONTENT
+from tests.integration.pipeline.small_market import CONTENT, give_mlflow
 
 from tidegate.errors import LedgerError
 from tidegate.model.bundle import load_bundle
@@ -111,7 +111,9 @@ class Project:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("project")
+    made = tmp_path_factory.mktemp("project")
+    give_mlflow(made)
+    return made
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, TaskRun
-from tests.integration.pipeline.small_market import CONTENT
+from tests.integration.pipeline.small_market import CONTENT, give_mlflow
 
 from flows import ingest as ingest_module
 from flows import retrain as retrain_module
@@ -49,6 +49,7 @@ GRAPH = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project's folder with a strategy that trains, and one whose file is missing."""
     root = tmp_path_factory.mktemp("project")
+    give_mlflow(root)
     write_strategy(root, **CONTENT)
     write_strategy(root, **CONTENT | {"name": "simulated-two"})
     missing = {"type": "file", "path": "data/raw/nothing.csv"}
