@@ -153,7 +153,9 @@ def _run_flow(project: Project, strategy: str, as_of: str | None, watch: "Stopwa
         )
     from tidegate.services.at_hand import flow_variables
 
-    os.environ.update(flow_variables(project.settings, os.environ))
+    # What goes wrong comes out as one message below; Prefect would print each traceback several times before that.
+    quiet = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
+    os.environ.update(flow_variables(project.settings, quiet | dict(os.environ)))
     if str(project.root) not in sys.path:
         sys.path.insert(0, str(project.root))
     with prefect_errors():
@@ -181,7 +183,8 @@ def prefect_errors() -> Iterator[None]:
         raise ServiceError(
             f"Prefect could not run the flow: {line}",
             setting="prefect",
-            next_step="run the command again, with --direct to do without Prefect, or start the servers first (`tidegate up`)",
+            next_step="run the command again, with --direct to do without Prefect, or start the servers first (`tidegate up`); "
+            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL=ERROR shows Prefect's own log",
         ) from error
 
 
