@@ -54,7 +54,7 @@ def test_separate_models_of_a_simulated_strategy_stay_simulated() -> None:
     assert {single.kind for single in singles} == {"simulated"}
 
 
-@pytest.mark.parametrize("source", ["file", "dump", "freqtrade"])
+@pytest.mark.parametrize("source", ["file", "dump", "freqtrade", "ccxt"])
 def test_a_written_strategy_file_of_a_real_source_is_real(tmp_path: Path, source: str) -> None:
     text = strategy_template("mine", symbol="BTC/USDT", interval="5m", source=source, path="bars/{symbol}*.csv")
     (tmp_path / "mine.yaml").write_text(text)
