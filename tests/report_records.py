@@ -258,6 +258,7 @@ def _measurements(
     first = Measurement(None, ruling=Verdict.PASS, reason="first model, no champion to beat")
     return {
         "min_train_days": Measurement(90.0, 1),
+        "recommended_train_days": Measurement(90.0, 1),
         "validation_passed": Measurement(0.0, evidence={"rules": 19}),
         "out_of_sample_folds": Measurement(float(folds), folds),
         "costs_above_zero": Measurement(metrics["min_cost_bps"], n),

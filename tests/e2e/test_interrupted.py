@@ -14,7 +14,6 @@ import pytest
 import yaml
 from tests.integration.pipeline.small_market import CONTENT, give_mlflow
 
-from tidegate.errors import LedgerError
 from tidegate.model.bundle import load_bundle
 from tidegate.pipeline.job import make_job
 from tidegate.pipeline.outcome import Outcome, describe
@@ -169,11 +168,6 @@ def test_interrupt_during_training_leaves_nothing_half_written(project: Project)
             "refused",
             1,
             id="alias",
-            marks=pytest.mark.xfail(
-                raises=LedgerError,
-                reason="repair asks a second, fresh ledger database for the time of a simulated market while it holds "
-                "the writer's lock (registry.opening.open_promoter)",
-            ),
         ),
     ],
 )

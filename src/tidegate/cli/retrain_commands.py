@@ -131,6 +131,9 @@ def _run(
     from tidegate.cli.progress import shown_progress
 
     found = project.strategy(strategy)
+    # Own features are named `module:function`, and modules in the project's folder are found like `flows` is.
+    if str(project.root) not in sys.path:
+        sys.path.insert(0, str(project.root))
     with shown_progress(title, quiet=quiet) as watch:
         if not direct:
             return _run_flow(project, strategy, as_of, watch)
@@ -156,8 +159,6 @@ def _run_flow(project: Project, strategy: str, as_of: str | None, watch: "Stopwa
     # What goes wrong comes out as one message below; Prefect would print each traceback several times before that.
     quiet = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
     os.environ.update(flow_variables(project.settings, quiet | dict(os.environ)))
-    if str(project.root) not in sys.path:
-        sys.path.insert(0, str(project.root))
     with prefect_errors():
         flow: Any = importlib.import_module("flows.retrain")
         outcomes: list[Outcome] = flow.run(strategy, as_of, watch)

@@ -51,6 +51,7 @@ def _regime(regime: str) -> GateSpecification:
 
 SPECIFICATIONS: Final = (
     GateSpecification("min_train_days", "Enough training data", "fold", ">=", "days", (0, 36_500)),
+    GateSpecification("recommended_train_days", "Recommended training data", "fold", ">=", "days", (0, 36_500)),
     GateSpecification("validation_passed", "Validation passed", "run", "<=", "fatal findings", (0, 1e9)),
     GateSpecification("out_of_sample_folds", "Out-of-sample test done", "pooled", ">=", "folds", (0, 1000)),
     GateSpecification("costs_above_zero", "Costs above zero", "pooled", ">", "bps", (0, 10_000)),

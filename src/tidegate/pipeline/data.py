@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidegate.bars.bars import Bars
+from tidegate.bars.interval import DAY_MS
 from tidegate.bars.snapshot import take
 from tidegate.bars.sources.source import open_source
 from tidegate.bars.store import BarStore
@@ -18,7 +19,7 @@ from tidegate.report.record import SymbolRecord
 from tidegate.settings.settings import Settings
 from tidegate.strategy.strategy import CcxtSource, SimulatedSource, Strategy, slug
 from tidegate.validation.quarantine import write_quarantine
-from tidegate.validation.validate import require, validate
+from tidegate.validation.validate import judge, require, validate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,9 +87,27 @@ def prepare(job: Job, gathered: Gathered) -> Prepared:
         return Prepared(dataset, folds)
 
 
+def _first_wanted(job: Job) -> int | None:
+    """The first bar that the windows, features and labels need, for an exchange; files and the simulator give what they have."""
+    strategy = job.strategy
+    if not isinstance(strategy.source, CcxtSource) or strategy.source.since is not None:
+        return None
+    windows = strategy.windows
+    days = windows.train_days + windows.max_folds * windows.test_days + 1
+    bars = resolve(strategy.features).lookback + strategy.labels.volatility_bars + windows.embargo_bars
+    return job.as_of_ms - days * DAY_MS - bars * strategy.bar.milliseconds
+
+
+def _last_wanted(job: Job) -> int | None:
+    """A replay does not even read what came after its time; a run of today must see bars from the future, and refuse them."""
+    return job.as_of_ms if job.as_of_ms < job.now_ms else None
+
+
 def _gather_symbol(job: Job, symbol: str) -> tuple[Bars, SymbolRecord, int]:
     strategy, store = job.strategy, bar_store(job.settings, job.strategy)
-    raw = open_source(strategy.source, job.root).fetch(symbol, strategy.bar, None, None, job.as_of_ms)
+    raw = open_source(strategy.source, job.root).fetch(
+        symbol, strategy.bar, _first_wanted(job), _last_wanted(job), job.as_of_ms
+    )
     docs: Path = job.folder / "validation" / slug(symbol)
     validated = validate(
         raw.bars,
@@ -102,6 +121,9 @@ def _gather_symbol(job: Job, symbol: str) -> tuple[Bars, SymbolRecord, int]:
     clean = require(validated)
     report = store.ingest(clean, job.now_ms)
     bars = store.load(symbol, strategy.bar, int(clean.opened_at[0]), int(clean.closed_at[-1]))
+    if not bars.equals(clean):  # stored bars win over revised or vanished ones, and are what must be sound
+        rules, calendar = job.settings.validation, strategy.calendar
+        bars = require(judge(bars, rules=rules, calendar=calendar, as_of_ms=job.as_of_ms))
     snapshot = take(store, bars)
     record = SymbolRecord(
         symbol=symbol,

@@ -141,7 +141,8 @@ def measure(
     )
     days = training_days(folds[-1], strategy)
     return {
-        "min_train_days": Measurement(days, n=len(folds[-1].rows), evidence={"recommended": 90}),
+        "min_train_days": Measurement(days, n=len(folds[-1].rows)),
+        "recommended_train_days": Measurement(days, n=len(folds[-1].rows)),
         "validation_passed": _validation(strategy, gathered),
         "out_of_sample_folds": Measurement(float(sum(len(fold.portfolio) > 0 for fold in folds)), n=len(folds)),
         "costs_above_zero": Measurement(metrics["min_cost_bps"], n=trades),

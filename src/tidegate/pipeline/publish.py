@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from tidegate.backtest.result import Backtest
 
 
+_CURVES = frozenset({"sharpe", "win_rate", "total_return", "max_drawdown", "trades"})
+
+
 @dataclass(frozen=True, slots=True)
 class Registered:
     """A run and a version in MLflow."""
@@ -199,6 +202,11 @@ def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) 
                     {"test_start": iso(test.start_at), "test_end": iso(test.end_at), "rounds": fold.fitted.rounds}
                 )
                 child.metrics(_fold_metrics(fold, job))
+            # The same figures as steps of the parent: MLflow draws them, and compares runs by them, as curves over the folds.
+            run.metrics(
+                {f"fold.{name}": value for name, value in _fold_metrics(fold, job).items() if name in _CURVES},
+                step=number + 1,
+            )
         run.decision(judged.decision)
         for folder in ("out_of_sample", "contest", "validation"):
             if (job.folder / folder).exists():

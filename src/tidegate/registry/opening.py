@@ -14,7 +14,9 @@ def open_promoter(settings: Settings, tracking: Tracking | None = None) -> Promo
     is judged by the clock, and so is that of a model whose kind is not known. Rows of the ledger always carry the clock's time.
     """
     tracking = tracking or Tracking(settings)
-    ledger, retrains = Ledger.from_settings(settings), RetrainLedger.from_settings(settings)
+    ledger = Ledger.from_settings(settings)
+    # One database object for both: a second one would wait for the lock that an act on the first already holds.
+    retrains = RetrainLedger(ledger.database)
 
     def today(strategy: str) -> int:
         if tracking.kind(strategy) == "simulated":

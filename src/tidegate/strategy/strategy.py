@@ -50,7 +50,7 @@ class CcxtSource(Part):
 
     type: Literal["ccxt"]
     exchange: str = Field(description="ccxt's id of the exchange, such as binance.")
-    since: str | None = Field(None, description="First bar to fetch, ISO 8601; empty: what the windows need, and from then on what is new.")
+    since: str | None = Field(None, description="First bar to fetch, ISO 8601; empty: what the windows need.")
     market: Literal["spot", "swap", "future"] = Field("spot", description="Which of the exchange's markets.")
     page_bars: int = Field(1000, ge=10, le=5000, description="Bars asked for in one request.")
     retries: int = Field(5, ge=0, le=20, description="How often a failed request is tried again.")
@@ -208,6 +208,9 @@ class Gates(Part):
     """The gate policy: the checklist's thresholds by default."""
 
     min_train_days: GateRule = Field(GateRule(threshold=60), description="Days of training data, at least.")
+    recommended_train_days: GateRule = Field(
+        GateRule(threshold=90, blocking=False), description="Days of training data, recommended; a warning by default."
+    )
     validation_passed: GateRule = Field(GateRule(threshold=0), description="Fatal validation failures, at most.")
     out_of_sample_folds: GateRule = Field(GateRule(threshold=3), description="Walk-forward folds, at least.")
     costs_above_zero: GateRule = Field(

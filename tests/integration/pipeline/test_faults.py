@@ -310,7 +310,7 @@ class TestMissing:
         assert set(whole) == set(policy.rules())
         assert not any(result.refuses for result in evaluate(whole, policy))
 
-        for name in policy.rules():
+        for name in (name for name, rule in policy.rules().items() if rule.blocking):
             without = {key: value for key, value in whole.items() if key != name}
             broken = without | {name: Measurement(float("nan"), n=1000, standard_error=0.1)}
             for measurements in (without, broken):

@@ -12,6 +12,7 @@ from tidegate.strategy.strategy import GateRule, Gates
 # gate, passes, just does not, impossible (wrong unit or sign)
 CASES = [
     ("min_train_days", 60.0, 59.99, -1.0),
+    ("recommended_train_days", 90.0, 89.99, -1.0),
     ("validation_passed", 0.0, 1.0, -1.0),
     ("out_of_sample_folds", 3.0, 2.0, -1.0),
     ("costs_above_zero", 0.01, 0.0, -0.1),
@@ -49,13 +50,14 @@ def test_threshold(gate: str, passes: float, fails: float, impossible: float) ->
     for value in (fails, impossible, math.nan, math.inf, -math.inf, None):
         result = judged(gate, value)
         assert result.verdict is Verdict.FAIL, value
-        assert result.refuses
+        assert result.refuses is result.blocking
 
 
 def test_nothing_measured_refuses_with_every_gate() -> None:
     results = evaluate({}, Gates())
     assert len(results) == len(SPECIFICATIONS)
-    assert all(result.refuses for result in results)
+    assert all(result.refuses is result.blocking for result in results)
+    assert [result.name for result in results if not result.blocking] == ["recommended_train_days"]
     assert not decide("s", "d", results).promote
 
 
