@@ -14,7 +14,7 @@ from prefect import Task, flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
-from prefect.futures import PrefectFuture, wait
+from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
@@ -37,10 +37,11 @@ WATCH: ContextVar[Stopwatch | None] = ContextVar("WATCH", default=None)
 """Progress of whoever runs the flow in this process; a deployed run has none."""
 
 
-TWO_FOLDS: TaskRunner[PrefectFuture[Any]] = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=2))
+# `train_folds` submits no more than `compute.parallel_folds` at a time; this is only the setting's upper bound.
+FOLDS: TaskRunner[PrefectFuture[Any]] = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=64))
 
 
-@flow(name="retrain", flow_run_name="retrain {strategy}", task_runner=TWO_FOLDS)
+@flow(name="retrain", flow_run_name="retrain {strategy}", task_runner=FOLDS)
 def retrain(strategy: str, as_of: str | None = None) -> list[Outcome]:
     """Validate, train, test out of sample, judge, register, promote or refuse, and report.
 
@@ -96,18 +97,16 @@ def jobs(strategy: str, as_of: str | None) -> list[Job]:
 
 
 def train_folds(job: Job, prepared: data.Prepared) -> tuple[Fold, ...]:
-    """Train and test all folds, as many at a time as the task runner has workers."""
+    """Train and test all folds, `compute.parallel_folds` at a time, oldest first."""
     with job.watch.stage("train and test"):
-        futures: list[PrefectFuture[Fold]] = [
-            train_and_test.submit(whole(job), whole(prepared), whole(windows), number + 1)
-            for number, windows in enumerate(prepared.folds)
-        ]
-        folds = []
-        for number, future in enumerate(futures):
-            folds.append(future.result())
-            job.watch.step(number + 1, len(futures), f"fold {number + 1} of {len(futures)}")
-        wait(futures)
-        return tuple(folds)
+        futures: list[PrefectFuture[Fold]] = []
+        total, places = len(prepared.folds), job.settings.compute.parallel_folds
+        for number, windows in enumerate(prepared.folds):
+            if number >= places:
+                futures[number - places].wait()
+            futures.append(train_and_test.submit(whole(job), whole(prepared), whole(windows), number + 1))
+            job.watch.step(max(0, number - places + 1), total, f"fold {number + 1} of {total}")
+        return tuple(future.result() for future in futures)
 
 
 def _is_passing(_task: Any, _run: Any, state: Any) -> bool:  # noqa: ANN401  Prefect's own types here are loose
