@@ -18,6 +18,7 @@ from tidegate.model.training import (
     fit_booster,
     margins,
 )
+from tidegate.policy.policy import PositionPolicy, entry_side
 from tidegate.strategy.strategy import Search
 
 NAMES = ("a", "b", "c", "d")
@@ -65,14 +66,19 @@ def test_inner_models_that_are_wrong_more_often_than_right_are_not_turned_around
     y = np.array([1, 0, 1, 0, 1, 0, 1, 1], dtype=np.float32)
     margin = np.where(y == 1, -1.0, 1.0) + np.linspace(0, 0.1, 8)
     calibration = calibrate(margin, y, np.ones(8, np.float32))
-    assert calibration.slope == 0.0
-    assert apply_calibration(margin, calibration) == pytest.approx([5 / 8] * 8), "every probability is the base rate"
+    assert (calibration.slope, calibration.intercept) == (0.0, 0.0)
+    assert apply_calibration(margin, calibration).tolist() == [0.5] * 8
 
 
-def test_the_base_rate_of_a_useless_model_is_weighted() -> None:
-    y = np.array([1, 0, 1, 0], dtype=np.float32)
-    calibration = calibrate(np.array([-1.0, 1.0, -1.0, 1.0]), y, np.array([3, 1, 3, 1], np.float32))
-    assert apply_calibration(np.zeros(1), calibration) == pytest.approx([0.75])
+def test_a_useless_model_trades_nothing_where_longs_win_more_often() -> None:
+    """A base rate of 0.54 would lie beyond the entry margin, and the model would be long for ever."""
+    rng = np.random.default_rng(0)
+    y = (rng.random(5000) < 0.54).astype(np.float32)
+    calibration = calibrate(rng.normal(size=5000) - 0.5 * y, y, np.ones(5000, np.float32))
+    policy = PositionPolicy(long_at=0.52, short_at=0.48, take_profit=0.01, stop_loss=0.01, max_holding_bars=12)
+
+    probability = apply_calibration(rng.normal(size=50), calibration)
+    assert {entry_side(float(value), policy) for value in probability} == {0}
 
 
 def test_calibration_recovers_known_log_odds() -> None:
