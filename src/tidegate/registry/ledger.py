@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from tidegate.errors import LedgerError, PromotionConflict
 from tidegate.registry.chain import canonical, row_hash, verify_chain
 from tidegate.registry.database import Clock, Database
-from tidegate.registry.schema import GENESIS, promotion_ledger
+from tidegate.registry.schema import GENESIS, promotion_ledger, require_fit
 from tidegate.registry.state import Draft, LedgerRow, RowState, Status, StrategyState, derive
 from tidegate.settings.settings import Settings
 
@@ -140,6 +140,7 @@ class LedgerWriter:
             "previous_hash": GENESIS if last is None else last.row_hash,
         }
         columns["row_hash"] = row_hash(columns)
+        require_fit(promotion_ledger, columns)
         self._connection.execute(promotion_ledger.insert().values(columns))
         return LedgerRow.from_columns(columns)
 

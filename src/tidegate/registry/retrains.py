@@ -13,13 +13,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection, select
 
 from tidegate.errors import ConfigurationError, PromotionConflict, TidegateError
 from tidegate.registry.database import Database
-from tidegate.registry.schema import retrain_locks, retrain_runs
+from tidegate.registry.schema import require_fit, retrain_locks, retrain_runs
 from tidegate.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -78,18 +78,18 @@ class RetrainLock:
         """
         with self._ledger.database.write() as connection:
             self._require(connection)
-            connection.execute(
-                retrain_runs.insert().values(
-                    retrain_key=self.key,
-                    strategy=self.strategy,
-                    state=state,
-                    run_id=run_id,
-                    version=version,
-                    as_of=as_of,
-                    lock_token=self.token,
-                    created_at=self._ledger.database.clock(),
-                )
-            )
+            row = {
+                "retrain_key": self.key,
+                "strategy": self.strategy,
+                "state": state,
+                "run_id": run_id,
+                "version": version,
+                "as_of": as_of,
+                "lock_token": self.token,
+                "created_at": self._ledger.database.clock(),
+            }
+            require_fit(retrain_runs, row)
+            connection.execute(retrain_runs.insert().values(row))
 
     def _require(self, connection: Connection) -> None:
         query = select(retrain_locks.c.token).where(retrain_locks.c.retrain_key == self.key)
@@ -142,9 +142,11 @@ class RetrainLedger:
 
         Raises:
             PromotionConflict: another process holds it; the message names it.
-            LedgerError: the database cannot be reached.
+            LedgerError: the database cannot be reached, or the strategy's name is too long for it.
         """
         key = retrain_key(strategy, month)
+        # Looked at here, before hours of work and outside of anything that is tried again.
+        require_fit(retrain_runs, {"strategy": strategy, "retrain_key": key})
         lock = RetrainLock(self, strategy, key, self._take(key))
         done = threading.Event()
         renewal = threading.Thread(target=self._renew, args=(lock, done), name=f"renew {key}", daemon=True)
@@ -168,7 +170,8 @@ class RetrainLedger:
                 .mappings()
                 .one_or_none()
             )
-            values = {"holder": _this_holder(), "expires_at": now + self._lease_ms()}
+            values: dict[str, Any] = {"holder": _this_holder(), "expires_at": now + self._lease_ms()}
+            require_fit(retrain_locks, values)
             if held is None:
                 connection.execute(retrain_locks.insert().values(retrain_key=key, token=1, **values))
                 return 1

@@ -4,6 +4,9 @@ One database holds all of them: SQLite by default, PostgreSQL in production. Tim
 own JSON type would reorder keys and break the row hashes).
 """
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -20,7 +23,12 @@ from sqlalchemy import (
     text,
 )
 
+from tidegate.errors import LedgerError
+
 SCHEMA_VERSION = 1
+
+# Longest names, in characters. SQLite would take any length, PostgreSQL refuses a longer one; `require_fit` refuses it on both.
+STRATEGY, RETRAIN_KEY, TRIAL_ID, ACTOR, HOLDER, RUN_ID = 200, 220, 400, 300, 400, 200
 
 metadata = MetaData()
 
@@ -30,7 +38,7 @@ promotion_ledger = Table(
     "promotion_ledger",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-    Column("strategy", String(64), nullable=False),
+    Column("strategy", String(STRATEGY), nullable=False),
     Column("action", String(16), nullable=False),
     Column("from_version", Integer),
     Column("to_version", Integer),
@@ -38,7 +46,7 @@ promotion_ledger = Table(
     Column("state", String(16), nullable=False),
     Column("intent_id", BigInteger),
     Column("fencing_token", BigInteger, nullable=False),
-    Column("actor", String(200), nullable=False),
+    Column("actor", String(ACTOR), nullable=False),
     Column("reason", Text, nullable=False),
     Column("evidence", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -58,9 +66,9 @@ trial_ledger = Table(
     "trial_ledger",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("trial_id", String(64), nullable=False, unique=True),
-    Column("strategy", String(64), nullable=False),
-    Column("retrain_key", String(80), nullable=False),
+    Column("trial_id", String(TRIAL_ID), nullable=False, unique=True),
+    Column("strategy", String(STRATEGY), nullable=False),
+    Column("retrain_key", String(RETRAIN_KEY), nullable=False),
     Column("fold", Integer, nullable=False),
     Column("parameters", Text, nullable=False),
     Column("seed", BigInteger, nullable=False),
@@ -77,9 +85,9 @@ holdout_reads = Table(
     "holdout_reads",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("strategy", String(64), nullable=False),
-    Column("retrain_key", String(80), nullable=False),
-    Column("reader", String(200), nullable=False),
+    Column("strategy", String(STRATEGY), nullable=False),
+    Column("retrain_key", String(RETRAIN_KEY), nullable=False),
+    Column("reader", String(ACTOR), nullable=False),
     Column("snapshot", String(64), nullable=False),
     Column("window_start_at", BigInteger, nullable=False),
     Column("window_end_at", BigInteger, nullable=False),
@@ -92,10 +100,10 @@ retrain_runs = Table(
     "retrain_runs",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("retrain_key", String(80), nullable=False),
-    Column("strategy", String(64), nullable=False),
+    Column("retrain_key", String(RETRAIN_KEY), nullable=False),
+    Column("strategy", String(STRATEGY), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("run_id", String(64)),
+    Column("run_id", String(RUN_ID)),
     Column("version", Integer),
     Column("as_of", BigInteger, nullable=False),
     Column("lock_token", BigInteger, nullable=False),
@@ -107,9 +115,9 @@ retrain_runs = Table(
 retrain_locks = Table(
     "retrain_locks",
     metadata,
-    Column("retrain_key", String(80), primary_key=True),
+    Column("retrain_key", String(RETRAIN_KEY), primary_key=True),
     Column("token", BigInteger, nullable=False),
-    Column("holder", String(300), nullable=False),
+    Column("holder", String(HOLDER), nullable=False),
     Column("expires_at", BigInteger, nullable=False),  # 0: released
 )
 
@@ -139,12 +147,58 @@ _INSERT_RULES = {
 GENESIS = "0" * 64
 
 
+class RowRefused(LedgerError):
+    """A row that this ledger can never take, whoever tries again: its names are too long."""
+
+
+def require_fit(table: Table, row: Mapping[str, Any]) -> None:
+    """Refuse a row whose texts are longer than the table's columns, before a database does, and alike on all of them.
+
+    Raises:
+        RowRefused: names the column, its length and the text.
+    """
+    for name, length in _lengths(table):
+        found = row.get(name)
+        if isinstance(found, str) and len(found) > length:
+            raise RowRefused(
+                f"{table.name}.{name} is too long: {found[:60]}...",
+                expected=f"at most {length} characters",
+                actual=len(found),
+                next_step="nothing was written; give it a shorter name",
+            )
+
+
+def _lengths(table: Table) -> Iterator[tuple[str, int]]:
+    """Columns of limited length; Text has none."""
+    for column in table.columns:
+        length = getattr(column.type, "length", None)
+        if length is not None:
+            yield column.name, length
+
+
+def _widen(connection: Connection) -> None:
+    """Lengthen columns of tables that an earlier tidegate made shorter; their rows are not touched."""
+    found = connection.execute(
+        text(
+            "SELECT table_name, column_name, character_maximum_length FROM information_schema.columns "
+            "WHERE table_schema = current_schema() AND character_maximum_length IS NOT NULL"
+        )
+    ).all()
+    there = {(table, column): length for table, column, length in found}
+    for table in metadata.sorted_tables:
+        for name, length in _lengths(table):
+            if there.get((table.name, name), length) < length:
+                connection.execute(text(f"ALTER TABLE {table.name} ALTER COLUMN {name} TYPE VARCHAR({length})"))
+
+
 def install(connection: Connection) -> None:
     """Create what is missing of tables and triggers, inside the caller's transaction.
 
     Repeating it changes nothing.
     """
     metadata.create_all(connection)
+    if connection.dialect.name == "postgresql":
+        _widen(connection)
     statements = _sqlite_triggers() if connection.dialect.name == "sqlite" else _postgresql_triggers()
     for statement in statements:
         connection.execute(text(statement.replace(":", "\\:")))

@@ -17,7 +17,7 @@ from tidegate.dataset.windows import FoldWindows, Window
 from tidegate.errors import LedgerError
 from tidegate.registry.chain import canonical
 from tidegate.registry.database import Database
-from tidegate.registry.schema import holdout_reads, trial_ledger
+from tidegate.registry.schema import holdout_reads, require_fit, trial_ledger
 from tidegate.settings.settings import Settings
 
 
@@ -82,6 +82,7 @@ class TrialLedger:
         rows = [_row(trial) for trial in trials]
         with self.database.write() as connection:
             for row in rows:
+                require_fit(trial_ledger, row)
                 found = connection.execute(
                     select(trial_ledger).where(trial_ledger.c.trial_id == row["trial_id"])
                 ).mappings()
@@ -107,19 +108,26 @@ class TrialLedger:
             return int(connection.execute(query).scalar_one())
 
     def record_read(self, read: HoldoutRead) -> int:
-        """Count one evaluation on a test window and return how often it has been read now, by anyone for this strategy."""
+        """Count one evaluation on a test window and return how often it has been read now, by anyone for this strategy.
+
+        The same reader's same read counts once, so that a task that is run again does not count twice.
+
+        Raises:
+            LedgerError: unreachable, busy, or a name is too long.
+        """
+        row = {
+            "strategy": read.strategy,
+            "retrain_key": read.retrain_key,
+            "reader": read.reader,
+            "snapshot": read.snapshot,
+            "window_start_at": read.window.start_at,
+            "window_end_at": read.window.end_at,
+        }
+        require_fit(holdout_reads, row)
         with self.database.write() as connection:
-            connection.execute(
-                holdout_reads.insert().values(
-                    strategy=read.strategy,
-                    retrain_key=read.retrain_key,
-                    reader=read.reader,
-                    snapshot=read.snapshot,
-                    window_start_at=read.window.start_at,
-                    window_end_at=read.window.end_at,
-                    created_at=self.database.clock(),
-                )
-            )
+            known = select(holdout_reads.c.id).where(*(holdout_reads.c[name] == value for name, value in row.items()))
+            if connection.execute(known.limit(1)).first() is None:
+                connection.execute(holdout_reads.insert().values(**row, created_at=self.database.clock()))
             return int(connection.execute(_overlapping(read.strategy, read.window)).scalar_one())
 
     def count_reads(self, strategy: str, window: Window) -> int:

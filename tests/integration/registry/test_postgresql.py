@@ -12,6 +12,7 @@ from tests.servers import postgresql
 from tidegate.dataset.windows import FoldWindows, Window
 from tidegate.errors import LedgerError, PromotionConflict
 from tidegate.model.bundle import sha256
+from tidegate.registry import schema
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.retrains import RetrainLedger
@@ -97,3 +98,37 @@ def test_a_new_database_opened_by_many_at_once(url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: Ledger(Database(fresh)).rows(), range(8)))
     assert found == [[]] * 8
+
+
+def test_the_longest_names_fit(url: str, tmp_path: Path) -> None:
+    returns = tmp_path / "returns.parquet"
+    returns.write_bytes(b"returns")
+    name = "ä" * schema.STRATEGY
+    key, trial_id = f"{name}/2026-11", "t" * schema.TRIAL_ID
+    windows = FoldWindows(train=Window(start_at=0, end_at=1), test=Window(start_at=1, end_at=2))
+    trials, ledger = TrialLedger(Database(url)), Ledger(Database(url))
+    trials.record(Trial(trial_id, name, key, 0, {}, 7, windows, None, 1, returns, sha256(b"returns")))
+    trials.record_read(HoldoutRead(name, key, "r" * schema.ACTOR, "a" * 64, windows.test))
+    with RetrainLedger(Database(url)).retrain_lock(name, "2026-11") as lock:
+        lock.record("finished", as_of=NOW, run_id="r" * schema.RUN_ID)
+    with ledger.writing() as writer:
+        writer.append(Draft(name, "bar", None, 1, "a" * schema.ACTOR, "why"), "committed")
+    assert trials.count_trials(name) == trials.count_reads(name, windows.test) == len(ledger.rows(name)) == 1
+    ledger.verify()
+
+
+def test_a_database_with_shorter_columns_is_widened(url: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("CREATE DATABASE older"))
+    engine.dispose()
+    older = f"{url.rpartition('/')[0]}/older"
+    Ledger(Database(older)).rows()
+    engine = create_engine(older)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE promotion_ledger ALTER COLUMN strategy TYPE VARCHAR(64)"))
+    engine.dispose()
+    ledger = Ledger(Database(older))
+    with ledger.writing() as writer:
+        writer.append(Draft("s" * schema.STRATEGY, "bar", None, 1, "ann", "why"), "committed")
+    assert len(ledger.rows()) == 1

@@ -79,3 +79,17 @@ def test_every_read_of_any_part_of_a_window_counts(ledger: TrialLedger, start: i
     ledger.record_read(HoldoutRead("other", "other/2026-11", "run c", "a" * 64, Window(start_at=0, end_at=500)))
     assert (first, second) == (1, 2)
     assert ledger.count_reads("eurusd-sample", Window(start_at=start, end_at=end)) == reads
+
+
+def test_the_same_read_counts_once(ledger: TrialLedger) -> None:
+    read = HoldoutRead("s", "s/2026-11", "run a", "a" * 64, Window(start_at=100, end_at=130))
+    assert [ledger.record_read(read), ledger.record_read(read)] == [1, 1]
+    others = [
+        replace(read, retrain_key="s/2026-12"),
+        replace(read, reader="run b"),
+        replace(read, snapshot="b" * 64),
+        replace(read, window=Window(start_at=100, end_at=131)),
+        replace(read, window=Window(start_at=99, end_at=130)),
+    ]
+    assert [ledger.record_read(other) for other in others] == [2, 3, 4, 5, 6]
+    assert [ledger.record_read(other) for other in others] == [6] * 5
