@@ -266,6 +266,8 @@ def _measurements(
         "sharpe": Measurement(metrics["sharpe"], FOLDS * TEST_DAYS * 24, error, around),
         "max_drawdown": Measurement(metrics["max_drawdown"], FOLDS * TEST_DAYS * 24),
         "trades": Measurement(metrics["trades"], n),
+        "newest_fold_sharpe": Measurement(metrics["sharpe"], TEST_DAYS * 24, error * FOLDS**0.5),
+        "newest_fold_trades": Measurement(metrics["trades"] // FOLDS, n // FOLDS),
         **{f"regime_{name}": Measurement(regimes[name]["profit_factor"], int(regimes[name]["trades"])) for name in REGIMES},
         "too_good_win_rate": Measurement(min(rate, 0.64), n, rate_error),
         "too_good_sharpe": Measurement(min(metrics["sharpe"], 5.0), n, max(error, 1.4)),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
+from tidegate.errors import ConfigurationError
 from tidegate.gates.result import Decision, GateResult, Verdict
 from tidegate.gates.specifications import SPECIFICATIONS, Comparison, GateSpecification
 from tidegate.strategy.strategy import GateRule, Gates
@@ -87,7 +88,7 @@ def compares(value: float, comparison: Comparison, threshold: float) -> bool:
 def _judge(
     specification: GateSpecification, rule: GateRule, measurement: Measurement | None, policy: Gates
 ) -> GateResult:
-    measured = measurement or Measurement(None, reason="was not measured")
+    measured = measurement or Measurement(None, ruling=Verdict.FAIL, reason="was not measured")
     threshold, slack_fault = _threshold(specification, rule, measured, policy)
     verdict, reason = _verdict(specification, measured, threshold, slack_fault, policy)
     blocks = rule.blocking and (verdict is not Verdict.NOT_ENOUGH_EVIDENCE or rule.not_enough_evidence_blocks)
@@ -119,7 +120,8 @@ def _threshold(
     error = measured.standard_error
     if error is None or not math.isfinite(error) or error < 0:
         return None, "its standard error is not known"
-    return rule.threshold + getattr(policy, specification.slack) * error, ""
+    slack = getattr(policy, specification.slack) * error
+    return rule.threshold + (slack if specification.comparison in {"<=", "<"} else -slack), ""
 
 
 def _verdict(  # noqa: PLR0911  one return a rule, in order
@@ -129,8 +131,11 @@ def _verdict(  # noqa: PLR0911  one return a rule, in order
         return measured.ruling, measured.reason
     if specification.evidence_from is not None:
         least = getattr(policy, specification.evidence_from)
-        if measured.n is None or measured.n < least:
-            return Verdict.NOT_ENOUGH_EVIDENCE, f"{measured.n or 0} trades, at least {least} are needed to judge"
+        if measured.n is None or measured.n < 0:
+            return Verdict.FAIL, measured.reason or "does not say how many trades are behind it"
+        if measured.n < least:
+            return Verdict.NOT_ENOUGH_EVIDENCE, f"{measured.n} trades, at least {least} are needed to judge"
+    fault = fault or threshold_fault(specification, policy)
     value = measured.value
     if value is None:
         return Verdict.FAIL, measured.reason or "has no value"
@@ -139,12 +144,41 @@ def _verdict(  # noqa: PLR0911  one return a rule, in order
     low, high = specification.possible
     if not low <= value <= high:
         return Verdict.FAIL, f"{value:g} cannot be: possible is {low:g} to {high:g}; wrong unit or sign?"
-    if threshold is None or not math.isfinite(threshold):
+    if fault or threshold is None or not math.isfinite(threshold):
         return Verdict.FAIL, fault or f"has no threshold (gates.{specification.name}.threshold)"
     shown = f"{value:.4g}, wanted {specification.comparison} {threshold:.4g}"
     if compares(value, specification.comparison, threshold):
         return Verdict.PASS, f"is {shown}"
     return Verdict.FAIL, f"is {shown} (gates.{specification.name})"
+
+
+def threshold_fault(specification: GateSpecification, policy: Gates) -> str:
+    """What is wrong with a policy's threshold: empty where it is sane.
+
+    A threshold in another unit (15 for 15 %) or beyond all sense would let anything pass.
+    """
+    threshold = policy.rules()[specification.name].threshold
+    name = f"gates.{specification.name}.threshold"
+    if threshold is None or not math.isfinite(threshold):
+        return f"has no threshold ({name})"
+    low, high = specification.thresholds
+    if not low <= threshold <= high:
+        return f"threshold {threshold:g} makes no sense: {low:g} to {high:g} {specification.unit} does ({name}); wrong unit?"
+    return ""
+
+
+def require_sane(policy: Gates) -> None:
+    """Refuse a policy with a threshold that makes no sense, before anything is trained.
+
+    Raises:
+        ConfigurationError: names the first such gate.
+    """
+    for specification in SPECIFICATIONS:
+        fault = threshold_fault(specification, policy)
+        if fault:
+            raise ConfigurationError(
+                f"gate {specification.name} {fault}", setting=f"gates.{specification.name}.threshold"
+            )
 
 
 def _power(specification: GateSpecification, measured: Measurement, threshold: float | None) -> float | None:

@@ -19,7 +19,9 @@ class GateSpecification:
         unit: of observed and threshold.
         possible: lowest and highest value that can be true; anything else means a wrong unit or sign, and fails.
         power_at: the true value at which the power is stated; None where the value is not an estimate.
-        slack: name of the policy's field with the number of standard errors added to the threshold, if any.
+        slack: name of the policy's field with the number of standard errors that the threshold is moved by, so that luck alone rarely
+            decides: added where observed must be at most, subtracted where it must be at least; None for none.
+        thresholds: lowest and highest threshold that makes sense; a policy beyond them is refused, as it would let anything pass.
         evidence_from: name of the policy's field with the least n for a judgement, if any.
     """
 
@@ -29,6 +31,7 @@ class GateSpecification:
     comparison: Comparison
     unit: str
     possible: tuple[float, float]
+    thresholds: tuple[float, float]
     power_at: float | None = None
     slack: str | None = None
     evidence_from: str | None = None
@@ -45,20 +48,34 @@ def _regime(regime: str) -> GateSpecification:
         ">=",
         "ratio",
         (0, _ANY),
+        (0.5, 10),
         evidence_from="regime_min_trades",
     )
 
 
 SPECIFICATIONS: Final = (
-    GateSpecification("min_train_days", "Enough training data", "fold", ">=", "days", (0, 36_500)),
-    GateSpecification("recommended_train_days", "Recommended training data", "fold", ">=", "days", (0, 36_500)),
-    GateSpecification("validation_passed", "Validation passed", "run", "<=", "fatal findings", (0, 1e9)),
-    GateSpecification("out_of_sample_folds", "Out-of-sample test done", "pooled", ">=", "folds", (0, 1000)),
-    GateSpecification("costs_above_zero", "Costs above zero", "pooled", ">", "bps", (0, 10_000)),
-    GateSpecification("win_rate", "Win rate", "pooled", ">=", "fraction", (0, 1), power_at=0.60),
-    GateSpecification("sharpe", "Sharpe ratio", "pooled", ">=", "ratio", (-1000, 1000), power_at=2.0),
-    GateSpecification("max_drawdown", "Maximum drawdown", "pooled", "<", "fraction", (0, 1000)),
-    GateSpecification("trades", "Enough trades", "pooled", ">=", "trades", (0, 1e9)),
+    GateSpecification("min_train_days", "Enough training data", "fold", ">=", "days", (0, 36_500), (60, 3650)),
+    GateSpecification(
+        "recommended_train_days", "Recommended training data", "fold", ">=", "days", (0, 36_500), (60, 3650)
+    ),
+    GateSpecification("validation_passed", "Validation passed", "run", "<=", "fatal findings", (0, 1e9), (0, 0)),
+    GateSpecification("out_of_sample_folds", "Out-of-sample test done", "pooled", ">=", "folds", (0, 1000), (1, 1000)),
+    GateSpecification("costs_above_zero", "Costs above zero", "pooled", ">", "bps", (0, 10_000), (0, 1000)),
+    GateSpecification("win_rate", "Win rate", "pooled", ">=", "fraction", (0, 1), (0.01, 1), power_at=0.60),
+    GateSpecification("sharpe", "Sharpe ratio", "pooled", ">=", "ratio", (-1000, 1000), (0, 20), power_at=2.0),
+    GateSpecification("max_drawdown", "Maximum drawdown", "pooled", "<", "fraction", (0, 1000), (0.001, 1)),
+    GateSpecification("trades", "Enough trades", "pooled", ">=", "trades", (0, 1e9), (1, 1e6)),
+    GateSpecification(
+        "newest_fold_sharpe",
+        "Newest fold not losing",
+        "fold",
+        ">=",
+        "ratio",
+        (-1000, 1000),
+        (-1, 20),
+        slack="newest_fold_standard_errors",
+    ),
+    GateSpecification("newest_fold_trades", "Newest fold trades", "fold", ">=", "trades", (0, 1e9), (1, 1e6)),
     _regime("trending"),
     _regime("ranging"),
     _regime("volatile"),
@@ -69,6 +86,7 @@ SPECIFICATIONS: Final = (
         "<=",
         "fraction",
         (0, 1),
+        (0.5, 1),
         slack="too_good_standard_errors",
     ),
     GateSpecification(
@@ -78,13 +96,16 @@ SPECIFICATIONS: Final = (
         "<=",
         "ratio",
         (-1000, 1000),
+        (0.5, 20),
         slack="too_good_standard_errors",
     ),
-    GateSpecification("engines_agree", "Backtest engines agree", "pooled", "<=", "relative difference", (0, _ANY)),
-    GateSpecification("no_look_ahead", "No look-ahead", "run", "<=", "changed values", (0, 1e12)),
-    GateSpecification("onnx_parity", "ONNX equals XGBoost", "fold", "<=", "probability", (0, 1)),
-    GateSpecification("serving_parity", "Serving equals backtest", "fold", "<=", "probability", (0, 1)),
-    GateSpecification("reproducible", "Trained twice, same bytes", "fold", "<=", "differing files", (0, 100)),
-    GateSpecification("latency_p95_ms", "Inference latency, p95", "fold", "<", "ms", (1e-4, 1e6)),
-    GateSpecification("champion", "Better than the champion", "fold", ">", "relative", (-_ANY, _ANY)),
+    GateSpecification(
+        "engines_agree", "Backtest engines agree", "pooled", "<=", "relative difference", (0, _ANY), (0, 1e-6)
+    ),
+    GateSpecification("no_look_ahead", "No look-ahead", "run", "<=", "changed values", (0, 1e12), (0, 0)),
+    GateSpecification("onnx_parity", "ONNX equals XGBoost", "fold", "<=", "probability", (0, 1), (0, 1e-3)),
+    GateSpecification("serving_parity", "Serving equals backtest", "fold", "<=", "probability", (0, 1), (0, 1e-6)),
+    GateSpecification("reproducible", "Trained twice, same bytes", "fold", "<=", "differing files", (0, 100), (0, 0)),
+    GateSpecification("latency_p95_ms", "Inference latency, p95", "fold", "<", "ms", (1e-4, 1e6), (0.01, 1000)),
+    GateSpecification("champion", "Better than the champion", "fold", ">", "relative", (-_ANY, _ANY), (0, 10)),
 )

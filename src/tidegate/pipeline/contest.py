@@ -1,5 +1,6 @@
 """Champion against challenger, on the part of the newest test window that neither has seen."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,10 +93,13 @@ def _judge(own: Backtest, theirs: Backtest, version: int, window: Window, strate
     ours, others = (summarise(side, strategy.periods_per_year) for side in (own, theirs))
     ours_sharpe, others_sharpe = (_sharpe(side, metrics) for side, metrics in ((own, ours), (theirs, others)))
     reason = f"Sharpe {ours_sharpe:.2f} against {others_sharpe:.2f} of v{version} from {iso(window.start_at)} to {iso(window.end_at)}"
+    earned = ours_sharpe > 0
     measurement = Measurement(
         improvement(ours_sharpe, others_sharpe, strategy.gates.champion_floor),
         n=len(own),
-        reason=reason,
+        # Losing less than a bad champion, or doing nothing beside it, is no reason to be promoted.
+        ruling=None if earned or not math.isfinite(ours_sharpe) else Verdict.FAIL,
+        reason=reason if earned else f"{reason}: a challenger that earned nothing replaces nobody",
         evidence={
             "champion_version": version,
             "challenger_sharpe": ours_sharpe,
@@ -149,7 +153,7 @@ def _backtest(
         known = usable(matrix)
         if known.any():
             probability[known] = model.probability(matrix[known])
-        regime = classify(table.bars.take(slice(0, rows.stop)), fold.regimes)[rows]
+        regime = classify(table.bars.take(slice(0, rows.stop)), fold.regimes[table.bars.symbol])[rows]
         tested[table.bars.symbol] = backtest_window(
             table.bars.take(rows), probability, policy, regime, strategy, len(dataset.tables)
         )

@@ -15,6 +15,7 @@ from tidegate.backtest.result import Backtest
 from tidegate.bars.bars import Bars
 from tidegate.bars.interval import DAY_MS
 from tidegate.dataset.dataset import Dataset
+from tidegate.dataset.windows import Window
 from tidegate.gates.evaluation import Measurement, decide, evaluate
 from tidegate.gates.result import Decision
 from tidegate.model.bundle import DECISION, Bundle
@@ -27,10 +28,12 @@ from tidegate.pipeline.job import Job
 from tidegate.pipeline.packing import pack
 from tidegate.report.record import CalibrationCurve
 from tidegate.strategy.strategy import Strategy
+from tidegate.validation.calendar import expected_opens
 
 _STRESS = (1.0, 1.5, 2.0)
 _CURVE_BINS = 10
 _BASELINE_DRAWS = 200
+_WHOLE_SHARE = 0.95
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,8 +87,10 @@ def judge(
         metrics = summarise(whole, strategy.periods_per_year)
         regimes = by_regime(whole, strategy.periods_per_year)
         contest = hold_contest(dataset, folds[-1], bundle, champion, strategy)
-        days = training_days(folds[-1], strategy)
-        measurements = measure(strategy, gathered, folds, metrics, regimes) | checks | {"champion": contest.measurement}
+        days = training_days(dataset, folds[-1], strategy)
+        measurements = (
+            measure(strategy, gathered, dataset, folds, metrics, regimes) | checks | {"champion": contest.measurement}
+        )
         decision = decide(strategy.name, bundle.digest, evaluate(measurements, strategy.gates))
         with whole_file(job.folder / "bundle" / DECISION) as file:
             file.write_text(decision.model_dump_json(indent=1) + "\n")
@@ -103,20 +108,31 @@ def judge(
         )
 
 
-def training_days(fold: Fold, strategy: Strategy) -> float:
-    """Days of bars that a fold's training used: from the first signal's bar to where the last signal's outcome is known at the latest.
+def training_days(dataset: Dataset, fold: Fold, strategy: Strategy) -> float:
+    """Days of training that the fold really had: the window's length times the share of its bars that could be trained on.
 
-    A full window counts whole, although its last signals are purged: their bars are used as the outcomes of earlier ones.
+    A share of 95 % or more counts whole: outages and holidays are normal, and a bar or two at the ends always is missing. A hole of
+    weeks is not, wherever it lies.
     """
-    bar = strategy.bar.milliseconds
-    first = int(fold.rows.known_at.min()) - bar
-    outcome_at = int(fold.rows.known_at.max()) + (strategy.labels.horizon_bars + 1) * bar
-    return float(min(outcome_at, fold.windows.train.end_at) - first) / DAY_MS
+    window = fold.windows.train
+    return (window.end_at - window.start_at) / DAY_MS * present(dataset, window, strategy)
+
+
+def present(dataset: Dataset, window: Window, strategy: Strategy) -> float:
+    """Share of the calendar's bars of a window that are there with all their features, of the symbol that has the fewest."""
+    expected = len(expected_opens(strategy.calendar, strategy.bar, window.start_at, window.end_at))
+    counts = []
+    for at, table in enumerate(dataset.tables):
+        rows = dataset.test_rows(at, window)
+        counts.append(int(table.usable[rows].sum()))
+    share = min(counts) / expected if expected else 0.0
+    return 1.0 if share >= _WHOLE_SHARE else share
 
 
 def measure(
     strategy: Strategy,
     gathered: Gathered,
+    dataset: Dataset,
     folds: tuple[Fold, ...],
     metrics: Mapping[str, float],
     regimes: Mapping[str, Mapping[str, float]],
@@ -139,18 +155,30 @@ def measure(
         interval=(metrics["sharpe"] - 1.96 * error, metrics["sharpe"] + 1.96 * error),
         evidence={"periods_per_year": strategy.periods_per_year},
     )
-    days = training_days(folds[-1], strategy)
+    days = training_days(dataset, folds[-1], strategy)
+    alone = [summarise(fold.portfolio, strategy.periods_per_year) for fold in folds]
+    newest = alone[-1]
+    tested = sum(present(dataset, fold.windows.test, strategy) == 1.0 for fold in folds)
     return {
         "min_train_days": Measurement(days, n=len(folds[-1].rows)),
         "recommended_train_days": Measurement(days, n=len(folds[-1].rows)),
         "validation_passed": _validation(strategy, gathered),
-        "out_of_sample_folds": Measurement(float(sum(len(fold.portfolio) > 0 for fold in folds)), n=len(folds)),
+        "out_of_sample_folds": Measurement(float(tested), n=len(folds)),
         "costs_above_zero": Measurement(metrics["min_cost_bps"], n=trades),
         "win_rate": win,
         "too_good_win_rate": win,
         "sharpe": ratio,
         "too_good_sharpe": ratio,
-        "max_drawdown": Measurement(metrics["max_drawdown"], n=ratio.n),
+        "max_drawdown": _drawdown(
+            metrics["max_drawdown"], [fold["max_drawdown"] for fold in alone if fold["trades"]], ratio.n
+        ),
+        "newest_fold_sharpe": Measurement(
+            newest["sharpe"],
+            n=len(folds[-1].portfolio),
+            standard_error=newest["sharpe_standard_error"],
+            evidence={"total_return": _plain(newest["total_return"]), "win_rate": _plain(newest["win_rate"])},
+        ),
+        "newest_fold_trades": Measurement(newest["trades"], n=int(newest["trades"])),
         "trades": Measurement(float(trades), n=trades),
         **{f"regime_{name}": _regime(regimes[name]) for name in REGIMES},
     }
@@ -184,6 +212,16 @@ def _validation(strategy: Strategy, gathered: Gathered) -> Measurement:
         return Measurement(None, reason=f"not validated: {', '.join(missing)}")
     fatal = sum(finding["severity"] == "fatal" for summary in found.values() for finding in summary["findings"])
     return Measurement(float(fatal), n=sum(int(summary["rows_clean"]) for summary in found.values()))
+
+
+def _drawdown(pooled: float, folds: list[float], n: int | None) -> Measurement:
+    """The worse of the pooled drawdown and that of any fold alone: profit made before must not dilute a loss made later.
+
+    Every trade risks the same capital, so a fall is a smaller share of a peak that earlier folds have raised.
+    """
+    worst = max(folds, default=math.nan)
+    value = max(pooled, worst) if math.isfinite(pooled) and math.isfinite(worst) else math.nan
+    return Measurement(value, n=n, evidence={"pooled": _plain(pooled), "worst_fold": _plain(worst)})
 
 
 def _regime(metrics: Mapping[str, float]) -> Measurement:

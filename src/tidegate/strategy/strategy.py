@@ -51,7 +51,9 @@ class CcxtSource(Part):
     type: Literal["ccxt"]
     exchange: str = Field(description="ccxt's id of the exchange, such as binance.")
     since: str | None = Field(None, description="First bar to fetch, ISO 8601; empty: what the windows need.")
-    market: Literal["spot", "swap", "future"] = Field("spot", description="Which of the exchange's markets.")
+    market: Literal["spot"] = Field(
+        "spot", description="Perpetuals and futures are refused: their funding is not modelled."
+    )
     page_bars: int = Field(1000, ge=10, le=5000, description="Bars asked for in one request.")
     retries: int = Field(5, ge=0, le=20, description="How often a failed request is tried again.")
     timeout_s: float = Field(20, gt=0, le=300, description="Seconds before a request is given up.")
@@ -139,6 +141,17 @@ class Windows(Part):
     )
 
 
+SEARCHABLE = (
+    "max_depth",
+    "learning_rate",
+    "min_child_weight",
+    "subsample",
+    "colsample_bytree",
+    "reg_lambda",
+    "max_bin",
+)
+
+
 class Search(Part):
     """Hyperparameter search with Optuna, inside each training window."""
 
@@ -147,6 +160,16 @@ class Search(Part):
         default_factory=lambda: {"max_depth": (2, 6), "learning_rate": (0.01, 0.2), "min_child_weight": (1, 50)},
         description="Parameter: lowest and highest value.",
     )
+
+    @field_validator("space")
+    @classmethod
+    def _known(cls, space: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for name, (low, high) in space.items():
+            if name not in SEARCHABLE:
+                raise ValueError(f"{name!r} cannot be searched, only {', '.join(SEARCHABLE)}")
+            if not 0 <= low < high:
+                raise ValueError(f"{name} must be [lowest, highest] with 0 <= lowest < highest")
+        return space
 
 
 class Model(Part):
@@ -220,11 +243,19 @@ class Gates(Part):
         GateRule(threshold=0.58), description="Share of closed trades won net of costs, at least."
     )
     sharpe: GateRule = Field(GateRule(threshold=1.5), description="Annual Sharpe ratio net of costs, at least.")
-    max_drawdown: GateRule = Field(GateRule(threshold=0.15), description="Largest loss from a peak, intrabar, below.")
+    max_drawdown: GateRule = Field(
+        GateRule(threshold=0.15), description="Largest loss from a peak, intrabar, pooled or in any fold alone, below."
+    )
     latency_p95_ms: GateRule = Field(
         GateRule(threshold=10), description="p95 of one prediction from its window, below."
     )
     trades: GateRule = Field(GateRule(threshold=100), description="Closed trades, at least.")
+    newest_fold_sharpe: GateRule = Field(
+        GateRule(threshold=0), description="Sharpe ratio of the newest fold alone, at least, less k standard errors."
+    )
+    newest_fold_trades: GateRule = Field(
+        GateRule(threshold=5), description="Closed trades of the newest fold, at least."
+    )
     regime_trending: GateRule = Field(GateRule(threshold=1.0), description="Profit factor while trending, at least.")
     regime_ranging: GateRule = Field(GateRule(threshold=1.0), description="Profit factor while ranging, at least.")
     regime_volatile: GateRule = Field(GateRule(threshold=1.0), description="Profit factor while volatile, at least.")
@@ -252,6 +283,7 @@ class Gates(Part):
         GateRule(threshold=0.05), description="Relative improvement on the champion over the same unseen window, above."
     )
     too_good_standard_errors: float = Field(3.0, gt=0, le=10, description="k of the two too-good gates.")
+    newest_fold_standard_errors: float = Field(1.0, ge=0, le=3, description="k of the newest fold's Sharpe ratio.")
     regime_min_trades: int = Field(20, ge=1, description="Trades under which a regime is not judged.")
     champion_floor: float = Field(
         0.5, gt=0, description="Least denominator of the relative improvement, in Sharpe units: the rule near zero."
@@ -259,6 +291,18 @@ class Gates(Part):
     champion_min_days: int = Field(
         20, ge=1, description="Least days of the newest window that the champion has not seen."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_top_of_defaults(cls, given: Any) -> Any:  # noqa: ANN401  whatever the file holds
+        """A rule that names one key keeps its gate's defaults for the others."""
+        if not isinstance(given, dict):
+            return given
+        merged = dict(given)
+        for name, field in cls.model_fields.items():
+            if isinstance(field.default, GateRule) and isinstance(given.get(name), dict):
+                merged[name] = field.default.model_dump() | given[name]
+        return merged
 
     def rules(self) -> dict[str, GateRule]:
         """Every gate's rule by its name, in order."""
@@ -336,6 +380,17 @@ class Strategy(Part):
                 )
         if simulated != self.name.startswith("simulated"):
             raise ValueError("names beginning with 'simulated' are for simulated strategies, and those must use one")
+        slugs = [slug(symbol) for symbol in self.symbols]
+        if len(set(slugs)) != len(slugs):
+            raise ValueError("two symbols differ only in punctuation, so their files would collide")
+        for single in slugs if self.combine == "separate" else ():
+            if len(f"{self.name}-{single}") > 64:
+                raise ValueError(f"name {self.name!r} is too long for one model a symbol: {self.name}-{single}")
+        if self.gates.champion.blocking and self.gates.champion_min_days > self.windows.test_days:
+            raise ValueError(
+                f"gates.champion_min_days ({self.gates.champion_min_days}) is longer than windows.test_days ({self.windows.test_days}): "
+                "no challenger could ever replace a champion"
+            )
         if self.windows.embargo_bars * self.bar.milliseconds > self.windows.train_days * DAY_MS:
             raise ValueError("windows.embargo_bars is longer than the training window")
         return self

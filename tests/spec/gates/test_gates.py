@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from tidegate.gates.evaluation import Measurement, decide, evaluate
+from tidegate.errors import ConfigurationError
+from tidegate.gates.evaluation import Measurement, decide, evaluate, require_sane
 from tidegate.gates.result import GateResult, Verdict
 from tidegate.gates.specifications import SPECIFICATIONS
 from tidegate.strategy.strategy import GateRule, Gates
@@ -20,6 +21,8 @@ CASES = [
     ("sharpe", 1.5, 1.4999, 1e9),
     ("max_drawdown", 0.1499, 0.15, -0.1),
     ("trades", 100.0, 99.0, -1.0),
+    ("newest_fold_sharpe", -0.009, -0.011, 1e9),
+    ("newest_fold_trades", 5.0, 4.0, -1.0),
     ("regime_trending", 1.0, 0.999, -1.0),
     ("regime_ranging", 1.0, 0.999, -1.0),
     ("regime_volatile", 1.0, 0.999, -1.0),
@@ -95,3 +98,47 @@ def test_a_too_good_gate_without_a_standard_error_fails() -> None:
 
 def test_a_gate_without_threshold_fails() -> None:
     assert judged("sharpe", 3.0, Gates(sharpe=GateRule(threshold=None))).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    "measured", [{}, {"regime_volatile": Measurement(math.nan)}, {"regime_volatile": Measurement(None)}]
+)
+def test_a_lenient_regime_never_lets_a_missing_measurement_pass(measured: dict[str, Measurement]) -> None:
+    lenient = Gates(regime_volatile=GateRule(threshold=1.0, not_enough_evidence_blocks=False))
+    result = next(one for one in evaluate(measured, lenient) if one.name == "regime_volatile")
+    assert (result.verdict, result.refuses) == (Verdict.FAIL, True)
+
+
+SENSELESS = [
+    ("max_drawdown", 15.0, 0.95),
+    ("win_rate", -3.0, 0.4),
+    ("win_rate", 58.0, 0.99),
+    ("onnx_parity", 5.0, 0.5),
+    ("champion", -1e9, -0.5),
+    ("no_look_ahead", 10.0, 5.0),
+    ("latency_p95_ms", 1e6, 500.0),
+    ("sharpe", -1.0, -0.5),
+    ("trades", math.nan, 500.0),
+]
+
+
+@pytest.mark.parametrize(("gate", "threshold", "value"), SENSELESS)
+def test_a_threshold_in_a_wrong_unit_or_beyond_sense_lets_nothing_pass(
+    gate: str, threshold: float, value: float
+) -> None:
+    policy = Gates.model_validate({gate: {"threshold": threshold}})
+    assert judged(gate, value, policy).refuses
+    with pytest.raises(ConfigurationError, match=gate):
+        require_sane(policy)
+
+
+def test_the_default_policy_is_sane() -> None:
+    require_sane(Gates())
+
+
+def test_a_rule_that_names_one_key_keeps_its_gates_other_defaults() -> None:
+    policy = Gates.model_validate(
+        {"regime_volatile": {"not_enough_evidence_blocks": False}, "recommended_train_days": {"threshold": 120}}
+    )
+    assert policy.regime_volatile == GateRule(threshold=1.0, not_enough_evidence_blocks=False)
+    assert policy.recommended_train_days == GateRule(threshold=120, blocking=False)

@@ -11,7 +11,7 @@ def test_it_says_the_verdict_first_and_names_every_gate() -> None:
     made = report_records.refused()
     text = markdown_summary(made)
     assert text.startswith("# REFUSED: btc-1h\n")
-    assert text.index("4 of 21 gates refuse") < text.index("| Figure")
+    assert text.index("4 of 23 gates refuse") < text.index("| Figure")
     for result in made.decision.results:
         assert result.title in text
     assert text.count("**refuses**") == 4
