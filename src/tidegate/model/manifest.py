@@ -70,7 +70,7 @@ class Manifest(Frozen):
     label_rate: float
     importance: dict[str, float] = Field(description="Gain by feature, sums to 1.")
     out_of_sample: dict[str, float | None] = Field(description="Pooled metrics by their names in the metrics table.")
-    regimes: dict[str, Any] = Field(description="Definition of the regimes and their boundaries.")
+    regimes: dict[str, Any] = Field(description="By symbol, definition of the regimes and their boundaries.")
     files: dict[str, str] = Field(description="File name to SHA-256, all files but the manifest.")
     library_versions: dict[str, str]
     created_at: int

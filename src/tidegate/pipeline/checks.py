@@ -155,7 +155,7 @@ def _changed_before(
     past = table.bars.take(slice(0, cut))
     recent = slice(cut - _ROWS_BEFORE_CUT, cut)
     features = dataset.features.matrix(past)[recent]
-    regime = classify(past, fold.regimes)[recent]
+    regime = classify(past, fold.regimes[table.bars.symbol])[recent]
     tested = fold.tested[table.bars.symbol]
     before = slice(0, cut - start)
     bars = tested.bars.take(before)

@@ -14,6 +14,7 @@ from tidegate.backtest.vectorbt_engine import run
 from tidegate.bars.bars import Bars, Floats, Times
 from tidegate.dataset.dataset import Dataset, TrainingRows
 from tidegate.dataset.windows import FoldWindows
+from tidegate.errors import NotEnoughHistory
 from tidegate.model.export import to_onnx
 from tidegate.model.onnx_model import OnnxModel
 from tidegate.model.training import Fitted, OutOfFold, SearchTrial, apply_calibration, calibrate, fit
@@ -22,6 +23,8 @@ from tidegate.strategy.strategy import Strategy
 
 # Fixed-horizon labels have no barriers; these fractions are never reached.
 _NO_TAKE_PROFIT, _NO_STOP = 1000.0, 0.999
+# Exactly one half is what a model without skill answers; it must not be an entry, even without a margin.
+_ABOVE_HALF = float(np.nextafter(0.5, 1.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +69,20 @@ class Tested:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
-    """A trained and tested fold."""
+    """A trained and tested fold.
+
+    Attributes:
+        windows: train and test.
+        rows: the training rows of all symbols.
+        fitted: the model, its calibration and its predictions inside the training window.
+        onnx: the exported model, which is what was tested.
+        margin: the entry margin that was chosen.
+        policy: when a position is entered and left.
+        regimes: by symbol, as bounds fitted on its own training bars.
+        trials: all that was tried.
+        tested: by symbol, the test window.
+        portfolio: all symbols together, over the capital.
+    """
 
     windows: FoldWindows
     rows: TrainingRows
@@ -74,7 +90,7 @@ class Fold:
     onnx: bytes
     margin: float
     policy: PositionPolicy
-    regimes: RegimeDefinition
+    regimes: Mapping[str, RegimeDefinition]
     trials: tuple[Trial, ...]
     tested: Mapping[str, Tested]
     portfolio: Backtest
@@ -89,7 +105,7 @@ def run_fold(dataset: Dataset, windows: FoldWindows, strategy: Strategy, threads
         strategy: parameters, costs and policy candidates.
         threads: threads of one fit.
     Raises:
-        NotEnoughHistory: too few rows.
+        NotEnoughHistory: too few rows, or a symbol without rows where it needs some.
         ModelError: labels of one class only.
     """
     rows = dataset.training_rows(windows.train)
@@ -102,7 +118,7 @@ def run_fold(dataset: Dataset, windows: FoldWindows, strategy: Strategy, threads
     onnx = to_onnx(fitted.ubj, fitted.calibration, len(dataset.features.names))
     model = OnnxModel(onnx, len(dataset.features.names))
     tested = {
-        table.bars.symbol: _test(dataset, at, windows, strategy, model, policy, regimes)
+        table.bars.symbol: _test(dataset, at, windows, strategy, model, policy, regimes[table.bars.symbol])
         for at, table in enumerate(dataset.tables)
     }
     portfolio = combine({symbol: test.backtest for symbol, test in tested.items()})
@@ -154,7 +170,7 @@ def _policy(margin: float, rows: TrainingRows, strategy: Strategy) -> PositionPo
     barriers = strategy.labels.method == "triple_barrier"
     width = float(np.median(rows.width)) if barriers else 0.0
     return PositionPolicy(
-        long_at=0.5 + margin if sides != "short" else 1.01,
+        long_at=max(0.5 + margin, _ABOVE_HALF) if sides != "short" else 1.01,
         short_at=0.5 - margin - 1e-12 if sides != "long" else -0.01,
         take_profit=width * strategy.policy.take_profit_barriers if barriers else _NO_TAKE_PROFIT,
         stop_loss=min(width * strategy.policy.stop_barriers, _NO_STOP) if barriers else _NO_STOP,
@@ -174,6 +190,8 @@ def _inner_backtest(
 ) -> Backtest:
     mine = rows.symbol[out_of_fold.rows] == at
     table_rows = rows.row[out_of_fold.rows[mine]]
+    if not len(table_rows):
+        raise _too_little(dataset.tables[at].bars, "in the inner validation blocks", "labelled rows", "none")
     first, last = int(table_rows.min()), int(table_rows.max()) + 1
     forecast = np.full(last - first, np.nan)
     forecast[table_rows - first] = probability[mine]
@@ -183,9 +201,29 @@ def _inner_backtest(
     return run(bars, target, strategy.costs, share, np.zeros(len(bars), np.int8))
 
 
-def _fit_regimes(dataset: Dataset, windows: FoldWindows) -> RegimeDefinition:
-    """Regimes are defined by the first symbol's training bars; the others are classified by the same bounds."""
-    return fit_regimes(dataset.tables[0].bars.between(windows.train.start_at, windows.train.end_at))
+def _fit_regimes(dataset: Dataset, windows: FoldWindows) -> dict[str, RegimeDefinition]:
+    """Each symbol by its own training bars: what is volatile for one market is calm for another.
+
+    Raises:
+        NotEnoughHistory: a symbol has too few bars in the training window; the message names it.
+    """
+    found = {}
+    for table in dataset.tables:
+        try:
+            found[table.bars.symbol] = fit_regimes(table.bars.between(windows.train.start_at, windows.train.end_at))
+        except NotEnoughHistory as error:
+            raise _too_little(table.bars, "in the training window", error.expected, error.actual) from error
+    return found
+
+
+def _too_little(bars: Bars, where: str, expected: object, actual: object) -> NotEnoughHistory:
+    return NotEnoughHistory(
+        f"{bars.symbol} has too little {where} to be part of the model",
+        expected=expected,
+        actual=actual,
+        setting="symbols",
+        next_step="ingest more of its bars, or take the symbol out of the strategy",
+    )
 
 
 def _test(
@@ -200,6 +238,8 @@ def _test(
     """Test with the exported model, not the booster, so that what was tested is to the last bit what will be served."""
     table = dataset.tables[at]
     chosen = dataset.test_rows(at, windows.test)
+    if chosen.start == chosen.stop:
+        raise _too_little(table.bars, "in the test window", "bars", "none")
     usable = table.usable[chosen]
     probability = np.full(len(usable), np.nan)
     if usable.any():

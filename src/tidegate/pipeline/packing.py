@@ -64,7 +64,7 @@ def pack(
         label_rate=float(np.average(fold.rows.y, weights=fold.rows.weight)),
         importance=fold.fitted.importance,
         out_of_sample={name: value if math.isfinite(value) else None for name, value in metrics.items()},
-        regimes=fold.regimes.model_dump(mode="json"),
+        regimes={symbol: regimes.model_dump(mode="json") for symbol, regimes in fold.regimes.items()},
         files={name: sha256(content) for name, content in files.items()},
         library_versions=_versions(),
         created_at=job.now_ms,
