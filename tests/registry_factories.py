@@ -103,6 +103,7 @@ class FakeVersions:
     def __init__(self, kind: str = "real") -> None:
         self.manifests: dict[int, Manifest] = {}
         self.aliases: dict[str, int] = {}
+        self.decisions: dict[int, Decision] = {}
         self.broken: set[int] = set()
         self.signatures: dict[int, bytes] = {}
         self.model_kind: str | None = kind
@@ -135,6 +136,10 @@ class FakeVersions:
         if version in self.broken or version not in self.manifests:
             raise BundleError(f"v{version} does not verify")
         return self.manifests[version]
+
+    def decision(self, _strategy: str, version: int) -> Decision | None:
+        self._call()
+        return self.decisions.get(version)
 
     def attach_signature(self, _strategy: str, version: int, signature: bytes) -> None:
         self._call()

@@ -47,6 +47,9 @@ class Versions(Protocol):
     def verified_manifest(self, strategy: str, version: int) -> Manifest:
         """The manifest of a version whose files were fetched and match their digests, else BundleError."""
 
+    def decision(self, strategy: str, version: int) -> Decision | None:
+        """The gates' decision kept with a version, None where there is none, BundleError where it cannot be read as one."""
+
     def attach_signature(self, strategy: str, version: int, signature: bytes) -> None:
         """Keep a signature beside the version's bundle."""
 
@@ -143,7 +146,7 @@ class Promoter:
             "model": manifest.files[ONNX],
         }
         refusals += [] if override else gates
-        refusals += same_model_refusals(manifest.files[ONNX], self._barred_models(strategy))
+        refusals += same_model_refusals(manifest.files[ONNX], self._barred_models(self.ledger.state(strategy)))
         with self.ledger.writing() as writer:
             state, alias = writer.state(strategy), self.versions.alias(strategy, PRODUCTION)
             if state.open_intent is not None:
@@ -392,13 +395,22 @@ class Promoter:
         kind = self.versions.kind(state.strategy)
         return manifest_refusals(manifest, state.strategy, kind, self._now(state.strategy), state.digests.get(version))
 
-    def _barred_models(self, strategy: str) -> dict[int, str]:
+    def judged(self, state: StrategyState, version: int, manifest: Manifest) -> tuple[Decision | None, list[Refusal]]:
+        """The gates' decision that is kept with a version, and why it does not let it into production."""
+        try:
+            decision = self.versions.decision(state.strategy, version)
+        except BundleError as error:
+            return None, [Refusal("no_decision", error.what)]
+        found = decision_refusals(decision, state.strategy, manifest.digest(), self._required_gates)
+        others = {barred: model for barred, model in self._barred_models(state).items() if barred != version}
+        return decision, found + same_model_refusals(manifest.files[ONNX], others)
+
+    def _barred_models(self, state: StrategyState) -> dict[int, str]:
         """Digests of the models of barred versions; one whose files are gone and that no row describes cannot be compared."""
-        state = self.ledger.state(strategy)
         found = {version: state.models[version] for version in state.barred if version in state.models}
         for version in state.barred - found.keys():
             with contextlib.suppress(BundleError):
-                found[version] = self.versions.verified_manifest(strategy, version).files[ONNX]
+                found[version] = self.versions.verified_manifest(state.strategy, version).files[ONNX]
         return found
 
     def _signature(self, text: str) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 An open intent of a rollback or halt is finished, since that is the safe direction. One of a promotion is finished when production already
 names the new version, else aborted. Any other difference between ledger and alias is an `external` change: a version that passes
-all rules of a bundle is recorded, any other is refused with an alert, and the alias is left to people in both cases.
+all rules of a bundle is recorded, if it was in production before or the gates' decision about it promotes. Any other is refused. Both
+raise an alert, and the alias is left to people.
 """
 
 import logging
 from dataclasses import dataclass, field
+from typing import Any
 
 from tidegate.errors import PromotionRefused
+from tidegate.model.bundle import ONNX
 from tidegate.registry.ledger import LedgerWriter
 from tidegate.registry.promotion import PREVIOUS, PRODUCTION, Promoter
 from tidegate.registry.rules import Refusal, named
@@ -83,19 +86,36 @@ def _judge_external(
     if state.halt is not None:
         refusals.append(Refusal("halted", "the strategy is halted"))
     refusals += _bundle_refusals(promoter, state, alias)
+    evidence: dict[str, Any] = {}
+    if alias is not None and alias not in state.productions:
+        evidence, unjudged = _judge_newcomer(promoter, state, alias)
+        refusals += unjudged
     what = f"{strategy}: production was changed outside tidegate from {named(state.current)} to {named(alias)}"
     reasons = [str(refusal) for refusal in refusals]
     if refusals:
         report.alerts.append(
             f"{what}, refused: {'; '.join(reasons)}; set the alias back in MLflow, or roll back with `tidegate rollback`"
         )
+    else:
+        report.alerts.append(f"{what}, recorded; if that was not meant, roll back with `tidegate rollback`")
     last = state.last_row
     seen = last is not None and (last.action, last.to_version) == ("external", alias)
     if refusals and last is not None and seen and last.evidence.get("refusals") == reasons:
         return  # the same change was refused before; the alert is repeated, the row is not
     digest = None if alias is None or refusals else promoter.versions.verified_manifest(strategy, alias).digest()
-    draft = Draft(strategy, "external", state.current, alias, ACTOR, what, digest, {"refusals": reasons})
+    draft = Draft(strategy, "external", state.current, alias, ACTOR, what, digest, evidence | {"refusals": reasons})
     report.rows.append(writer.append(draft, "aborted" if refusals else "committed"))
+
+
+def _judge_newcomer(promoter: Promoter, state: StrategyState, version: int) -> tuple[dict[str, Any], list[Refusal]]:
+    """A version that never was in production needs a decision of the gates that promotes, also when somebody moves the alias."""
+    try:
+        manifest = promoter.verified(state.strategy, version)
+    except PromotionRefused:
+        return {}, []  # its bundle does not verify, which is refused already
+    decision, refusals = promoter.judged(state, version, manifest)
+    shown = None if decision is None else decision.model_dump(mode="json")
+    return {"decision": shown, "model": manifest.files[ONNX]}, refusals
 
 
 def _bundle_refusals(promoter: Promoter, state: StrategyState, version: int | None) -> list[Refusal]:

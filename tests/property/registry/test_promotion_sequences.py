@@ -36,7 +36,11 @@ class Acts(RuleBasedStateMachine):
         self._folder = tempfile.TemporaryDirectory(prefix="tidegate-property-")
         self.versions = FakeVersions()
         for _ in range(6):
-            self.versions.add()
+            version = self.versions.add()
+            # The gates let every other one through; nobody judged v6.
+            if version < 6:
+                judged = decision(self.versions.manifests[version], promote=version % 2 == 1)
+                self.versions.decisions[version] = judged
         database = Database(f"sqlite:///{Path(self._folder.name)}/ledger.db", clock=lambda: NOW)
         self.ledger = Ledger(database)
         self.promoter = Promoter(self.ledger, self.versions)
@@ -121,6 +125,15 @@ class Acts(RuleBasedStateMachine):
             assert alias == state.current
             assert alias not in state.barred
             assert self.versions.aliases.get("previous") not in state.barred
+
+    @invariant()
+    def a_change_from_outside_counts_only_for_what_was_promoted_or_may_be(self) -> None:
+        known: set[int | None] = set()
+        for row in self.promoter.history(REAL):
+            if row.state == "committed" and row.action == "external":
+                assert row.to_version in known or row.to_version in {1, 3, 5}
+            if row.state == "committed" and row.action in {"promote", "rollback", "external"}:
+                known.add(row.to_version)
 
     @invariant()
     def tokens_never_fall(self) -> None:

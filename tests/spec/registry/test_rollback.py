@@ -2,7 +2,7 @@
 
 A story is a line of acts on a strategy with five registered versions: `p3` promotes v3, `b2` bars v2, `c2` clears it, `r` rolls back, `r1` rolls
 back to v1, `r-` rolls back without barring, `x2` breaks the bundle of v2, `e2` lets v2 expire, `a4` points MLflow's production to v4
-by hand, `a-` removes it, `h` halts, `u` resumes, `f` repairs.
+by hand, `a-` removes it, `g3` says that the gates' decision kept with v3 promotes it, `n3` that it refuses, `h` halts, `u` resumes, `f` repairs.
 """
 
 from pathlib import Path
@@ -42,8 +42,14 @@ STORIES: list[tuple[str, str, int | None, int | None, set[int], bool]] = [
     ("a rollback goes through a halt", "p1 p2 h r", 1, None, {2}, True),
     ("and on", "p1 p2 h u p3", 3, 2, set(), False),
     ("barring the previous one moves the alias on", "p1 p2 p3 b2", 3, 1, {2}, False),
-    ("somebody put another good one there", "p1 p2 a3 f", 3, 1, set(), False),
-    ("and a rollback from there", "p1 p2 a3 f r", 2, 1, {3}, False),
+    ("somebody put another good one there", "p1 p2 g3 a3 f", 3, 1, set(), False),
+    ("and a rollback from there", "p1 p2 g3 a3 f r", 2, 1, {3}, False),
+    ("and later back to it", "p1 p2 g3 a3 f p4 r", 3, 2, {4}, False),
+    ("somebody put an earlier one there", "p1 p2 a1 f", 1, 1, set(), False),
+    ("and a rollback from there", "p1 p2 p3 a2 f r", 3, 1, {2}, False),
+    ("somebody put one there that nobody judged: no target later", "p1 p2 a3 f r p4 r", 2, 1, {3, 4}, False),
+    ("somebody put one there that the gates refused", "p1 p2 n3 a3 f r p4 r", 2, 1, {3, 4}, False),
+    ("refused, and set back by hand", "p1 p2 n3 a3 f a2 f", 2, 1, set(), False),
     ("somebody put a barred one there: left alone, not recorded", "p1 p2 b3 a3 f", 3, 1, {3}, False),
     ("from there back to the ledger's version", "p1 p2 b3 a3 f r", 2, 1, {3}, False),
     ("somebody put a broken one there", "p1 p2 x3 a3 f r", 2, 1, {3}, False),
@@ -59,6 +65,9 @@ REFUSED: list[tuple[str, str, str]] = [
     ("to an expired one", "p1 p2 e1 r1", "expired"),
     ("barring what is in production", "p1 p2 b2", "use rollback"),
     ("going on with somebody else's refused change", "p1 x2 a2 f p3", "alias_differs"),
+    ("going on with one that the gates refused", "p1 n2 a2 f p3", "alias_differs"),
+    ("to one that somebody put there though the gates refused it", "p1 n2 a2 f a1 f r2", "never_produced"),
+    ("to one that somebody put there though nobody judged it", "p1 a2 f a1 f r2", "never_produced"),
     ("promoting while halted", "p1 h p2", "halted"),
 ]
 
@@ -94,6 +103,8 @@ class Story:
             versions.manifests[version] = versions.manifests[version].model_copy(update={"expires_at": NOW})
         elif kind == "a":
             versions.set_alias(REAL, "production", version)
+        elif kind in "gn" and version:
+            versions.decisions[version] = decision(versions.manifests[version], promote=kind == "g")
         elif kind in "hu":
             (promoter.halt if kind == "h" else promoter.resume)(REAL, **who)
         else:

@@ -187,6 +187,7 @@ def test_somebody_elses_change_during_an_intent_is_not_undone(ledger: Ledger, ve
     promote(promoter, 1, None)
     with pytest.raises(Crash):
         promote(Promoter(ledger, versions, on_step=crash_at("intent written")), 2, 1)
+    versions.decisions[3] = decision(versions.manifests[3])
     versions.set_alias(REAL, "production", 3)
     report = repair(promoter, REAL)
     assert [(row.action, row.state) for row in report.rows] == [("promote", "aborted"), ("external", "committed")]
@@ -229,6 +230,7 @@ def test_an_external_change_is_refused_for_each_reason(
 ) -> None:
     promoter = Promoter(ledger, versions)
     promote(promoter, 1, None)
+    versions.decisions[2] = decision(versions.manifests[2])
     before(promoter)
     versions.set_alias(REAL, "production", version)
     report = repair(promoter, REAL)
@@ -269,3 +271,62 @@ def test_prune_protects_what_the_ledger_would_roll_back_to(ledger: Ledger, versi
     assert promoter.prune(REAL) == [3, 2]
     with pytest.raises(ConfigurationError, match="at least 3"):
         promoter.prune(REAL, keep=2)
+
+
+@pytest.mark.parametrize(
+    ("kept", "reason"),
+    [(None, "no_decision"), ({"promote": False}, "gates_refused"), ({"results": ()}, "gates_missing")],
+)
+def test_moving_the_alias_by_hand_is_no_way_around_the_gates(
+    ledger: Ledger,
+    versions: FakeVersions,
+    caplog: pytest.LogCaptureFixture,
+    kept: dict[str, object] | None,
+    reason: str,
+) -> None:
+    promoter = Promoter(ledger, versions)
+    promote(promoter, 1, None)
+    if kept is not None:
+        versions.decisions[2] = decision(versions.manifests[2], **kept)
+    versions.aliases["production"] = 2
+    report = repair(promoter, REAL)
+    (row,) = report.rows
+    assert (row.action, row.state, row.to_version) == ("external", "aborted", 2)
+    (alert,) = report.alerts
+    assert "from v1 to v2, refused" in alert
+    assert reason in alert
+    assert caplog.messages == report.alerts, "the alert reaches the log of whoever repairs"
+    assert versions.aliases["production"] == 2, "it is left to people, never silently undone"
+    assert (promoter.current(REAL), ledger.state(REAL).productions) == (1, (1,))
+    again = repair(promoter, REAL)
+    assert (again.rows, again.alerts) == ([], report.alerts)
+
+
+def test_a_change_that_is_recorded_raises_an_alert_too(
+    ledger: Ledger, versions: FakeVersions, caplog: pytest.LogCaptureFixture
+) -> None:
+    promoter = Promoter(ledger, versions)
+    promote(promoter, 1, None)
+    promote(promoter, 2, 1)
+    versions.decisions[3] = decision(versions.manifests[3])
+    for version in (1, 3):  # one that was in production before, without a decision; one that the gates let through
+        versions.aliases["production"] = version
+        report = repair(promoter, REAL)
+        (row,) = report.rows
+        assert (row.state, row.to_version) == ("committed", version)
+        (alert,) = report.alerts
+        assert f"to v{version}, recorded" in alert
+        assert caplog.messages[-1] == alert
+    assert row.evidence["decision"]["promote"] is True
+    assert repair(promoter, REAL).alerts == []
+
+
+def test_the_model_of_a_barred_version_does_not_come_back_by_hand(ledger: Ledger, versions: FakeVersions) -> None:
+    promoter = Promoter(ledger, versions)
+    promote(promoter, 1, None)
+    promoter.bar(REAL, 2, actor="ann", reason="odd")
+    again = versions.add(files=versions.manifests[2].files)
+    versions.decisions[again] = decision(versions.manifests[again])
+    versions.aliases["production"] = again
+    (alert,) = repair(promoter, REAL).alerts
+    assert "same_as_barred" in alert

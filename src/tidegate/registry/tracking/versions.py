@@ -221,7 +221,7 @@ class Tracking:
         It is what it is: `Promoter.promote` checks that it is complete and about this very manifest.
 
         Raises:
-            RegistryError: it is there, but cannot be read as one.
+            BundleError: it is there, but cannot be read as one.
         """
         found = self._version(strategy, version)
         places = [
@@ -238,7 +238,7 @@ class Tracking:
                 try:
                     return Decision.model_validate_json(content)
                 except ValidationError as error:
-                    raise RegistryError(f"the decision kept with {strategy} v{version} is not one: {error}") from error
+                    raise BundleError(f"the decision kept with {strategy} v{version} is not one: {error}") from error
         return None
 
     def fetch_bundle(self, strategy: str, version: int, folder: Path) -> Path:
