@@ -1,12 +1,10 @@
 """The monthly retraining as a Prefect flow: the pipeline's stages as tasks, one model after another."""
 
 import argparse
-import hashlib
 import os
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,12 +16,13 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
-import tidegate
+from flows.fold_cache import KEPT, PREFIX, FoldSerializer, remove_stale_folds
 from tidegate.dataset.windows import FoldWindows
 from tidegate.errors import RegistryError, SourceError
 from tidegate.pipeline import data, judge, publish
 from tidegate.pipeline.contest import Champion
 from tidegate.pipeline.fold import Fold, run_fold
+from tidegate.pipeline.fold_identity import fold_identity
 from tidegate.pipeline.job import Job, Stopwatch, describe_job, make_job
 from tidegate.pipeline.outcome import Outcome, describe
 from tidegate.registry.retrains import RetrainLedger
@@ -49,6 +48,7 @@ def retrain(strategy: str, as_of: str | None = None) -> list[Outcome]:
         strategy: name of a file in the strategies' folder, or its path.
         as_of: ISO 8601; no bar that closed later is looked at. Empty: now.
     """
+    remove_stale_folds()
     return [retrain_model(job) for job in jobs(strategy, as_of)]
 
 
@@ -115,24 +115,10 @@ def _is_passing(_task: Any, _run: Any, state: Any) -> bool:  # noqa: ANN401  Pre
     return isinstance(error, (RegistryError, SourceError, OSError))
 
 
-@cache
-def _code_digest() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(Path(tidegate.__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
 def _fold_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """Content of everything a fold depends on: bars, strategy, windows, threads and code."""
+    """Content of everything a fold depends on."""
     job, prepared, windows = parameters["job"], parameters["prepared"], parameters["windows"]
-    digest = hashlib.sha256(_code_digest().encode())
-    for table in prepared.dataset.tables:
-        digest.update(table.bars.content_hash().encode())
-    digest.update(job.strategy.model_dump_json(exclude={"gates", "monitor", "rollback"}).encode())
-    digest.update(windows.model_dump_json().encode())
-    digest.update(str(job.settings.compute.threads).encode())
-    return f"fold-{digest.hexdigest()}"
+    return PREFIX + fold_identity(prepared.dataset, windows, job.strategy, job.settings.compute.threads)
 
 
 @task(
@@ -165,7 +151,14 @@ def build_features(job: Job, bars: data.Gathered) -> data.Prepared:
     return data.prepare(job, bars)
 
 
-@task(name="train and test", task_run_name="train and test fold {number}", cache_key_fn=_fold_key, persist_result=True)
+@task(
+    name="train and test",
+    task_run_name="train and test fold {number}",
+    cache_key_fn=_fold_key,
+    cache_expiration=KEPT,
+    persist_result=True,
+    result_serializer=FoldSerializer(),
+)
 def train_and_test(job: Job, prepared: data.Prepared, windows: FoldWindows, number: int) -> Fold:
     """One fold: train on its window, test on the next, unseen one."""
     del number

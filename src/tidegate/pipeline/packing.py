@@ -1,7 +1,6 @@
 """Packs the newest fold's model into a bundle."""
 
 import math
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +16,7 @@ from tidegate.model.manifest import FeatureReference, GoldenVector, Manifest
 from tidegate.model.onnx_model import OnnxModel
 from tidegate.pipeline.data import Gathered
 from tidegate.pipeline.fold import Fold
+from tidegate.pipeline.fold_identity import library_versions
 from tidegate.pipeline.job import Job
 from tidegate.policy.policy import entry_side
 
@@ -66,7 +66,7 @@ def pack(
         out_of_sample={name: value if math.isfinite(value) else None for name, value in metrics.items()},
         regimes={symbol: regimes.model_dump(mode="json") for symbol, regimes in fold.regimes.items()},
         files={name: sha256(content) for name, content in files.items()},
-        library_versions=_versions(),
+        library_versions=library_versions(_LIBRARIES),
         created_at=job.now_ms,
         expires_at=last_seen_at + strategy.windows.max_age_days * DAY_MS,
     )
@@ -104,15 +104,3 @@ def golden_vectors(dataset: Dataset, fold: Fold) -> tuple[GoldenVector, ...]:
 
 def _reference(values: Floats) -> FeatureReference:
     return FeatureReference(probabilities=_QUANTILES, values=tuple(np.quantile(values, _QUANTILES).tolist()))
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError
-
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue  # one of the two XGBoost builds
-    return found

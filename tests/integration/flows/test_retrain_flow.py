@@ -1,6 +1,10 @@
 """The Prefect flows against a real Prefect server: the task graph, the cache, retries, refusals and the artifact."""
 
 import asyncio
+import base64
+import json
+import logging
+import os
 import re
 import threading
 import time
@@ -13,6 +17,7 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, TaskRun
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 from tests.integration.pipeline.small_market import CONTENT, give_mlflow
 
 from flows import ingest as ingest_module
@@ -226,6 +231,72 @@ class TestRetrain:
             "started",
             "finished",
         ]
+
+
+class TestFoldCache:
+    def test_no_pickle_is_among_the_results(self, first: tuple[UUID, Any]) -> None:
+        del first
+        stored = results()
+
+        assert len(stored) >= 3
+        for path in stored:
+            record = json.loads(path.read_bytes())
+            assert record["metadata"]["serializer"]["type"] == "tidegate-fold"
+            assert base64.b64decode(record["result"]).startswith(b"tidegate-fold/1")
+            assert record["metadata"]["expiration"] is not None
+
+    def test_damaged_fold_is_said_so_and_trained_anew(
+        self, first: tuple[UUID, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        del first
+        trained = counted_training(monkeypatch)
+        completed(retrain_module.retrain, "simulated-small", AS_OF)
+        assert trained == []
+
+        used = min(results(), key=lambda path: path.stat().st_mtime)
+        record = json.loads(used.read_bytes())
+        middle = len(record["result"]) // 2
+        turned = "B" if record["result"][middle] == "A" else "A"
+        record["result"] = record["result"][:middle] + turned + record["result"][middle + 1 :]
+        used.write_text(json.dumps(record))
+        with caplog.at_level(logging.WARNING):
+            _, (outcome,) = completed(retrain_module.retrain, "simulated-small", AS_OF)
+
+        assert len(trained) == 1
+        assert "a stored fold is damaged" in caplog.text
+        assert outcome["outcome"] == "refused"
+
+    def test_old_and_foreign_entries_are_removed_at_the_start_of_a_run(self, first: tuple[UUID, Any]) -> None:
+        del first
+        folder = results()[0].parent
+        before = set(results())
+        old, pickled, other = (folder / name for name in ("fold-old", "fold-pickled", "not-a-fold"))
+        for path in (old, other):
+            path.write_bytes(results()[0].read_bytes())
+            os.utime(path, (time.time() - 35 * 86_400 - 60,) * 2)
+        pickled.write_text(json.dumps({"metadata": {"serializer": {"type": "pickle"}}, "result": "gASVAA=="}))
+        completed(retrain_module.retrain, "missing", AS_OF)
+
+        assert not old.exists()
+        assert not pickled.exists()
+        assert other.exists()  # somebody else's
+        assert set(results()) == before
+        other.unlink()
+
+
+def results() -> list[Path]:
+    return sorted(Path(PREFECT_LOCAL_STORAGE_PATH.value()).glob("fold-*"))
+
+
+def counted_training(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    trained: list[object] = []
+
+    def counted(*given: Any) -> Any:  # noqa: ANN401
+        trained.append(given)
+        return run_fold(*given)
+
+    monkeypatch.setattr(retrain_module, "run_fold", counted)
+    return trained
 
 
 class FailsOnce:

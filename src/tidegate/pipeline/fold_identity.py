@@ -1,0 +1,93 @@
+"""What a fold's result depends on, as one digest: equal digests mean equal folds, so that a rerun may take a stored one."""
+
+import hashlib
+import importlib
+import json
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import tidegate
+from tidegate.dataset.dataset import Dataset
+from tidegate.dataset.windows import FoldWindows
+from tidegate.errors import ConfigurationError
+from tidegate.strategy.strategy import Strategy
+
+LIBRARIES: Final = (
+    "numpy",
+    "numba",
+    "onnx",
+    "onnxmltools",
+    "onnxruntime",
+    "optuna",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "vectorbt",
+    "xgboost",
+    "xgboost-cpu",
+)
+"""Libraries that take part in a fold; other versions may give other numbers."""
+
+# Sections of a strategy that judge or watch a model and do not change it.
+_NO_PART_IN_A_FOLD: Final = {"gates", "monitor", "rollback"}
+
+
+def fold_identity(dataset: Dataset, windows: FoldWindows, strategy: Strategy, threads: int) -> str:
+    """SHA-256 over bars, strategy, windows, threads, our code, the user's feature code, and the libraries' versions.
+
+    Raises:
+        ConfigurationError: a feature's module cannot be read.
+    """
+    parts = {
+        "bars": [table.bars.content_hash() for table in dataset.tables],
+        "strategy": strategy.model_dump(mode="json", exclude=_NO_PART_IN_A_FOLD),
+        "windows": windows.model_dump(mode="json"),
+        "threads": threads,
+        "code": _own_code(),
+        "features": {use: _source_of(use) for use in sorted({feature.use for feature in strategy.features})},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "libraries": library_versions(LIBRARIES),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def library_versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Version by name of those that are installed; of two builds of XGBoost, for one, only one is."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _source_of(use: str) -> str | None:
+    """Digest of the file of a user's `module:function`; None for built-in features, which are our own code."""
+    module_name, colon, _ = use.rpartition(":")
+    if not colon:
+        return None
+    try:
+        path = getattr(importlib.import_module(module_name), "__file__", None)
+        return hashlib.sha256(Path(path or "").read_bytes()).hexdigest()
+    except (ImportError, OSError) as error:
+        raise ConfigurationError(
+            f"the source of feature {use} cannot be read: {error}",
+            expected="a function in a Python file",
+            setting="features",
+        ) from error
+
+
+@cache
+def _own_code() -> str:
+    digest = hashlib.sha256()
+    root = Path(tidegate.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root)}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
