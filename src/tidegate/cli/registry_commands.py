@@ -114,14 +114,23 @@ def rollback(
     *,
     reason: Reason,
     to: Annotated[int | None, typer.Option(help="Version to go back to. Default: the last good one.", min=1)] = None,
+    leaving: Annotated[
+        int | None,
+        typer.Option("--from", help="Version to leave; nothing is done when production is another one.", min=1),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Do not bar the version that is left.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go back to the last good version and bar the one that is left; without a good one, halt."""
+    """Go back to the last good version and bar the one that is left; without a good one, halt.
+
+    Doing it twice equals doing it once. When the version gone back to is bad as well, name it by --from.
+    """
     with served_project(quiet=as_json) as project:
         promoter = _promoter(project)
         _repair(promoter, strategy)
-        outcome = promoter.rollback(strategy, actor=person(), reason=reason, to_version=to, bar=not keep)
+        outcome = promoter.rollback(
+            strategy, actor=person(), reason=reason, to_version=to, leaving=leaving, bar=not keep
+        )
     _say(outcome, as_json=as_json)
 
 

@@ -166,11 +166,19 @@ class Promoter:
         return self._carry_out(intent, f"{strategy} v{version} is in production, before: {named(intent.from_version)}")
 
     def rollback(
-        self, strategy: str, *, actor: str, reason: str, to_version: int | None = None, bar: bool = True
+        self,
+        strategy: str,
+        *,
+        actor: str,
+        reason: str,
+        to_version: int | None = None,
+        leaving: int | None = None,
+        bar: bool = True,
     ) -> Outcome:
         """Go back to the last good version: the newest earlier production that is not barred, not expired and verifies.
 
-        Doing it twice equals doing it once, unless a target is named. Where no good version is left, the strategy is halted and the alias
+        Doing it twice equals doing it once, unless another target is named. Which version is meant to be left is best named: then the act
+        happens exactly when production is that version, a rollback after a rollback included. Where no good version is left, the strategy is halted and the alias
         removed, so that a bad version is never what production names.
 
         Args:
@@ -178,18 +186,28 @@ class Promoter:
             actor: who rolls back.
             reason: why.
             to_version: a version to go to instead; it must have been in production before.
+            leaving: the version to leave; nothing is done when production is another one.
             bar: bar the version that is left, so that it never starts again until `clear`.
 
         Raises:
+            ConfigurationError: the version to leave and the version to go to are the same.
             PromotionRefused: the named target may not be used.
             PromotionConflict: another act is under way or came between.
             RegistryError: MLflow or the ledger could not be reached; nothing is halted for that.
         """
+        if leaving is not None and leaving == to_version:
+            raise ConfigurationError(f"a rollback of {strategy} cannot leave v{leaving} and go to it")
         before, alias = self.ledger.state(strategy), self.versions.alias(strategy, PRODUCTION)
         if before.open_intent is not None:
             raise conflict_with(before.open_intent)
-        if _already_back(before, alias, to_version):
-            return Outcome(before.last_change, False, f"nothing to do: {strategy} is already on {named(alias)}")
+        if leaving is not None and leaving != alias:
+            message = f"nothing to do: {strategy} is on {named(alias)}, not on v{leaving}"
+            return Outcome(before.last_change, False, message)
+        if leaving is None and _already_back(before, alias, to_version):
+            message = f"nothing to do: {strategy} is already on {named(alias)}"
+            if alias is not None:
+                message += f"; to leave it as well, say so: --from {alias}, and --to N for a version of your choice"
+            return Outcome(before.last_change, False, message)
         target, digest, passed_over = self._target(before, alias, to_version)
         evidence = {"bar": bar and alias is not None, "passed_over": passed_over}
         with self.ledger.writing() as writer:

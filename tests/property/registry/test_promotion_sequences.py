@@ -55,6 +55,7 @@ class Acts(RuleBasedStateMachine):
             if reached == crash:
                 raise Crash
 
+        before = self.versions.aliases.get("production")
         promoter = Promoter(self.ledger, self.versions, on_step=step)
         try:
             getattr(promoter, name)(REAL, *arguments, **WHO, **keywords)
@@ -63,7 +64,7 @@ class Acts(RuleBasedStateMachine):
         except Crash:
             self.repaired = False
             return
-        if name == "rollback":
+        if name == "rollback" and keywords.get("leaving") in {None, before}:
             self.refused_outside = False
 
     @rule(version=VERSIONS, crash=st.none() | st.sampled_from(STEPS))
@@ -74,6 +75,21 @@ class Acts(RuleBasedStateMachine):
     @rule(to=st.none() | VERSIONS, bar=st.booleans(), crash=st.none() | st.sampled_from(STEPS))
     def rollback(self, to: int | None, bar: bool, crash: str | None) -> None:
         self._act("rollback", to_version=to, bar=bar, crash=crash)
+
+    @rule(leaving=VERSIONS, bar=st.booleans(), crash=st.none() | st.sampled_from(STEPS))
+    def roll_back_from(self, leaving: int, bar: bool, crash: str | None) -> None:
+        alias, rows = self.versions.aliases.get("production"), self.promoter.history(REAL)
+        intent = self.ledger.state(REAL).open_intent
+        self._act("rollback", leaving=leaving, bar=bar, crash=crash)
+        if alias != leaving or intent is not None:
+            assert self.promoter.history(REAL) == rows
+            assert self.versions.aliases.get("production") == alias
+        elif crash is None:
+            assert self.versions.aliases.get("production") != leaving
+        rows = self.promoter.history(REAL)
+        if crash is None:  # twice equals once
+            self._act("rollback", leaving=leaving, bar=not bar)
+            assert self.promoter.history(REAL) == rows
 
     @rule(version=VERSIONS)
     def bar(self, version: int) -> None:

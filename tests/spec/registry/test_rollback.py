@@ -1,7 +1,7 @@
 """What a rollback does, as a table of short stories.
 
 A story is a line of acts on a strategy with five registered versions: `p3` promotes v3, `b2` bars v2, `c2` clears it, `r` rolls back, `r1` rolls
-back to v1, `r-` rolls back without barring, `x2` breaks the bundle of v2, `e2` lets v2 expire, `a4` points MLflow's production to v4
+back to v1, `r-` rolls back without barring, `l2` rolls back if production is v2, `x2` breaks the bundle of v2, `e2` lets v2 expire, `a4` points MLflow's production to v4
 by hand, `a-` removes it, `g3` says that the gates' decision kept with v3 promotes it, `n3` that it refuses, `h` halts, `u` resumes, `f` repairs.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.registry_factories import NOW, REAL, FakeVersions, decision
 
-from tidegate.errors import PromotionRefused
+from tidegate.errors import ConfigurationError, PromotionRefused
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.promotion import Promoter
@@ -26,6 +26,14 @@ STORIES: list[tuple[str, str, int | None, int | None, set[int], bool]] = [
     ("twice equals once, without barring", "p1 p2 p3 r- r-", 2, 1, set(), False),
     ("further back by name", "p1 p2 p3 r r1", 1, None, {2, 3}, False),
     ("to where it is already", "p1 p2 p3 r2 r2", 2, 1, {3}, False),
+    ("v2 turns out bad a week later", "p1 p2 p3 r l2", 1, None, {2, 3}, False),
+    ("and the same again", "p1 p2 p3 r l2 l2", 1, None, {2, 3}, False),
+    ("naming what is left from the start", "p1 p2 p3 l3 l3", 2, 1, {3}, False),
+    ("production is another one already", "p1 p2 p3 l2", 3, 2, set(), False),
+    ("the last one left is bad as well", "p1 p2 r l1", None, None, {1, 2}, True),
+    ("and the same again", "p1 p2 r l1 l1", None, None, {1, 2}, True),
+    ("leaving one that was put there by hand", "p1 p2 x3 a3 f l3", 2, 1, {3}, False),
+    ("leaving one that somebody has already replaced", "p1 p2 g3 a3 f l2", 3, 1, set(), False),
     ("a barred one is passed over", "p1 p2 p3 b2 r", 1, None, {2, 3}, False),
     ("a broken one is passed over", "p1 p2 p3 x2 r", 1, 2, {3}, False),
     ("an expired one is passed over", "p1 p2 p3 e2 r", 1, 2, {3}, False),
@@ -90,8 +98,9 @@ class Story:
         if kind == "p" and version:
             made = decision(versions.manifests[version])
             promoter.promote(REAL, version, made, actor="ann", reason="told", champion=promoter.current(REAL))
-        elif kind == "r":
-            promoter.rollback(REAL, to_version=version, bar=text != "-", **who)
+        elif kind in "rl":
+            to_version, leaving = (version, None) if kind == "r" else (None, version)
+            promoter.rollback(REAL, to_version=to_version, leaving=leaving, bar=text != "-", **who)
         elif kind == "b" and version:
             promoter.bar(REAL, version, **who)
         elif kind == "c" and version:
@@ -156,3 +165,26 @@ def test_a_version_that_is_halted_or_barred_says_so(tmp_path: Path) -> None:
     assert [ledger.version_status(REAL, version) for version in (1, 2, 3)] == ["halted", "barred", "halted"]
     told.tell("u")
     assert [ledger.version_status(REAL, version) for version in (1, 2, 3)] == ["ok", "barred", "ok"]
+
+
+def test_a_rollback_that_does_nothing_says_how_to_leave_this_version_too(tmp_path: Path) -> None:
+    told = Story(tmp_path)
+    told.tell("p1 p2 p3 r")
+    outcome = told.promoter.rollback(REAL, actor="ann", reason="v2 is bad as well")
+    assert not outcome.changed
+    assert "already on v2" in outcome.message
+    assert "--from 2" in outcome.message
+    assert "--to N" in outcome.message
+    outcome = told.promoter.rollback(REAL, leaving=2, actor="ann", reason="v2 is bad as well")
+    assert (outcome.changed, outcome.message) == (True, f"{REAL} is back on v1, left v2")
+    rows = told.promoter.history(REAL)
+    outcome = told.promoter.rollback(REAL, leaving=2, actor="ann", reason="v2 is bad as well")
+    assert (outcome.changed, outcome.message) == (False, f"nothing to do: {REAL} is on v1, not on v2")
+    assert told.promoter.history(REAL) == rows
+
+
+def test_leaving_a_version_for_itself_is_refused(tmp_path: Path) -> None:
+    told = Story(tmp_path)
+    told.tell("p1 p2 p3")
+    with pytest.raises(ConfigurationError, match="cannot leave v2 and go to it"):
+        told.promoter.rollback(REAL, leaving=2, to_version=2, actor="ann", reason="odd")
