@@ -17,6 +17,7 @@ from tidegate.services.deployments import MONTHLY
 from tidegate.services.probe import require_free
 from tidegate.services.process import Interrupted, Process, Service, is_guard, start, wait_ready
 from tidegate.services.status import lock_file, logs_folder
+from tidegate.settings.reference import without_password
 from tidegate.settings.settings import Settings
 
 _WATCH_S = 1.0
@@ -107,7 +108,9 @@ def _start_all(started: "_Started", root: Path, logs: Path, strategies: Sequence
         require_free(settings.mlflow.port, mlflow_server.TITLE, mlflow_server.PORT_SETTING)
         servers.append(started.start(mlflow_server.service(settings, logs, inherited)))
     else:
-        started.notify(Notice(mlflow_server.NAME, "note", f"not started: using {settings.mlflow.tracking_uri}"))
+        started.notify(
+            Notice(mlflow_server.NAME, "note", f"not started: using {without_password(settings.tracking_uri)}")
+        )
     servers.append(started.start(prefect_server.service(settings, logs, inherited)))
     started.wait_ready(*servers)
     _deploy(started, deployments.service(settings, root, logs, strategies, cron, inherited), logs)

@@ -82,12 +82,12 @@ def _rows(model: type[BaseModel], prefix: str, loaded: BaseModel | None) -> Iter
             variable="TIDEGATE_" + key.upper().replace(".", "__"),
             kind=field_kind(field),
             default=default_text(field),
-            value="" if value is None else _without_password(str(value)),
+            value="" if value is None else without_password(str(value)),
             description=field.description or "",
         )
 
 
-def _without_password(text: str) -> str:
+def without_password(text: str) -> str:
     """An address such as http://user:password@host without its password; other text as it is."""
     return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", text)
 
