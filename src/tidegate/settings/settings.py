@@ -141,11 +141,15 @@ def refuse_reinterpreted(validation: Validation) -> None:
         raise ValueError("; ".join(faults))
 
 
+LIMITS: Final = ("max_missing_share", "max_quarantined_share", "missing_share_min_days", "stale_after_bars")
+"""Numbers that loosen a rule as they grow."""
+
+
 def refuse_loosened(validation: Validation) -> None:
-    """Refuse, for production, to only report or ignore what is fatal or set aside by default.
+    """Refuse, for production, to only report or ignore what is fatal or set aside by default, and limits above their defaults.
 
     Raises:
-        ValueError: names every such rule.
+        ValueError: names every such rule and limit.
     """
     defaults = Validation()
     loosened = [
@@ -153,6 +157,11 @@ def refuse_loosened(validation: Validation) -> None:
         for rule in Validation.model_fields
         if getattr(defaults, rule) in {"fatal", "quarantine"}
         and (severity := getattr(validation, rule)) in {"warn", "off"}
+    ]
+    loosened += [
+        f"validation.{limit} cannot be {given} in production, where it is at most {allowed}"
+        for limit in LIMITS
+        if (given := getattr(validation, limit)) > (allowed := getattr(defaults, limit))
     ]
     if loosened:
         raise ValueError("; ".join(loosened))

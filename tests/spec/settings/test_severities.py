@@ -84,3 +84,32 @@ def test_production_does_not_loosen_what_stops_or_sets_aside_by_default(
 ) -> None:
     assert taken(rule, severity)
     assert taken(rule, severity, "production") is in_production
+
+
+@pytest.mark.parametrize(
+    ("limit", "number", "in_production"),
+    [
+        ("max_missing_share", 0.05, True),
+        ("max_missing_share", 0.0, True),
+        ("max_missing_share", 0.0501, False),
+        ("max_missing_share", 1.0, False),
+        ("max_quarantined_share", 0.01, True),
+        ("max_quarantined_share", 0.011, False),
+        ("missing_share_min_days", 7, True),
+        ("missing_share_min_days", 8, False),
+        ("missing_share_min_days", 100_000, False),
+        ("stale_after_bars", 3, True),
+        ("stale_after_bars", 1, True),
+        ("stale_after_bars", 4, False),
+    ],
+)
+def test_production_takes_no_looser_limit(limit: str, number: float, in_production: bool) -> None:
+    def settings(environment: str) -> Settings:
+        return Settings.model_validate({"environment": environment, "validation": {limit: number}})
+
+    assert getattr(settings("development").validation, limit) == number
+    if in_production:
+        assert getattr(settings("production").validation, limit) == number
+        return
+    with pytest.raises(ValidationError, match=rf"validation\.{limit} cannot be .* in production, where it is at most"):
+        settings("production")
