@@ -1,6 +1,7 @@
 """What every command needs: the project's folder and settings."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -25,8 +26,13 @@ class Project:
 
 
 def open_project() -> Project:
-    """The project in `TIDEGATE_ROOT`, else in the working folder."""
+    """The project in `TIDEGATE_ROOT`, else in the working folder.
+
+    Own features are named `module:function`, and modules in the project's folder are found from here on, as `flows` is.
+    """
     root = Path(os.environ.get("TIDEGATE_ROOT", ".")).resolve()
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
     return Project(root, load_settings(root))
 
 

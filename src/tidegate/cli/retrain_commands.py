@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,9 +130,6 @@ def _run(
     from tidegate.cli.progress import shown_progress
 
     found = project.strategy(strategy)
-    # Own features are named `module:function`, and modules in the project's folder are found like `flows` is.
-    if str(project.root) not in sys.path:
-        sys.path.insert(0, str(project.root))
     with shown_progress(title, quiet=quiet) as watch:
         if not direct:
             return _run_flow(project, strategy, as_of, watch)

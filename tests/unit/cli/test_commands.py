@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.unit.cli.run import CommandLine
 
 from tidegate.cli import data_commands
 from tidegate.features.builtin import FAMILIES
+from tidegate.features.features import resolve
 from tidegate.settings.reference import reference, rows
 from tidegate.strategy.strategy import find_strategy
 
@@ -250,3 +252,26 @@ def test_numbers_that_json_does_not_know_become_null(capsys: pytest.CaptureFixtu
 
     print_json({"a": [float("nan"), float("inf"), 1.5], 2: (None, Path("x"))})
     assert json.loads(capsys.readouterr().out) == {"a": [None, None, 1.5], "2": [None, "x"]}
+
+
+OWN_FEATURES = """
+def gap(window, length):
+    return window.now(window.log_close) - window.now(window.log_open)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["validate", "ingest"])
+def test_own_features_are_found_in_the_projects_folder(
+    tidegate: CommandLine, project: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in {"", str(project)}])
+    monkeypatch.delitem(sys.modules, "own_features", raising=False)
+    (project / "own_features.py").write_text(OWN_FEATURES)
+    write_strategy(project, bars(), features=[{"use": "own_features:gap", "lookback": 1}])
+    told = tidegate(command, "mine", "--as-of", "2024-01-05T04:00:00Z")
+    assert told.code == 0, told.err
+    found = find_strategy("mine", project / "configs" / "strategies")
+    assert [spec.use for spec in resolve(found.features).specs] == ["own_features:gap"]
+    tidegate(command, "mine", "--as-of", "2024-01-05T04:00:00Z")
+    assert sys.path.count(str(project)) == 1, "once"
