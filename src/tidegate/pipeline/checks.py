@@ -27,6 +27,7 @@ _PARITY_WINDOWS = 100
 _CUTS = 3
 _ROWS_BEFORE_CUT = 64
 _LABEL_ROWS = 200
+_LATENCY_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,11 @@ def _differing(a: Floats, b: Floats) -> int:
 
 
 def latency(predictor: Predictor, dataset: Dataset, fold: Fold, samples: int) -> Measurement:
-    """p95 of one answer: window, constraints, features, model, signal, one thread, after a warm-up."""
+    """p95 of one answer: window, constraints, features, model, signal, one thread, after a warm-up.
+
+    The samples are taken in rounds, and the median of the rounds' p95 counts: what another process does to one round on a shared machine
+    says nothing about the model. A machine that is busy throughout still fails.
+    """
     table = dataset.tables[0]
     rows = dataset.test_rows(0, fold.windows.test)
     lookback = predictor.bundle.manifest.lookback
@@ -209,5 +214,7 @@ def latency(predictor: Predictor, dataset: Dataset, fold: Fold, samples: int) ->
         start = time.perf_counter_ns()
         predictor.predict(window, int(window.closed_at[-1]))
         spent.append((time.perf_counter_ns() - start) / 1e6)
-    p50, p95, p99 = np.percentile(spent, (50, 95, 99))
-    return Measurement(float(p95), n=samples, evidence={"p50_ms": float(p50), "p99_ms": float(p99)})
+    rounds = [float(np.percentile(part, 95)) for part in np.array_split(spent, _LATENCY_ROUNDS)]
+    p50, p95, p99 = (float(value) for value in np.percentile(spent, (50, 95, 99)))
+    evidence = {"p50_ms": p50, "p99_ms": p99, "p95_of_all_ms": p95, "slowest_round_p95_ms": max(rounds)}
+    return Measurement(float(np.median(rounds)), n=samples, evidence=evidence)
