@@ -66,14 +66,13 @@ def retrain_model(job: Job) -> Outcome:
             registered = register_model(whole(job), whole(bars), whole(folds), whole(judged))
             lock.check()
             promotion = promote_model(whole(job), whole(judged), whole(registered), whole(champion))
-            retrained = write_report(
-                whole(job), whole(bars), whole(folds), whole(judged), whole(registered), whole(promotion)
-            )
         except BaseException:
             lock.record("failed", as_of=job.as_of_ms)
             raise
         lock.record("finished", as_of=job.as_of_ms, run_id=registered.run_id, version=registered.version)
-    return describe(retrained)
+        with publish.reporting(job, registered, promotion):
+            given = whole(job), whole(bars), whole(folds), whole(judged), whole(registered), whole(promotion)
+            return describe(write_report(*given))
 
 
 def validation(job: Job) -> Task[[Job], data.Gathered]:
@@ -147,8 +146,10 @@ def validate_bars(job: Job) -> data.Gathered:
 
 @task(name="build features", cache_policy=NO_CACHE)
 def build_features(job: Job, bars: data.Gathered) -> data.Prepared:
-    """Features, labels and walk-forward windows."""
-    return data.prepare(job, bars)
+    """Features, labels and walk-forward windows, which are on record as read from here on."""
+    prepared = data.prepare(job, bars)
+    publish.record_reads(job, bars, prepared)
+    return prepared
 
 
 @task(

@@ -1,6 +1,8 @@
 """Out-of-sample files with fixed names, for later statistics: returns, trades and positions, and the trials' returns."""
 
 import hashlib
+import io
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -16,7 +18,7 @@ from tidegate.pipeline.fold import Fold, Trial
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A file beside `path` to write to, which takes its place at the end, or goes away when anything is raised."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
@@ -59,12 +61,20 @@ def write_out_of_sample(folder: Path, sides: Mapping[str, Backtest]) -> None:
     )
 
 
-def write_trial(folder: Path, fold: int, number: int, trial: Trial) -> tuple[Path, str]:
-    """Write a trial's per-period net returns; returns the path and its SHA-256."""
+def write_trial(folder: Path, trial: Trial) -> tuple[Path, str]:
+    """Write a trial's per-period net returns as `<SHA-256>.parquet`, so that the same returns are one file, whoever writes them.
+
+    Returns:
+        the path and the file's SHA-256.
+    """
+    content = _parquet({"closed_at": trial.closed_at, "net_return": trial.net_return})
+    digest = hashlib.sha256(content).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"fold-{fold}-trial-{number}.parquet"
-    _write(path, {"closed_at": trial.closed_at, "net_return": trial.net_return})
-    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+    path = folder / f"{digest}.parquet"
+    if not path.exists() or path.read_bytes() != content:
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content)
+    return path, digest
 
 
 def portfolio_positions(folds: tuple[Fold, ...]) -> dict[str, Any]:
@@ -95,9 +105,14 @@ def _stack(sides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _write(path: Path, columns: Mapping[str, Any]) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_bytes(_parquet(columns))
+
+
+def _parquet(columns: Mapping[str, Any]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table({name: pa.array(values) for name, values in columns.items()})
-    with whole_file(path) as temporary:
-        pq.write_table(table, temporary)
+    stream = io.BytesIO()
+    pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), stream)
+    return stream.getvalue()

@@ -1,25 +1,30 @@
 """The registry's side of a retraining: run, version, trials, promotion, report."""
 
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidegate.bars.bars import iso
-from tidegate.errors import PromotionRefused
+from tidegate.dataset.windows import FoldWindows
+from tidegate.errors import PromotionRefused, TidegateError
 from tidegate.model.bundle import load_bundle
 from tidegate.pipeline.contest import Champion
-from tidegate.pipeline.data import Gathered
+from tidegate.pipeline.data import Gathered, Prepared
 from tidegate.pipeline.files import write_out_of_sample, write_signals, write_trial
-from tidegate.pipeline.fold import Fold
+from tidegate.pipeline.fold import Fold, Trial
 from tidegate.pipeline.job import Job, describe_job
 from tidegate.pipeline.judge import Judged
+from tidegate.registry.chain import canonical
 from tidegate.registry.opening import open_promoter
 from tidegate.registry.repair import repair
 from tidegate.registry.tracking.runs import TrackedRun
 from tidegate.registry.tracking.versions import Tracking
-from tidegate.registry.trials import HoldoutRead, Trial, TrialLedger
+from tidegate.registry.trials import HoldoutRead, TrialLedger
+from tidegate.registry.trials import Trial as TrialRow
 from tidegate.report.markdown import markdown_summary
 from tidegate.report.page import write_report
 from tidegate.report.record import FoldRecord, PromotionRecord, RunRecord
@@ -47,6 +52,35 @@ class Retrained:
     record: RunRecord
     report: Path
     markdown: str
+
+
+class ReportFailed(TidegateError):
+    """A retraining came to its outcome, and its report could not be made."""
+
+    code = "report"
+
+
+@contextmanager
+def reporting(job: Job, registered: Registered, promotion: PromotionRecord) -> Iterator[None]:
+    """Tell a fault of the report as what it is: the outcome stands, and is on record already.
+
+    Raises:
+        ReportFailed: whatever went wrong inside.
+    """
+    try:
+        yield
+    except Exception as error:
+        before = f"v{promotion.previous_version}" if promotion.previous_version else "no model"
+        stands = {
+            "promoted": f"v{registered.version} was promoted over {before}",
+            "refused": f"v{registered.version} was refused, {before} stays",
+        }
+        raise ReportFailed(
+            f"the report of {job.key} could not be made: {error}; {stands[promotion.outcome]}",
+            expected=f"{job.folder / 'report.html'}",
+            next_step=f"nothing has to be undone: the run {registered.run_id} in MLflow holds metrics, gates and files; correct the cause "
+            "before the next retrain",
+        ) from error
 
 
 def champion_of(job: Job) -> Champion | None:
@@ -79,7 +113,7 @@ def record_run(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Ju
         if judged.contest.challenger is not None and judged.contest.champion is not None:
             contest = {"challenger": judged.contest.challenger, "champion": judged.contest.champion}
             write_out_of_sample(job.folder / "contest", contest)
-        _record_trials(job, gathered, folds)
+        _record_trials(job, folds)
         return _log(job, gathered, folds, judged)
 
 
@@ -157,32 +191,59 @@ def _links(gathered: Gathered) -> Mapping[str, str]:
     return {f"Data docs {record.symbol}": f"validation/{slug(record.symbol)}/index.html" for record in gathered.symbols}
 
 
-def _record_trials(job: Job, gathered: Gathered, folds: tuple[Fold, ...]) -> None:
+def record_reads(job: Job, gathered: Gathered, prepared: Prepared) -> None:
+    """Count that this run reads its test windows, before it does: a run that dies half-way has looked all the same.
+
+    Raises:
+        LedgerError: the ledger cannot be reached.
+    """
     ledger = TrialLedger.from_settings(job.settings)
-    run = job.folder.name
-    trials = []
-    for number, fold in enumerate(folds):
-        for count, trial in enumerate(fold.trials):
-            path, digest = write_trial(job.folder / "trials", number, count, trial)
-            trials.append(
-                Trial(
-                    trial_id=f"{job.strategy.name}/{run}/fold-{number}/trial-{count}",
-                    strategy=job.strategy.name,
-                    retrain_key=job.key,
-                    fold=number,
-                    parameters=dict(trial.parameters),
-                    seed=job.strategy.model.seed,
-                    windows=fold.windows,
-                    score=trial.score if math.isfinite(trial.score) else None,
-                    rounds=int(max(trial.rounds)),
-                    returns_path=path,
-                    returns_sha256=digest,
-                )
-            )
-    ledger.record(*trials)
-    for fold in folds:
+    for windows in prepared.folds:
         for record in gathered.symbols:
-            ledger.record_read(HoldoutRead(job.strategy.name, job.key, run, record.snapshot, fold.windows.test))
+            ledger.record_read(HoldoutRead(job.strategy.name, job.key, job.folder.name, record.snapshot, windows.test))
+
+
+def _record_trials(job: Job, folds: tuple[Fold, ...]) -> None:
+    """Write what is not in the ledger yet; a rerun that takes its folds from the cache has tried nothing new."""
+    ledger = TrialLedger.from_settings(job.settings)
+    known = {trial.trial_id for trial in ledger.trials(job.strategy.name, job.key)}
+    trials = {}
+    for number, fold in enumerate(folds):
+        for trial in fold.trials:
+            name = trial_id(job, fold.windows, trial)
+            if name in known:
+                continue
+            path, digest = write_trial(job.settings.paths.data / "trials", trial)
+            trials[name] = TrialRow(
+                trial_id=name,
+                strategy=job.strategy.name,
+                retrain_key=job.key,
+                fold=number,
+                parameters=dict(trial.parameters),
+                seed=job.strategy.model.seed,
+                windows=fold.windows,
+                score=trial.score if math.isfinite(trial.score) else None,
+                rounds=int(max(trial.rounds)),
+                returns_path=path,
+                returns_sha256=digest,
+            )
+    ledger.record(*trials.values())
+
+
+def trial_id(job: Job, windows: FoldWindows, trial: Trial) -> str:
+    """A trial's name, by what it is: the same one in every run of a month that tries the same thing on the same data."""
+    returns = hashlib.sha256(trial.closed_at.tobytes() + trial.net_return.tobytes()).hexdigest()
+    content = canonical(
+        {
+            "parameters": dict(trial.parameters),
+            "seed": job.strategy.model.seed,
+            "rounds": list(trial.rounds),
+            "windows": windows.model_dump(mode="json"),
+            "returns": returns,
+        }
+    )
+    test = windows.test
+    return f"{job.key}/{test.start_at}-{test.end_at}/{hashlib.sha256(content.encode()).hexdigest()}"
 
 
 def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) -> Registered:
@@ -192,6 +253,7 @@ def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) 
         run.params(_parameters(job, judged))
         run.metrics(dict(judged.metrics))
         run.metrics(_gate_metrics(judged))
+        run.metrics(_ledger_metrics(job, folds))
         for record in gathered.symbols:
             profile = {"bars": record.bars, "first": iso(record.first_at), "last": iso(record.last_at)}
             run.dataset(f"{record.symbol} {strategy.interval}", record.snapshot, source=record.origin, profile=profile)
@@ -246,6 +308,15 @@ def _gate_metrics(judged: Judged) -> dict[str, float | None]:
         for name in ("trades", "win_rate", "profit_factor", "net_return")
     }
     return found | regimes
+
+
+def _ledger_metrics(job: Job, folds: tuple[Fold, ...]) -> dict[str, float]:
+    """How often one has tried and looked, over all runs: what a good result has to be weighed against."""
+    ledger, name = TrialLedger.from_settings(job.settings), job.strategy.name
+    return {
+        "ledger.trials": float(ledger.count_trials(name)),
+        "ledger.holdout_reads": float(ledger.count_reads(name, folds[-1].windows.test)),
+    }
 
 
 def _fold_metrics(fold: Fold, job: Job) -> dict[str, float]:

@@ -7,7 +7,15 @@ from tidegate.pipeline.data import Prepared, gather, prepare
 from tidegate.pipeline.fold import Fold, run_fold
 from tidegate.pipeline.job import Job
 from tidegate.pipeline.judge import judge
-from tidegate.pipeline.publish import Retrained, champion_of, promote, publish_report, record_run
+from tidegate.pipeline.publish import (
+    Retrained,
+    champion_of,
+    promote,
+    publish_report,
+    record_reads,
+    record_run,
+    reporting,
+)
 from tidegate.registry.retrains import RetrainLedger
 
 
@@ -16,6 +24,7 @@ def retrain(job: Job) -> Retrained:
 
     Raises:
         DataError, ModelError, RegistryError: as the stages do. Nothing is promoted then.
+        ReportFailed: the outcome is there and on record, its report is not.
         PromotionConflict: another retrain of this strategy and month is running.
     """
     with RetrainLedger.from_settings(job.settings).retrain_lock(job.strategy.name, job.month) as lock:
@@ -24,17 +33,18 @@ def retrain(job: Job) -> Retrained:
             champion = champion_of(job)
             gathered = gather(job)
             prepared = prepare(job, gathered)
+            record_reads(job, gathered, prepared)
             folds = run_folds(job, prepared)
             judged = judge(job, gathered, prepared, folds, champion)
             registered = record_run(job, gathered, folds, judged)
             lock.check()
             promotion = promote(job, judged, registered, champion)
-            retrained = publish_report(job, gathered, folds, judged, registered, promotion)
         except BaseException:
             lock.record("failed", as_of=job.as_of_ms)
             raise
         lock.record("finished", as_of=job.as_of_ms, run_id=registered.run_id, version=registered.version)
-        return retrained
+        with reporting(job, registered, promotion):
+            return publish_report(job, gathered, folds, judged, registered, promotion)
 
 
 def run_folds(job: Job, prepared: Prepared) -> tuple[Fold, ...]:

@@ -24,11 +24,12 @@ from flows import ingest as ingest_module
 from flows import retrain as retrain_module
 from tidegate.bars.sources.source import RawBars, SimulatedBars
 from tidegate.errors import PromotionConflict, SourceError
-from tidegate.pipeline import data
+from tidegate.pipeline import data, publish
 from tidegate.pipeline.fold import run_fold
 from tidegate.registry.opening import open_promoter
 from tidegate.registry.retrains import RetrainLedger
 from tidegate.registry.tracking.versions import Tracking
+from tidegate.registry.trials import TrialLedger
 from tidegate.settings.loading import load_settings
 from tidegate.settings.settings import Settings
 from tidegate.strategy.strategy import SimulatedSource
@@ -231,6 +232,39 @@ class TestRetrain:
             "started",
             "finished",
         ]
+
+
+class TestReport:
+    def test_report_that_fails_leaves_the_retrain_finished(
+        self, first: tuple[UUID, Any], project: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        del first
+
+        def broken(*_given: object) -> None:
+            raise ValueError("no such chart")
+
+        monkeypatch.setattr(publish, "write_report", broken)
+        before = len(RetrainLedger.from_settings(project).runs("simulated-small"))
+        _, error = completed(retrain_module.retrain, "simulated-small", AS_OF)
+
+        assert isinstance(error, publish.ReportFailed)
+        assert "no such chart" in str(error)
+        assert "v1 stays" in str(error)
+        states = [run.state for run in RetrainLedger.from_settings(project).runs("simulated-small")]
+        assert states[before:] == ["started", "finished"]
+
+    def test_reads_of_a_cached_run_count_and_its_trials_do_not(
+        self, first: tuple[UUID, Any], project: Settings
+    ) -> None:
+        del first
+        ledger = TrialLedger.from_settings(project)
+        trials = ledger.trials("simulated-small")
+        test = trials[-1].windows.test
+        reads = ledger.count_reads("simulated-small", test)
+        completed(retrain_module.retrain, "simulated-small", AS_OF)
+
+        assert ledger.count_trials("simulated-small") == len(trials)
+        assert ledger.count_reads("simulated-small", test) == reads + 1
 
 
 class TestFoldCache:

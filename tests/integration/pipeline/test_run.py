@@ -145,13 +145,16 @@ class TestFirst:
 
     def test_every_trial_is_in_the_ledger_with_its_returns(self, first: Done, installation: Settings) -> None:
         trials = TrialLedger.from_settings(installation).trials(NAME, KEY)
-        of_first = [trial for trial in trials if first.job.folder in trial.returns_path.parents]
 
-        assert [(trial.fold, trial.parameters["margin"]) for trial in of_first] == [
+        assert [(trial.fold, trial.parameters["margin"]) for trial in trials] == [
             (fold, margin) for fold in range(3) for margin in (0.08, 0.12)
         ]
-        for trial in of_first:
-            assert hashlib.sha256(trial.returns_path.read_bytes()).hexdigest() == trial.returns_sha256
+        for trial, windows in zip(trials[::2], first.outcome.record.manifest.windows, strict=True):
+            assert trial.windows == windows
+        for trial in trials:
+            digest = hashlib.sha256(trial.returns_path.read_bytes()).hexdigest()
+            assert digest == trial.returns_sha256
+            assert trial.returns_path == installation.paths.data / "trials" / f"{digest}.parquet"
             table = pq.read_table(trial.returns_path)
             assert table.column_names == ["closed_at", "net_return"]
             assert table["closed_at"][-1].as_py() <= trial.windows.train.end_at
@@ -159,7 +162,8 @@ class TestFirst:
     def test_each_look_at_a_test_window_is_counted(self, first: Done, installation: Settings) -> None:
         ledger = TrialLedger.from_settings(installation)
 
-        assert ledger.count_reads(NAME, load_bundle(first.job.folder / "bundle").manifest.windows[0].test) >= 1
+        for windows in first.outcome.record.manifest.windows:
+            assert ledger.count_reads(NAME, windows.test) >= 1
 
     def test_report_and_summary_tell_the_verdict(self, first: Done) -> None:
         page = first.outcome.report.read_text(encoding="utf-8")
@@ -203,6 +207,12 @@ class TestInMlflow:
         assert run.data.metrics["gate.onnx_parity"] <= 1e-5
         assert run.data.tags["gate.sharpe"] == "pass"
         assert (run.data.tags["verdict"], run.data.tags["outcome"]) == ("promote", "promoted")
+
+    def test_run_says_how_often_was_tried_and_looked(self, first: Done, rerun: Done, client: MlflowClient) -> None:
+        one, two = (client.get_run(each.outcome.record.run_id).data.metrics for each in (first, rerun))
+
+        assert (one["ledger.trials"], one["ledger.holdout_reads"]) == (6, 1)
+        assert (two["ledger.trials"], two["ledger.holdout_reads"]) == (6, 2)
 
     def test_run_names_its_data(self, first: Done, client: MlflowClient) -> None:
         (dataset,) = client.get_run(first.outcome.record.run_id).inputs.dataset_inputs
@@ -261,6 +271,14 @@ class TestRerunInTheSameMonth:
 
         assert one.manifest.files == other.manifest.files
         assert one.manifest.snapshots == other.manifest.snapshots
+
+    def test_same_trials_are_counted_once(self, rerun: Done, installation: Settings) -> None:
+        del rerun
+        assert len(TrialLedger.from_settings(installation).trials(NAME, KEY)) == 6
+
+    def test_the_second_look_is_counted(self, rerun: Done, installation: Settings) -> None:
+        newest = rerun.outcome.record.manifest.windows[-1].test
+        assert TrialLedger.from_settings(installation).count_reads(NAME, newest) >= 2
 
 
 class TestLaterMonth:
