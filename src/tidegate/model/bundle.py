@@ -18,6 +18,7 @@ UBJ: Final = "model.ubj"
 GOLDEN: Final = "golden.json"
 DECISION: Final = "decision.json"  # written after the manifest, bound to its digest, so not listed in it
 _REQUIRED: Final = (ONNX, UBJ, GOLDEN)
+_KNOWN: Final = frozenset({MANIFEST, DECISION, *_REQUIRED})
 _GOLDEN = TypeAdapter(tuple[GoldenVector, ...])
 
 
@@ -99,6 +100,13 @@ def load_bundle(folder: Path) -> Bundle:
     if set(manifest.files) != set(_REQUIRED):
         raise BundleError(
             f"{folder / MANIFEST} names the wrong files", expected=sorted(_REQUIRED), actual=sorted(manifest.files)
+        )
+    unknown = sorted(path.name for path in folder.iterdir() if path.name not in _KNOWN)
+    if unknown:
+        raise BundleError(
+            f"{folder} holds what no manifest names: {', '.join(unknown)}",
+            expected=f"only {', '.join(sorted(_KNOWN))}",
+            next_step="find out where it came from; a bundle is registered and fetched whole, and nothing is added to it",
         )
     contents = {}
     for name, expected in sorted(manifest.files.items()):

@@ -1,6 +1,7 @@
 """A bundle is read whole and unaltered, or not at all."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from tests.unit.model.small_model import golden_vector, small_bundle, small_files, small_manifest
 
 from tidegate.errors import BundleError
-from tidegate.model.bundle import GOLDEN, MANIFEST, ONNX, UBJ, load_bundle, sha256, verify_files, write_bundle
+from tidegate.model.bundle import DECISION, GOLDEN, MANIFEST, ONNX, UBJ, load_bundle, sha256, verify_files, write_bundle
 from tidegate.model.manifest import Manifest
 
 FILES = (ONNX, UBJ, GOLDEN, MANIFEST)
@@ -78,6 +79,24 @@ def test_a_manifest_must_name_exactly_the_three_files(folder: Path) -> None:
         rewrite_manifest(folder, files=wrong)
         with pytest.raises(BundleError, match="names the wrong files"):
             load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["evil.pkl", "model.onnx.bak", ".hidden", "decision.json.tmp"])
+def test_a_file_that_nothing_names_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"x")
+    with pytest.raises(BundleError, match=f"holds what no manifest names: {re.escape(name)}"):
+        load_bundle(folder)
+
+
+def test_a_folder_inside_a_bundle_is_refused(folder: Path) -> None:
+    (folder / "more").mkdir()
+    with pytest.raises(BundleError, match="holds what no manifest names: more"):
+        verify_files(folder)
+
+
+def test_the_decision_is_written_after_the_manifest_and_is_known(folder: Path) -> None:
+    (folder / DECISION).write_bytes(b"{}")
+    load_bundle(folder)
 
 
 def test_a_manifest_that_is_not_canonical_is_refused(folder: Path) -> None:
