@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
 PANEL = "The main job"
 _PREFECTS_LIBRARIES = ("prefect", "httpx", "httpcore", "anyio", "websockets", "uvicorn")
-DEMO_AS_OF = "2026-11-01T00:00:00Z"
+# Fixed times: the demonstration shows the same on every day.
+DEMO = (
+    ("eurusd-sample", "2018-01-01T00:00:00Z", "1/2 real EUR/USD, hourly, 2017"),
+    ("simulated-demo", "2026-11-01T00:00:00Z", "2/2 SIMULATED market with a known edge"),
+)
+SEEN_BEFORE = (
+    "This is right: the model in production comes from an earlier demonstration and has seen this very window. "
+    "On bars that it was made with, no fair contest is possible, and without one nothing is replaced. "
+    "A later retraining has new bars for both: tidegate retrain simulated-demo --as-of 2026-12-01. "
+    "To see the first promotion again, start with other folders for data, runs and mlruns."
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,15 +51,14 @@ def demo(*, as_json: AsJson = False) -> None:
     """
     outcomes: list[Outcome] = []
     with served_project(quiet=as_json) as project:
-        for strategy, as_of, title in (
-            ("eurusd-sample", None, "1/2 real EUR/USD, hourly, 2017"),
-            ("simulated-demo", DEMO_AS_OF, "2/2 SIMULATED market with a known edge"),
-        ):
+        for strategy, as_of, title in DEMO:
             found = _run(project, strategy, as_of, title, quiet=as_json)
             outcomes += found
             if not as_json:
                 for outcome in found:
                     _show(outcome)
+                    if was_seen_before(outcome):
+                        console.print(f"  [yellow]{SEEN_BEFORE}[/]", soft_wrap=True)
     if as_json:
         print_json(outcomes)
         return
@@ -60,6 +69,11 @@ def demo(*, as_json: AsJson = False) -> None:
     )
     console.print("  [cyan]tidegate history simulated-demo[/]: the promotion ledger")
     console.print("  [cyan]tidegate new NAME[/]: a strategy file of your own\n")
+
+
+def was_seen_before(outcome: Outcome) -> bool:
+    """Whether a simulated model was refused since the model in production has seen its test window, as in every second demonstration."""
+    return outcome["kind"] == "simulated" and any("has seen this window" in refusal for refusal in outcome["refusals"])
 
 
 def retrain(

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tidegate.bars.bars import iso, parse_time
+from tidegate.errors import ConfigurationError
+from tidegate.gates.evaluation import require_sane
 from tidegate.registry.retrains import retrain_key
 from tidegate.settings.settings import Settings
 from tidegate.strategy.strategy import Strategy
@@ -66,9 +68,11 @@ class Job:
         settings: of the installation.
         root: the project's folder; relative paths of sources are taken from it.
         as_of_ms: UTC ms; no bar that closed later is looked at.
-        now_ms: UTC ms; when the run was started, for the record.
+        now_ms: UTC ms, >= as_of_ms; the market's today, for the record: the clock's time, or `as_of_ms` where a simulated market, which
+            has no today of its own, is looked at from a later time.
         actor: who asked for it.
         watch: progress and timings.
+        started_ms: UTC ms by the clock, which names the run's folder; by default `now_ms`.
     """
 
     strategy: Strategy
@@ -78,6 +82,7 @@ class Job:
     now_ms: int
     actor: str
     watch: Stopwatch = field(default_factory=Stopwatch)
+    started_ms: int | None = None
 
     @property
     def month(self) -> str:
@@ -92,8 +97,9 @@ class Job:
     @property
     def folder(self) -> Path:
         """Folder of the run's files."""
-        started = datetime.fromtimestamp(self.now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S")
-        return self.settings.paths.runs / self.strategy.name / f"{self.month}-{started}-{self.now_ms % 1000:03d}"
+        started_ms = self.now_ms if self.started_ms is None else self.started_ms
+        started = datetime.fromtimestamp(started_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S")
+        return self.settings.paths.runs / self.strategy.name / f"{self.month}-{started}-{started_ms % 1000:03d}"
 
 
 def make_job(
@@ -111,13 +117,26 @@ def make_job(
         strategy: of one model.
         settings: of the installation.
         root: the project's folder.
-        as_of: ISO 8601; empty for now.
+        as_of: ISO 8601; empty for now. A simulated market has no today, so that any time is taken as given.
         actor: who asked for it.
         watch: progress; silent by default.
+
+    Raises:
+        ConfigurationError: `as_of` cannot be read, or is in the future of a real market.
     """
-    now_ms = time.time_ns() // 1_000_000
-    as_of_ms = now_ms if as_of is None else min(parse_time(as_of), now_ms)
-    return Job(strategy, settings, root, as_of_ms, now_ms, actor, watch or Stopwatch())
+    started_ms = time.time_ns() // 1_000_000
+    as_of_ms = started_ms if as_of is None else parse_time(as_of)
+    if as_of_ms > started_ms and strategy.kind != "simulated":
+        raise ConfigurationError(
+            f"{strategy.name}: the time to look from is in the future",
+            expected=f"at most now, {iso(started_ms)}",
+            actual=iso(as_of_ms),
+            setting="as_of",
+            next_step="name a time that has come, or leave it out for now",
+        )
+    require_sane(strategy.gates)
+    now_ms = max(started_ms, as_of_ms)
+    return Job(strategy, settings, root, as_of_ms, now_ms, actor, watch or Stopwatch(), started_ms)
 
 
 def describe_job(job: Job) -> str:

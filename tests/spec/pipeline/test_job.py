@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
-from tests.integration.pipeline.small_market import strategy
+from tests.integration.pipeline.small_market import CONTENT, strategy
 
 from tidegate.bars.bars import parse_time
+from tidegate.errors import ConfigurationError
+from tidegate.pipeline.data import gather
 from tidegate.pipeline.job import STAGES, Job, Stopwatch, make_job
 from tidegate.settings.settings import Paths, Settings
+from tidegate.strategy.strategy import Strategy
 
 SETTINGS = Settings(paths=Paths(runs=Path("runs")))
 
@@ -29,10 +32,38 @@ def test_month_is_that_of_the_newest_bar_looked_at(as_of: str, key: str) -> None
     assert job.folder == Path("runs/simulated-small") / f"{key.partition('/')[2]}-20250809T101112-345"
 
 
-def test_time_in_the_future_is_now() -> None:
-    job = make_job(strategy(), SETTINGS, Path(), as_of="2999-01-01T00:00:00Z")
+REAL = Strategy.model_validate(
+    CONTENT | {"name": "mine", "kind": "real", "symbols": ["BTC/USDT"], "source": {"type": "file", "path": "bars.csv"}}
+)
 
-    assert job.as_of_ms == job.now_ms
+
+def test_time_in_the_future_of_a_real_market_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="mine: the time to look from is in the future, expected at most now"):
+        make_job(REAL, SETTINGS, Path(), as_of="2999-01-01T00:00:00Z")
+
+
+def test_time_that_has_come_is_taken_as_given() -> None:
+    assert make_job(REAL, SETTINGS, Path(), as_of="2020-01-01").as_of_ms == parse_time("2020-01-01")
+    now = make_job(REAL, SETTINGS, Path())
+    assert now.as_of_ms == now.now_ms
+
+
+@pytest.mark.parametrize("clock", ["2025-06-14T00:00:00Z", "2025-06-15T00:00:00Z", "2031-01-01T00:00:00Z"])
+def test_simulated_market_is_the_same_whatever_the_clock_says(
+    clock: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidegate.pipeline.job.time.time_ns", lambda: parse_time(clock) * 1_000_000)
+    paths = Paths(data=tmp_path / "data", runs=tmp_path / "runs")
+    job = make_job(strategy(), Settings(paths=paths), tmp_path, as_of="2025-06-15T00:00:00Z")
+    assert job.as_of_ms == parse_time("2025-06-15T00:00:00Z")
+    assert job.folder.name == f"2025-06-{clock.replace('-', '').replace(':', '').rstrip('Z')}-000", (
+        "one a run, by the clock"
+    )
+    gathered = gather(job)
+    (record,) = gathered.symbols
+    assert record.last_at == job.as_of_ms
+    assert {finding["rule"] for finding in record.validation["findings"]} == {"jumps"}
+    assert len(gathered.bars[0]) == 160 * 96
 
 
 def test_stage_that_runs_twice_or_fails_is_timed_in_all() -> None:
