@@ -3,14 +3,15 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tidegate.cli.output import errors
+from tidegate.errors import ConfigurationError
 from tidegate.settings.loading import load_settings
 from tidegate.settings.settings import Settings
-from tidegate.strategy.strategy import Strategy, find_strategy
+from tidegate.strategy.strategy import Strategy, find_strategy, load_strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,25 @@ class Project:
     def strategy(self, name: str) -> Strategy:
         """A strategy by name or path."""
         return find_strategy(name, self.settings.paths.strategies)
+
+    def models(self, name: str) -> tuple[str, ...]:
+        """Names of a strategy's models, under which the registry and the ledgers keep them: its own, or one a symbol.
+
+        Args:
+            name: of a strategy, or of one of its models.
+
+        Raises:
+            ConfigurationError: there is neither; the message names the known strategies.
+        """
+        folder = self.settings.paths.strategies
+        try:
+            return tuple(single.name for single in find_strategy(name, folder).single())
+        except ConfigurationError:
+            for path in folder.glob("*.yaml"):
+                with suppress(ConfigurationError):
+                    if name in [single.name for single in load_strategy(path).single()]:
+                        return (name,)
+            raise
 
 
 def open_project() -> Project:

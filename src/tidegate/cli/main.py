@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tidegate import __version__
-from tidegate.cli import data_commands, registry_commands, retrain_commands, server_commands
+from tidegate.cli import data_commands, registry_commands, retrain_commands, server_commands, trial_commands
 from tidegate.cli.output import errors, print_error
 from tidegate.errors import ConfigurationError, TidegateError
 
@@ -37,6 +37,7 @@ app = typer.Typer(
 retrain_commands.add_to(app)
 data_commands.add_to(app)
 registry_commands.add_to(app)
+trial_commands.add_to(app)
 server_commands.add_to(app)
 
 

@@ -11,6 +11,7 @@ from tidegate.cli.output import AsJson, console, errors, print_json, print_table
 
 if TYPE_CHECKING:
     from tidegate.gates.result import Decision
+    from tidegate.registry.ledger import Ledger
     from tidegate.registry.promotion import Outcome, Promoter
     from tidegate.settings.settings import Settings
 
@@ -40,12 +41,18 @@ def history(
     """
     from tidegate.registry.ledger import Ledger
 
-    settings = open_project().settings
+    project = open_project()
+    settings = project.settings
     ledger = Ledger.from_settings(settings)
     ledger.verify()
     for head in _remembered_heads(settings, strategy):
         ledger.verify(head)
     rows = ledger.rows(strategy)
+    if not rows:
+        models = project.models(strategy)
+        if models != (strategy,):
+            _show_models(ledger, strategy, models, as_json=as_json)
+            return
     if as_json:
         print_json([_row(row) for row in rows])
         return
@@ -174,6 +181,17 @@ def repair(strategy: StrategyName, *, as_json: AsJson = False) -> None:
     for alert in report.alerts:
         _alert(alert)
     console.print(f"{len(report.rows)} row(s) written" if report.rows else "ledger and registry agree")
+
+
+def _show_models(ledger: "Ledger", strategy: str, models: tuple[str, ...], *, as_json: bool) -> None:
+    """The models of a strategy that trains one a symbol; each has a history of its own."""
+    found = {model: ledger.rows(model) for model in models}
+    if as_json:
+        print_json([_row(row) for rows in found.values() for row in rows])
+        return
+    lines = [(model, named(ledger.state(model).current), len(act_lines(rows))) for model, rows in found.items()]
+    print_table(f"{strategy} has one model a symbol", ("model", "in production", "acts"), lines, whole=("model",))
+    console.print(f"[cyan]tidegate history {models[0]}[/] shows what happened to one", soft_wrap=True)
 
 
 def _remembered_heads(settings: "Settings", strategy: str) -> list[str]:

@@ -10,9 +10,16 @@ import pytest
 import yaml
 from tests.unit.cli.run import CommandLine
 
+from tidegate.bars.bars import parse_time
 from tidegate.cli import data_commands
+from tidegate.dataset.windows import FoldWindows, Window
 from tidegate.features.builtin import FAMILIES
 from tidegate.features.features import resolve
+from tidegate.model.bundle import sha256
+from tidegate.registry.database import Database
+from tidegate.registry.ledger import Ledger
+from tidegate.registry.state import Draft
+from tidegate.registry.trials import HoldoutRead, Trial, TrialLedger
 from tidegate.settings.reference import reference, rows
 from tidegate.strategy.strategy import find_strategy
 
@@ -160,7 +167,7 @@ def test_validate_a_good_and_a_bad_file(tidegate: CommandLine, project: Path) ->
 
 def test_an_unknown_strategy_is_exit_code_2_with_the_known_names(tidegate: CommandLine, project: Path) -> None:
     write_strategy(project, bars())
-    for command in ("validate", "ingest", "revisions"):
+    for command in ("validate", "ingest", "revisions", "history", "trials"):
         told = tidegate(command, "yours")
         assert told.code == 2
         assert "strategy 'yours' has no file" in told.err
@@ -201,11 +208,73 @@ def test_ingest_and_the_snapshot_it_names(tidegate: CommandLine, project: Path) 
     assert one_value(tidegate("revisions", "mine", "--json").out) == []
 
 
-def test_history_without_history(tidegate: CommandLine) -> None:
+def test_history_without_history(tidegate: CommandLine, project: Path) -> None:
+    write_strategy(project, "")
     told = tidegate("history", "mine")
     assert told.code == 0
     assert "mine has no history; tidegate retrain mine makes some" in told.out
     assert one_value(tidegate("history", "mine", "--json").out) == []
+
+
+def act(project: Path, strategy: str) -> None:
+    ledger = Ledger(Database(f"sqlite:///{project}/data/ledger/ledger.db"))
+    with ledger.writing() as writer:
+        writer.append(Draft(strategy, "bar", None, 1, "ann", "odd"), "committed")
+
+
+def test_history_of_a_strategy_with_a_model_for_each_symbol(tidegate: CommandLine, project: Path) -> None:
+    write_strategy(project, "", symbols=["BTC/USDT", "ETH/USDT"], combine="separate")
+    (project / "configs" / "strategies" / "broken.yaml").write_text("version: 7")
+    act(project, "mine-ethusdt")
+    told = tidegate("history", "mine")
+    assert told.code == 0
+    assert "mine-btcusdt" in told.out
+    assert "mine-ethusdt" in told.out
+    assert "tidegate history mine-btcusdt" in told.out
+    (row,) = one_value(tidegate("history", "mine", "--json").out)
+    assert row["strategy"] == "mine-ethusdt"
+    assert "odd" in tidegate("history", "mine-ethusdt").out
+    assert "mine-btcusdt has no history" in tidegate("history", "mine-btcusdt").out
+    assert tidegate("history", "mine-xrpusdt").code == 2
+
+
+def test_history_outlives_the_strategys_file(tidegate: CommandLine, project: Path) -> None:
+    act(project, "gone")
+    told = tidegate("history", "gone")
+    assert told.code == 0
+    assert "odd" in told.out
+
+
+def test_trials_by_retrain_and_fold(tidegate: CommandLine, project: Path) -> None:
+    write_strategy(project, "", symbols=["BTC/USDT", "ETH/USDT"], combine="separate")
+    name, key = "mine-btcusdt", "mine-btcusdt/2024-02"
+    returns = project / "returns.parquet"
+    returns.write_bytes(b"r")
+    ledger = TrialLedger(Database(f"sqlite:///{project}/data/ledger/ledger.db"))
+
+    def window(start: str, end: str) -> Window:
+        return Window(start_at=parse_time(start), end_at=parse_time(end))
+
+    january, february = window("2024-01-01", "2024-02-01"), window("2024-02-01", "2024-03-01")
+    for fold, test, scores in ((0, january, (0.5, 1.25, None)), (1, february, (None,))):
+        windows = FoldWindows(train=window("2023-12-01", "2023-12-31"), test=test)
+        for count, score in enumerate(scores):
+            trial_id = f"{fold}-{count}"
+            ledger.record(Trial(trial_id, name, key, fold, {}, 7, windows, score, 9, returns, sha256(b"r")))
+        ledger.record_read(HoldoutRead(name, key, "run a", "a" * 64, test))
+    ledger.record_read(HoldoutRead(name, key, "run b", "a" * 64, january))
+
+    told = tidegate("trials", name)
+    assert told.code == 0
+    assert "mine-btcusdt: 4 trials" in told.out
+    (answer,) = one_value(tidegate("trials", name, "--json").out)
+    assert (answer["strategy"], answer["trials"]) == (name, 4)
+    found = [(fold["fold"], fold["trials"], fold["best_score"], fold["reads"]) for fold in answer["folds"]]
+    assert found == [(0, 3, 1.25, 2), (1, 1, None, 1)]
+    assert answer["folds"][0]["test"] == ["2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z"]
+    told = tidegate("trials", "mine")
+    assert "mine-btcusdt: 4 trials" in told.out
+    assert "mine-ethusdt has no trials" in told.out
 
 
 def test_status_when_nothing_runs(tidegate: CommandLine) -> None:

@@ -40,6 +40,7 @@ def test_the_commands_are_these() -> None:
                 "halt",
                 "resume",
                 "repair",
+                "trials",
                 "up",
                 "status",
                 "settings",
