@@ -37,6 +37,7 @@ labels: {horizon_bars: 6, volatility_bars: 24}
 windows: {train_days: 60, test_days: 15, max_folds: 3}
 model: {max_depth: 2, max_rounds: 30, early_stopping_rounds: 5}
 policy: {min_trades_per_day: 0.1}
+gates: {champion_min_days: 10}
 """
 NAME, OTHER = "simulated-quick", "simulated-other"
 
