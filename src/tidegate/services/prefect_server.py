@@ -46,6 +46,7 @@ def client_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_API_URL": api_url(settings),
         "PREFECT_HOME": str(home(settings)),
         "PREFECT_LOCAL_STORAGE_PATH": str(settings.paths.cache.resolve() / "prefect" / "results"),
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "tidegate",  # alerts and warnings show in the run's log
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",  # a server of its own would hide that ours is gone
     }
 
