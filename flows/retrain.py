@@ -26,6 +26,7 @@ from tidegate.pipeline.fold_identity import fold_identity
 from tidegate.pipeline.job import Job, Stopwatch, describe_job, make_job
 from tidegate.pipeline.outcome import Outcome, describe
 from tidegate.registry.retrains import RetrainLedger
+from tidegate.registry.schema import RowRefused
 from tidegate.report.record import PromotionRecord
 from tidegate.settings.loading import load_settings
 from tidegate.strategy.strategy import find_strategy, slug
@@ -111,7 +112,7 @@ def train_folds(job: Job, prepared: data.Prepared) -> tuple[Fold, ...]:
 def _is_passing(_task: Any, _run: Any, state: Any) -> bool:  # noqa: ANN401  Prefect's own types here are loose
     """Whether trying again makes sense: a server or an exchange was away. Bad data stay bad."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, (RegistryError, SourceError, OSError))
+    return isinstance(error, (RegistryError, SourceError, OSError)) and not isinstance(error, RowRefused)
 
 
 def _fold_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:

@@ -344,7 +344,9 @@ def test_champion_that_cannot_be_compared_is_not_beaten(sound: Stages) -> None:
 
 def measured(stages: Stages) -> dict[str, Measurement]:
     judged = stages.judged
-    return judge.measure(stages.job.strategy, stages.gathered, stages.prepared.dataset, stages.folds, judged.metrics, judged.regimes)
+    return judge.measure(
+        stages.job.strategy, stages.gathered, stages.prepared.dataset, stages.folds, judged.metrics, judged.regimes
+    )
 
 
 def by_name(stages: Stages, found: dict[str, Measurement]) -> dict[str, GateResult]:
