@@ -164,7 +164,9 @@ def build_features(job: Job, bars: data.Gathered) -> data.Prepared:
 def train_and_test(job: Job, prepared: data.Prepared, windows: FoldWindows, number: int) -> Fold:
     """One fold: train on its window, test on the next, unseen one."""
     del number
-    return run_fold(prepared.dataset, windows, job.strategy, job.settings.compute.threads)
+    compute = job.settings.compute
+    workers = max(1, compute.parallel_folds // len(prepared.folds))
+    return run_fold(prepared.dataset, windows, job.strategy, compute.threads, workers)
 
 
 @task(name="judge", cache_policy=NO_CACHE)

@@ -36,6 +36,7 @@ class CheckSettings:
 
     seed: int
     threads: int
+    workers: int
     latency_samples: int
 
 
@@ -51,7 +52,7 @@ def check(
     return {
         "onnx_parity": onnx_parity(bundle, newest, how.threads),
         "serving_parity": serving_parity(predictor, dataset, newest, how.seed),
-        "reproducible": reproducible(dataset, newest, strategy, how.threads),
+        "reproducible": reproducible(dataset, newest, strategy, how.threads, how.workers),
         "no_look_ahead": no_look_ahead(dataset, newest, strategy, how.seed),
         "engines_agree": engines_agree(folds, strategy),
         "latency_p95_ms": latency(predictor, dataset, newest, how.latency_samples),
@@ -98,11 +99,11 @@ def serving_parity(predictor: Predictor, dataset: Dataset, fold: Fold, seed: int
     return Measurement(worst if count else None, n=count, reason="no window of the test could be replayed")
 
 
-def reproducible(dataset: Dataset, fold: Fold, strategy: Strategy, threads: int) -> Measurement:
+def reproducible(dataset: Dataset, fold: Fold, strategy: Strategy, threads: int, workers: int) -> Measurement:
     """Train the newest fold once more, from its rows on, and count the files that differ."""
     embargo_ms = strategy.windows.embargo_bars * strategy.bar.milliseconds
     rows = dataset.training_rows(fold.windows.train)
-    again = fit(rows, dataset.features.names, strategy.model, embargo_ms, threads)
+    again = fit(rows, dataset.features.names, strategy.model, embargo_ms, threads, workers=workers)
     onnx = to_onnx(again.ubj, again.calibration, len(dataset.features.names))
     differing = [
         name

@@ -96,7 +96,7 @@ class Fold:
     portfolio: Backtest
 
 
-def run_fold(dataset: Dataset, windows: FoldWindows, strategy: Strategy, threads: int) -> Fold:
+def run_fold(dataset: Dataset, windows: FoldWindows, strategy: Strategy, threads: int, workers: int = 1) -> Fold:
     """Train and test one fold.
 
     Args:
@@ -104,6 +104,7 @@ def run_fold(dataset: Dataset, windows: FoldWindows, strategy: Strategy, threads
         windows: the fold's windows.
         strategy: parameters, costs and policy candidates.
         threads: threads of one fit.
+        workers: inner folds fitted at a time; changes no byte of the outcome.
     Raises:
         NotEnoughHistory: too few rows, or a symbol without rows where it needs some.
         ModelError: labels of one class only.
@@ -111,7 +112,7 @@ def run_fold(dataset: Dataset, windows: FoldWindows, strategy: Strategy, threads
     rows = dataset.training_rows(windows.train)
     embargo_ms = strategy.windows.embargo_bars * strategy.bar.milliseconds
     searched: list[SearchTrial] = []
-    fitted = fit(rows, dataset.features.names, strategy.model, embargo_ms, threads, searched.append)
+    fitted = fit(rows, dataset.features.names, strategy.model, embargo_ms, threads, searched.append, workers)
     margin, trials = choose_margin(dataset, rows, fitted, strategy)
     policy = _policy(margin, rows, strategy)
     regimes = _fit_regimes(dataset, windows)

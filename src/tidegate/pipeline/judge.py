@@ -77,11 +77,11 @@ def judge(
         folds: trained and tested, oldest first.
         champion: the model in production, None for the first.
     """
-    strategy, dataset = job.strategy, prepared.dataset
+    strategy, dataset, compute = job.strategy, prepared.dataset, job.settings.compute
     with job.watch.stage("checks"):
         whole = pooled(folds)
         bundle = pack(job, gathered, dataset, folds, whole, job.folder / "bundle")
-        how = CheckSettings(strategy.model.seed, job.settings.compute.threads, job.settings.compute.latency_samples)
+        how = CheckSettings(strategy.model.seed, compute.threads, compute.parallel_folds, compute.latency_samples)
         checks = check(dataset, folds, bundle, strategy, how)
     with job.watch.stage("gates"):
         metrics = summarise(whole, strategy.periods_per_year)
