@@ -165,8 +165,8 @@ def train_and_test(job: Job, prepared: data.Prepared, windows: FoldWindows, numb
     """One fold: train on its window, test on the next, unseen one."""
     del number
     compute = job.settings.compute
-    workers = max(1, compute.parallel_folds // len(prepared.folds))
-    return run_fold(prepared.dataset, windows, job.strategy, compute.threads, workers)
+    places = compute.inner_places(len(prepared.folds))
+    return run_fold(prepared.dataset, windows, job.strategy, compute.threads, places)
 
 
 @task(name="judge", cache_policy=NO_CACHE)

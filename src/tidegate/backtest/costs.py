@@ -9,6 +9,7 @@ volume, are taken over the last `IMPACT_BARS` bars that were closed before the f
 was not known.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -61,10 +62,11 @@ def _trailing_sum(values: Floats, rows: NDArray[np.intp]) -> Floats:
 def break_even_multiple(backtest: Backtest) -> float:
     """The multiple of the costs paid at which the net profit of the same trades would be zero.
 
-    Below zero: the trades lose even for nothing. NaN where no costs were paid.
+    Below zero: the trades lose even for nothing. NaN where no costs were paid, or too little for a finite multiple.
     """
-    paid = float(backtest.trades.cost.sum())
-    return float(backtest.trades.gross_pnl.sum()) / paid if paid > 0 else float("nan")
+    paid, gross = float(backtest.trades.cost.sum()), float(backtest.trades.gross_pnl.sum())
+    multiple = gross / paid if paid > 0 else math.nan
+    return multiple if math.isfinite(multiple) else math.nan
 
 
 def stressed_returns(backtest: Backtest, multiplier: float) -> Floats:

@@ -14,7 +14,7 @@ from tidegate.features.features import FeatureSet, usable
 from tidegate.labels.labels import Labels, label, uniqueness
 from tidegate.strategy.strategy import Strategy
 
-# 60 days of hourly bars hold 1,440 rows; below this share of what the calendar offers the window is not what it claims to be.
+# Under this no fit makes sense at all. Whether a window holds what its calendar offers is judged by the gates, which know the calendar.
 _LEAST_ROWS = 200
 
 
@@ -99,7 +99,7 @@ class Dataset:
             )
         return rows
 
-    def test_rows(self, at: int, window: Window) -> slice:
+    def rows_within(self, at: int, window: Window) -> slice:
         """Rows of symbol `at` whose bars lie wholly inside the window."""
         bars = self.tables[at].bars
         first = int(np.searchsorted(bars.opened_at, window.start_at, side="left"))

@@ -78,7 +78,7 @@ def serving_parity(predictor: Predictor, dataset: Dataset, fold: Fold, seed: int
     differing: set[str] = set()
     lookback = predictor.bundle.manifest.lookback
     for at, table in enumerate(dataset.tables):
-        rows = dataset.test_rows(at, fold.windows.test)
+        rows = dataset.rows_within(at, fold.windows.test)
         tested = fold.tested[table.bars.symbol]
         known = np.flatnonzero(np.isfinite(tested.probability) & (np.arange(rows.start, rows.stop) >= lookback - 1))
         for offset in rng.permutation(known)[:_PARITY_WINDOWS]:
@@ -137,7 +137,7 @@ def no_look_ahead(dataset: Dataset, fold: Fold, strategy: Strategy, seed: int) -
     counts = {"features": 0, "regimes": 0, "positions": 0, "labels": 0, "shifted_labels": 0}
     checked = 0
     for at, table in enumerate(dataset.tables):
-        rows = dataset.test_rows(at, fold.windows.test)
+        rows = dataset.rows_within(at, fold.windows.test)
         if rows.stop - rows.start <= _ROWS_BEFORE_CUT:
             continue
         for cut in rng.integers(rows.start + _ROWS_BEFORE_CUT, rows.stop, _CUTS):
@@ -204,7 +204,7 @@ def latency(predictor: Predictor, dataset: Dataset, fold: Fold, samples: int) ->
     says nothing about the model. A machine that is busy throughout still fails.
     """
     table = dataset.tables[0]
-    rows = dataset.test_rows(0, fold.windows.test)
+    rows = dataset.rows_within(0, fold.windows.test)
     lookback = predictor.bundle.manifest.lookback
     ends = np.linspace(max(rows.start, lookback), rows.stop, samples).astype(int)
     windows = [table.bars.take(slice(end - lookback, end)) for end in ends]

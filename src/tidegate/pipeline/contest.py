@@ -146,7 +146,7 @@ def _backtest(
     model = OnnxModel(bundle.onnx, len(features.names))
     tested: dict[str, Tested] = {}
     for at, table in enumerate(dataset.tables):
-        rows = dataset.test_rows(at, window)
+        rows = dataset.rows_within(at, window)
         history = table.bars.take(slice(max(0, rows.start - features.lookback + 1), rows.stop))
         matrix = features.matrix(history)[len(history) - (rows.stop - rows.start) :]
         probability = np.full(len(matrix), np.nan)

@@ -12,6 +12,7 @@ from tidegate.backtest.regimes import RegimeDefinition, classify, fit_regimes
 from tidegate.backtest.result import Backtest, Sides
 from tidegate.backtest.vectorbt_engine import run
 from tidegate.bars.bars import Bars, Floats, Times
+from tidegate.bars.interval import DAY_MS
 from tidegate.dataset.dataset import Dataset, TrainingRows
 from tidegate.dataset.windows import FoldWindows
 from tidegate.errors import NotEnoughHistory
@@ -159,7 +160,7 @@ def choose_margin(
                 fitted.out_of_fold.rounds,
             )
         )
-    days = (int(rows.known_at.max()) - int(rows.known_at[fitted.out_of_fold.rows].min())) / 86_400_000
+    days = (int(rows.known_at.max()) - int(rows.known_at[fitted.out_of_fold.rows].min())) / DAY_MS
     enough = strategy.policy.min_trades_per_day * days
     scores = [trial.score if trial.trades >= enough and np.isfinite(trial.score) else -np.inf for trial in trials]
     best = int(np.argmax(scores))
@@ -238,7 +239,7 @@ def _test(
 ) -> Tested:
     """Test with the exported model, not the booster, so that what was tested is to the last bit what will be served."""
     table = dataset.tables[at]
-    chosen = dataset.test_rows(at, windows.test)
+    chosen = dataset.rows_within(at, windows.test)
     if chosen.start == chosen.stop:
         raise _too_little(table.bars, "in the test window", "bars", "none")
     usable = table.usable[chosen]

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from tidegate.bars.bars import iso, parse_time
 from tidegate.errors import ConfigurationError
@@ -26,18 +25,6 @@ STAGES = {
     "promotion": 4,
     "report": 4,
 }
-
-
-class Progress(Protocol):
-    """Told of stages as they begin and end, and of steps within one."""
-
-    def stage(self, name: str) -> AbstractContextManager[None]:
-        """A stage; one of `STAGES`."""
-        ...
-
-    def step(self, done: int, of: int, what: str) -> None:
-        """Progress within the current stage."""
-        ...
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tidegate.backtest.baselines import RandomBaseline, random_entries
-from tidegate.backtest.costs import stressed_returns
+from tidegate.backtest.costs import STRESS_MULTIPLIERS, stressed_returns
 from tidegate.backtest.metrics import summarise
 from tidegate.backtest.ratios import sharpe
 from tidegate.backtest.regimes import REGIMES, by_regime
@@ -30,7 +30,6 @@ from tidegate.report.record import CalibrationCurve
 from tidegate.strategy.strategy import Strategy
 from tidegate.validation.calendar import expected_opens
 
-_STRESS = (1.0, 1.5, 2.0)
 _CURVE_BINS = 10
 _BASELINE_DRAWS = 200
 _WHOLE_SHARE = 0.95
@@ -50,7 +49,6 @@ class Judged:
         curve: out-of-sample calibration.
         contest: against the champion.
         decision: of the gates.
-        training_days: days of bars that the newest fold's training used.
     """
 
     bundle: Bundle
@@ -62,7 +60,6 @@ class Judged:
     curve: CalibrationCurve
     contest: Contest
     decision: Decision
-    training_days: float
 
 
 def judge(
@@ -87,7 +84,6 @@ def judge(
         metrics = summarise(whole, strategy.periods_per_year)
         regimes = by_regime(whole, strategy.periods_per_year)
         contest = hold_contest(dataset, folds[-1], bundle, champion, strategy)
-        days = training_days(dataset, folds[-1], strategy)
         measurements = (
             measure(strategy, gathered, dataset, folds, metrics, regimes) | checks | {"champion": contest.measurement}
         )
@@ -104,7 +100,6 @@ def judge(
             curve=calibration_curve(dataset, folds),
             contest=contest,
             decision=decision,
-            training_days=days,
         )
 
 
@@ -123,7 +118,7 @@ def present(dataset: Dataset, window: Window, strategy: Strategy) -> float:
     expected = len(expected_opens(strategy.calendar, strategy.bar, window.start_at, window.end_at))
     counts = []
     for at, table in enumerate(dataset.tables):
-        rows = dataset.test_rows(at, window)
+        rows = dataset.rows_within(at, window)
         counts.append(int(table.usable[rows].sum()))
     share = min(counts) / expected if expected else 0.0
     return 1.0 if share >= _WHOLE_SHARE else share
@@ -189,7 +184,7 @@ def calibration_curve(dataset: Dataset, folds: tuple[Fold, ...]) -> CalibrationC
     forecasts, outcomes = [], []
     for fold in folds:
         for at, table in enumerate(dataset.tables):
-            rows = dataset.test_rows(at, fold.windows.test)
+            rows = dataset.rows_within(at, fold.windows.test)
             forecasts.append(fold.tested[table.bars.symbol].probability)
             outcomes.append(table.labels.won[rows])
     forecast, outcome = np.concatenate(forecasts), np.concatenate(outcomes)
@@ -231,7 +226,7 @@ def _regime(metrics: Mapping[str, float]) -> Measurement:
 
 def _stress(whole: Backtest, strategy: Strategy) -> dict[float, dict[str, float]]:
     found = {}
-    for multiple in _STRESS:
+    for multiple in STRESS_MULTIPLIERS:
         returns = stressed_returns(whole, multiple)
         found[multiple] = {
             "sharpe": sharpe(returns, strategy.periods_per_year) if len(whole.trades) else math.nan,

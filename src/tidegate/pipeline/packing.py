@@ -83,7 +83,7 @@ def golden_vectors(dataset: Dataset, fold: Fold) -> tuple[GoldenVector, ...]:
     lookback = max(dataset.features.lookback, fold.policy.max_holding_bars + 1)
     vectors = []
     for at, table in enumerate(dataset.tables):
-        rows = dataset.test_rows(at, fold.windows.test)
+        rows = dataset.rows_within(at, fold.windows.test)
         known = np.flatnonzero(table.usable[rows]) + rows.start
         known = known[known >= lookback - 1]
         for row in known[np.linspace(0, len(known) - 1, _GOLDEN_PER_SYMBOL).astype(int)] if len(known) else ():

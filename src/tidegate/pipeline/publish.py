@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tidegate.backtest.metrics import summarise
 from tidegate.bars.bars import iso
 from tidegate.dataset.windows import FoldWindows
 from tidegate.errors import PromotionRefused, TidegateError
@@ -28,10 +28,7 @@ from tidegate.registry.trials import Trial as TrialRow
 from tidegate.report.markdown import markdown_summary
 from tidegate.report.page import write_report
 from tidegate.report.record import FoldRecord, PromotionRecord, RunRecord
-
-if TYPE_CHECKING:
-    from tidegate.backtest.result import Backtest
-
+from tidegate.strategy.strategy import slug
 
 _CURVES = frozenset({"sharpe", "win_rate", "total_return", "max_drawdown", "trades"})
 
@@ -107,8 +104,7 @@ def record_run(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Ju
         RegistryError: MLflow or the ledger cannot be reached; a rerun of the same month goes on from the cached folds.
     """
     with job.watch.stage("record"):
-        sides: dict[str, Backtest] = {"challenger": judged.pooled}
-        write_out_of_sample(job.folder / "out_of_sample", sides)
+        write_out_of_sample(job.folder / "out_of_sample", {"challenger": judged.pooled})
         write_signals(job.folder / "out_of_sample", folds)
         if judged.contest.challenger is not None and judged.contest.champion is not None:
             contest = {"challenger": judged.contest.challenger, "champion": judged.contest.champion}
@@ -186,8 +182,6 @@ def publish_report(
 
 
 def _links(gathered: Gathered) -> Mapping[str, str]:
-    from tidegate.strategy.strategy import slug
-
     return {f"Data docs {record.symbol}": f"validation/{slug(record.symbol)}/index.html" for record in gathered.symbols}
 
 
@@ -258,17 +252,14 @@ def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) 
             profile = {"bars": record.bars, "first": iso(record.first_at), "last": iso(record.last_at)}
             run.dataset(f"{record.symbol} {strategy.interval}", record.snapshot, source=record.origin, profile=profile)
         for number, fold in enumerate(folds):
-            test = fold.windows.test
+            test, metrics = fold.windows.test, _fold_metrics(fold, job)
             with run.child(f"{job.month} fold {number + 1}", {"fold": str(number + 1)}) as child:
                 child.params(
                     {"test_start": iso(test.start_at), "test_end": iso(test.end_at), "rounds": fold.fitted.rounds}
                 )
-                child.metrics(_fold_metrics(fold, job))
+                child.metrics(metrics)
             # The same figures as steps of the parent: MLflow draws them, and compares runs by them, as curves over the folds.
-            run.metrics(
-                {f"fold.{name}": value for name, value in _fold_metrics(fold, job).items() if name in _CURVES},
-                step=number + 1,
-            )
+            run.metrics({f"fold.{name}": metrics[name] for name in _CURVES}, step=number + 1)
         run.decision(judged.decision)
         for folder in ("out_of_sample", "contest", "validation"):
             if (job.folder / folder).exists():
@@ -320,8 +311,6 @@ def _ledger_metrics(job: Job, folds: tuple[Fold, ...]) -> dict[str, float]:
 
 
 def _fold_metrics(fold: Fold, job: Job) -> dict[str, float]:
-    from tidegate.backtest.metrics import summarise
-
     return summarise(fold.portfolio, job.strategy.periods_per_year)
 
 

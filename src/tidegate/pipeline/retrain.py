@@ -51,10 +51,9 @@ def run_folds(job: Job, prepared: Prepared) -> tuple[Fold, ...]:
     """Train and test all folds, `compute.parallel_folds` at a time."""
     strategy, compute = job.strategy, job.settings.compute
     total = len(prepared.folds)
-    workers = max(1, compute.parallel_folds // total)  # a single fold leaves the other places to its inner folds
     with job.watch.stage("train and test"), ThreadPoolExecutor(compute.parallel_folds) as pool:
         futures = [
-            pool.submit(run_fold, prepared.dataset, windows, strategy, compute.threads, workers)
+            pool.submit(run_fold, prepared.dataset, windows, strategy, compute.threads, compute.inner_places(total))
             for windows in prepared.folds
         ]
         try:

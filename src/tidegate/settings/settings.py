@@ -116,9 +116,9 @@ class Validation(Section):
 
 
 SET_ASIDE: Final = ("non_finite", "non_positive_price", "future", "unfinished", "duplicate_conflicting")
-"""Rules whose rows no computation can use."""
+"""Rules whose rows are set aside at any severity: no computation downstream is right with them."""
 WHOLE_SERIES: Final = ("columns", "order", "stale", "gaps", "missing_share", "quarantined_share")
-"""Rules that judge the whole series and have no rows of their own."""
+"""Rules that judge the whole series: they have no rows to set aside, so `quarantine` could only mean `fatal` to them."""
 
 
 def refuse_reinterpreted(validation: Validation) -> None:
@@ -175,6 +175,10 @@ class Compute(Section):
     )
     parallel_folds: int = Field(2, ge=1, le=64, description="Walk-forward folds trained at the same time.")
     latency_samples: int = Field(500, ge=50, le=100_000, description="Predictions timed for the latency gate.")
+
+    def inner_places(self, folds: int) -> int:
+        """Inner folds to fit at a time while `folds` folds are trained: places that those leave free."""
+        return max(1, self.parallel_folds // folds)
 
 
 class Settings(BaseSettings):

@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegate.bars.bars import COLUMNS, Bars
-from tidegate.settings.settings import Validation
+from tidegate.settings.settings import SET_ASIDE, Validation
 from tidegate.validation.constraints import FLOAT_COLUMNS, constraints
 from tidegate.validation.finding import (
-    UNUSABLE,
     Finding,
     Rows,
     effective_severity,
@@ -145,7 +144,7 @@ def _row_constraints(bars: Bars, rules: Validation, as_of_ms: int, aside: SetAsi
         broken[constraint.rule] = mask | broken.get(constraint.rule, np.False_)
         details.setdefault(constraint.rule, []).append(f"{constraint.description} ({mask.sum()})")
     for rule, mask in broken.items():
-        if rule in UNUSABLE or effective_severity(rule, rules) in {"quarantine", "fatal"}:
+        if rule in SET_ASIDE or effective_severity(rule, rules) in {"quarantine", "fatal"}:
             aside.add(rule, mask)
     return [
         _rows_finding(bars, rule, rules, np.flatnonzero(mask), f"rows against: {', '.join(details[rule])}")

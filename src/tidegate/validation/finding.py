@@ -3,24 +3,19 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tidegate.bars.bars import COLUMNS, Bars, iso
-from tidegate.settings.settings import Validation
+from tidegate.settings.settings import SET_ASIDE, WHOLE_SERIES, Severity, Validation
 
-Severity = Literal["fatal", "quarantine", "warn", "off"]
 Rows = NDArray[np.intp]
 
 SHOWN_ROWS: Final = 20
 ALWAYS_FATAL: Final = ("no_bars", "expectations")
 """Rules without a setting: nothing left to use, and a second opinion that contradicts or is missing."""
-UNUSABLE: Final = ("non_finite", "non_positive_price", "future", "unfinished", "duplicate_conflicting")
-"""Rules whose rows are set aside at any severity: no computation downstream is right with them."""
-WHOLE_SERIES: Final = ("columns", "order", "stale", "gaps", "missing_share", "quarantined_share")
-"""Rules that judge the series: they have no rows to set aside, so `quarantine` means `fatal` to them."""
 _LAST_TIME_MS: Final = 253_402_300_799_999  # the year 9999, the last that can be written out
 
 
@@ -95,7 +90,7 @@ def effective_severity(rule: str, rules: Validation) -> Severity:
     severity: Severity = getattr(rules, rule)
     if rule in WHOLE_SERIES and severity == "quarantine":
         return "fatal"
-    return "warn" if rule in UNUSABLE and severity == "off" else severity
+    return "warn" if rule in SET_ASIDE and severity == "off" else severity
 
 
 def flagged(bars: Bars, rows: Rows, columns: tuple[str, ...] = COLUMNS[1:]) -> tuple[FlaggedRow, ...]:

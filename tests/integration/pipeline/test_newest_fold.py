@@ -80,7 +80,7 @@ def test_training_days_count_bars_that_are_there(stages: tuple[Job, Gathered, Pr
     assert whole == chosen.strategy.windows.train_days
     table = prepared.dataset.tables[0]
     usable = table.usable.copy()
-    rows = prepared.dataset.test_rows(0, folds[-1].windows.train)
+    rows = prepared.dataset.rows_within(0, folds[-1].windows.train)
     middle = (rows.start + rows.stop) // 2
     usable[rows.start + 10 : middle] = False
     holed = replace(prepared.dataset, tables=(replace(table, usable=usable),))

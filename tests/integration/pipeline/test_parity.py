@@ -62,7 +62,7 @@ def replayed(predictor: Predictor, bars: Bars, rows: slice, policy: PositionPoli
 def test_replay_of_the_test_window_equals_the_backtest(trained: Trained, symbol: str) -> None:
     predictor = Predictor(load_bundle(trained.job.folder / "bundle"))
     at = SYMBOLS.index(symbol)
-    rows = trained.dataset.test_rows(at, trained.fold.windows.test)
+    rows = trained.dataset.rows_within(at, trained.fold.windows.test)
     probability, target = replayed(predictor, trained.dataset.tables[at].bars, rows, predictor.bundle.manifest.policy)
     tested = trained.fold.tested[symbol]
 

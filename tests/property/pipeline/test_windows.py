@@ -50,7 +50,7 @@ def test_no_training_outcome_reaches_the_embargo(windows: Windows) -> None:
 @settings(max_examples=40, deadline=None)
 def test_test_windows_join_without_overlap_and_end_with_the_newest_bar(windows: Windows) -> None:
     folds = walk_forward(dataset().first_usable_at, dataset().end_at, windows, strategy().bar)
-    rows = [dataset().test_rows(at, fold.test) for at in (0, 1) for fold in folds]
+    rows = [dataset().rows_within(at, fold.test) for at in (0, 1) for fold in folds]
 
     assert folds[-1].test.end_at == dataset().end_at
     for at in (0, 1):

@@ -6,7 +6,6 @@ import pytest
 from pydantic import ValidationError
 
 from tidegate.settings.settings import SET_ASIDE, WHOLE_SERIES, Settings, Severity, Validation
-from tidegate.validation import finding
 from tidegate.validation.finding import effective_severity
 
 SEVERITIES = get_args(Severity)
@@ -21,11 +20,6 @@ def taken(rule: str, severity: str, environment: str = "development") -> bool:
             return False
         raise
     return True
-
-
-def test_the_lists_are_those_of_the_validation() -> None:
-    assert SET_ASIDE == finding.UNUSABLE
-    assert WHOLE_SERIES == finding.WHOLE_SERIES
 
 
 @pytest.mark.parametrize("rule", RULES)

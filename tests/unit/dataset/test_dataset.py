@@ -49,7 +49,7 @@ WINDOWS = [
 def test_a_test_window_holds_the_bars_that_lie_wholly_inside(start: float, end: float, first: int, last: int) -> None:
     dataset = assemble([BTC, ETH], FEATURES, STRATEGY)
     window = Window(start_at=START + int(start * STEP), end_at=START + int(end * STEP))
-    assert dataset.test_rows(0, window) == slice(first, last)
+    assert dataset.rows_within(0, window) == slice(first, last)
 
 
 def test_rows_of_two_symbols_are_in_time_order_and_weighted_apart() -> None:

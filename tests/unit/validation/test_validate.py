@@ -6,8 +6,8 @@ from tests.unit.validation.sound_bars import as_of, edited, sound_bars
 
 from tidegate.bars.bars import Bars
 from tidegate.errors import ValidationFailed
-from tidegate.settings.settings import Validation
-from tidegate.validation.finding import ALWAYS_FATAL, UNUSABLE, WHOLE_SERIES, Finding
+from tidegate.settings.settings import SET_ASIDE, WHOLE_SERIES, Validation
+from tidegate.validation.finding import ALWAYS_FATAL, Finding
 from tidegate.validation.validate import Validated, judge, require
 
 N = 200
@@ -110,6 +110,6 @@ def test_only_the_first_twenty_rows_are_kept() -> None:
 
 def test_the_lists_of_rules_name_settings() -> None:
     settings = set(Validation.model_fields)
-    assert {*UNUSABLE, *WHOLE_SERIES} <= settings
+    assert {*SET_ASIDE, *WHOLE_SERIES} <= settings
     assert not settings & set(ALWAYS_FATAL)
     assert [Finding(rule, "fatal", 1, 1.0, "").setting for rule in ALWAYS_FATAL] == [None, None]

@@ -6,6 +6,7 @@ import numpy as np
 
 from tidegate.backtest.result import Backtest
 from tidegate.bars.bars import Floats
+from tidegate.bars.interval import DAY_MS
 from tidegate.report import formats
 from tidegate.report.charts.equity import EquityPicture, Line, equity_chart
 from tidegate.report.record import RunRecord
@@ -19,7 +20,7 @@ def performance(record: RunRecord) -> Section:
     falls = drawdown(pooled)
     lead = "There were no out-of-sample bars, so there is no equity to show."
     if len(pooled):
-        days = (int(pooled.closed_at[-1]) - int(pooled.opened_at[0])) / 86_400_000
+        days = (int(pooled.closed_at[-1]) - int(pooled.opened_at[0])) / DAY_MS
         lead = (
             f"Net return {formats.percent(total, signed=True)} over {formats.decimal(days, 0)} days against "
             f"{formats.percent(held, signed=True)} for buy and hold without costs. {_deepest(pooled, falls)}"
