@@ -6,16 +6,13 @@ What a *strategy* decides (features, costs, gates) stands in its own file: see `
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tidegate.settings.section import Section
+from tidegate.settings.serving import Serving, Signing, refuse_open
+
 Severity = Literal["fatal", "quarantine", "warn", "off"]
-
-
-class Section(BaseModel):
-    """A frozen group of settings that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class Paths(Section):
@@ -198,6 +195,8 @@ class Settings(BaseSettings):
     prefect: Prefect = Field(default_factory=Prefect, description="The Prefect server.")
     validation: Validation = Field(default_factory=Validation, description="How strict validation is.")
     compute: Compute = Field(default_factory=Compute, description="Threads and caches.")
+    signing: Signing = Field(default_factory=Signing, description="Keys that sign and verify models.")
+    serving: Serving = Field(default_factory=Serving, description="The serving container.")
 
     @field_validator("validation")
     @classmethod
@@ -209,6 +208,7 @@ class Settings(BaseSettings):
     def _strict_in_production(self) -> Self:
         if self.environment == "production":
             refuse_loosened(self.validation)
+            refuse_open(self.serving)
         return self
 
     @property
