@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsError
 
@@ -107,14 +107,27 @@ def load_settings(root: Path | None = None) -> Settings:
     except SettingsError as error:  # an environment variable for a whole section that is not JSON
         line = " ".join(str(error).split())
         raise ConfigurationError(f"an environment variable ({PREFIX}...) cannot be read: {line}") from error
-    paths = {name: root / getattr(loaded.paths, name) for name in type(loaded.paths).model_fields}
-    values = {name: getattr(loaded, name) for name in Settings.model_fields}
-    return Settings.model_construct(**values | {"paths": loaded.paths.model_copy(update=paths)})
+    values = {name: _rooted(getattr(loaded, name), root) for name in Settings.model_fields}
+    return Settings.model_construct(**values)
 
 
 def describe(error: ValidationError) -> str:
     """A validation error in one line: each wrong key with what is wrong about it; what may be a secret is not shown."""
     return "; ".join(f"{key}: {fault}" for key, fault in _faults(error))
+
+
+def _rooted(section: Any, root: Path) -> Any:  # noqa: ANN401  a group of settings, or a plain value
+    """A group of settings with its relative paths taken from `root`."""
+    if not isinstance(section, BaseModel):
+        return section
+    changed: dict[str, Any] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Path):
+            changed[name] = root / value
+        elif isinstance(value, tuple) and value and all(isinstance(part, Path) for part in value):
+            changed[name] = tuple(root / part for part in value)
+    return section.model_copy(update=changed)
 
 
 class _Files(PydanticBaseSettingsSource):

@@ -67,7 +67,7 @@ def default_text(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is None or value is PydanticUndefined:
         return ""
-    return str(value)
+    return told(value)
 
 
 def _rows(model: type[BaseModel], prefix: str, loaded: BaseModel | None) -> Iterator[SettingRow]:
@@ -82,9 +82,14 @@ def _rows(model: type[BaseModel], prefix: str, loaded: BaseModel | None) -> Iter
             variable="TIDEGATE_" + key.upper().replace(".", "__"),
             kind=field_kind(field),
             default=default_text(field),
-            value="" if value is None else without_password(str(value)),
+            value="" if value is None else without_password(told(value)),
             description=field.description or "",
         )
+
+
+def told(value: object) -> str:
+    """A setting's value as one would write it in the environment."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def without_password(text: str) -> str:
@@ -93,6 +98,8 @@ def without_password(text: str) -> str:
 
 
 def _type_name(annotation: Any) -> str:  # noqa: ANN401  annotations are of any type
+    if get_origin(annotation) is tuple:
+        return f"list of {_type_name(get_args(annotation)[0])}, separated by commas"
     arguments = [argument for argument in get_args(annotation) if argument is not type(None)]
     if get_origin(annotation) is None:
         name: str = annotation.__name__

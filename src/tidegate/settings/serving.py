@@ -1,11 +1,21 @@
 """Settings of the serving container, and of the keys that sign and verify models."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_settings import NoDecode
 
 from tidegate.settings.section import Section
+
+
+def _listed(value: object) -> object:
+    """A text of the environment as the list it stands for: names separated by commas."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+Files = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_listed)]
 
 
 class Signing(Section):
@@ -15,7 +25,7 @@ class Signing(Section):
         None,
         description="Private key (PEM) with which promotions are signed. Needed in production where models are promoted.",
     )
-    public_key_files: tuple[Path, ...] = Field(
+    public_key_files: Files = Field(
         (), description="Public keys (PEM) whose signatures the service trusts; several while keys are changed."
     )
 
@@ -23,9 +33,9 @@ class Signing(Section):
 class Serving(Section):
     """The serving container."""
 
-    strategies: tuple[str, ...] = Field((), description="Strategies to serve, by name. At least one.")
+    strategies: Names = Field((), description="Strategies to serve, by name. At least one.")
     instance: str = Field("", description="Name of this process among its replicas. Empty: host name and port.")
-    address: str = Field("", description="Address under which others reach this instance. Empty: http://host:port.")
+    address: str = Field("", description="Address under which others reach this instance. Empty: made of host and port.")
     host: str = Field("127.0.0.1", description="Address to listen on; the container listens on 0.0.0.0.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one and says which.")
     registry_uri: str | None = Field(None, description="MLflow's address. Empty: mlflow.tracking_uri.")
@@ -86,9 +96,7 @@ class Serving(Section):
         512, ge=1, le=100_000, description="Connections beyond which new ones are answered with 503."
     )
     drain_s: float = Field(10.0, ge=0, le=600, description="Seconds that a stop waits for requests under way.")
-    cors_origins: tuple[str, ...] = Field(
-        (), description="Web origins that may call the service. `*` is refused in production."
-    )
+    cors_origins: Names = Field((), description="Web origins that may call the service. `*` is refused in production.")
     tls_certificate_file: Path | None = Field(
         None, description="Certificate chain (PEM); with tls_key_file the service speaks HTTPS."
     )
