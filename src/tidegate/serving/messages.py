@@ -55,7 +55,7 @@ class PredictRequest(Strict, frozen=True):
 
 
 class Abstain(Strict, frozen=True, omit_defaults=True):
-    """Why no signal is given: `halted`, `stale_data`, `no_model`, `model_expired`, `out_of_distribution`."""
+    """Why no signal is given: `halted`, `stale_data`, `model_expired`, `out_of_distribution`, `features_not_finite`."""
 
     reason: str
     detail: str
@@ -86,9 +86,12 @@ class Answer(Strict, frozen=True):
 
     Exactly one of three cases: a signal (`abstain` and `problem` are null); an abstention (`signal` and `target_position` are null, or
     `flat` and 0 when the strategy is halted); a problem with this symbol, where others of the same request were answered.
+    `version` and `bundle_digest` name the model that answered, null where none did.
     """
 
     symbol: str
+    version: int | None
+    bundle_digest: str | None
     bar_closed_at: int | None
     valid_until: int | None
     data_age_ms: int | None
@@ -102,7 +105,7 @@ class Answer(Strict, frozen=True):
 
 
 class PredictAnswer(Strict, frozen=True):
-    """Answers in the order of the questions. `version` and `bundle_digest` name the model; null when there is none.
+    """Answers in the order of the questions.
 
     `logged` says whether the answers are durable in the prediction log; false only where settings allow it.
     """
@@ -110,8 +113,6 @@ class PredictAnswer(Strict, frozen=True):
     request_id: str
     instance: str
     strategy: str
-    version: int | None
-    bundle_digest: str | None
     answered_at: int
     logged: bool
     answers: list[Answer]

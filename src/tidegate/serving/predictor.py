@@ -85,9 +85,17 @@ class Predictor:
                 f"window breaks {first.constraint.name}: {first.constraint.description}",
                 actual=f"rows {list(first.rows[:5])}",
             )
-        return self._answer(newest)
+        return self.answer(newest)
 
-    def _answer(self, window: Bars) -> Prediction:
+    def answer(self, window: Bars) -> Prediction:
+        """Answer for the newest bar of a window that holds all constraints already.
+
+        Args:
+            window: at least `manifest.lookback` bars of the model's interval and of one of its symbols.
+        Raises:
+            DataError: features that are not finite.
+            ModelError: the graph answers with something that is not a probability.
+        """
         features = self.features.newest(window)
         if not np.isfinite(features).all():
             wrong = [

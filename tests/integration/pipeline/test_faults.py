@@ -178,13 +178,13 @@ class TestPerformance:
         assert "too_good_win_rate" in known
 
     def test_slow_answers(self, refused: Callable[..., dict[str, GateResult]], monkeypatch: pytest.MonkeyPatch) -> None:
-        answer = Predictor._answer
+        answer = Predictor.answer
 
         def slow(self: Predictor, window: Bars) -> Any:  # noqa: ANN401
             time.sleep(0.011)
             return answer(self, window)
 
-        monkeypatch.setattr(Predictor, "_answer", slow)
+        monkeypatch.setattr(Predictor, "answer", slow)
         found = refused(gates={"latency_p95_ms": {"threshold": 10}})["latency_p95_ms"]
 
         assert found.observed is not None

@@ -1,0 +1,48 @@
+"""The bots' signs of life: what each said last. A restart forgets them until their next one."""
+
+from dataclasses import dataclass
+
+from tidegate.serving.messages import Heartbeat
+from tidegate.serving.metrics import Metrics
+from tidegate.serving.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A bot's last heartbeat, whose key sent it, and when it came in (UTC ms by this machine's clock)."""
+
+    heartbeat: Heartbeat
+    key_id: str
+    received_at: int
+
+
+class Bots:
+    """The last heartbeat of each bot and strategy.
+
+    Args:
+        most: how many are kept; a further one is refused rather than pushing out one that is watched.
+        metrics: told of each heartbeat.
+    """
+
+    def __init__(self, most: int, metrics: Metrics) -> None:
+        self._most = most
+        self._metrics = metrics
+        self._known: dict[tuple[str, str], Known] = {}
+
+    def take(self, heartbeat: Heartbeat, key_id: str, now_ms: int) -> None:
+        """Keep a heartbeat in place of the bot's last one.
+
+        Raises:
+            Problem: more bots than are kept.
+        """
+        name = (heartbeat.bot, heartbeat.strategy)
+        if name not in self._known and len(self._known) >= self._most:
+            raise Problem("too_many", f"heartbeats of {self._most} bots are kept, and this is another one")
+        self._known[name] = Known(heartbeat, key_id, now_ms)
+        self._metrics.bot_seen_at.labels(*name).set(now_ms / 1000)
+        if heartbeat.last_version is not None:
+            self._metrics.bot_version.labels(*name).set(heartbeat.last_version)
+
+    def all(self) -> list[Known]:
+        """Every bot's last heartbeat, by name."""
+        return [self._known[name] for name in sorted(self._known)]
