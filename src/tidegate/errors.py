@@ -11,6 +11,7 @@
     │   └── NotEnoughHistory          fewer bars than the computation needs
     ├── ModelError                4   training, export or a bundle failed its checks
     │   └── BundleError               a bundle's file is missing, altered or of an unknown schema
+    │       └── SignatureRefused          a signature is missing, wrong, or by a key that is not trusted
     ├── PromotionRefused          5   the gates, or a rule of the registry, said no
     │   └── PromotionConflict         somebody else is promoting or has promoted meanwhile
     ├── RegistryError             6   MLflow or the ledger could not be reached or contradict each other
@@ -130,6 +131,12 @@ class BundleError(ModelError):
     """A bundle's file is missing, altered or of an unknown schema."""
 
     code = "bundle"
+
+
+class SignatureRefused(BundleError):
+    """A signature is missing, wrong, or by a key that is not trusted."""
+
+    code = "signature"
 
 
 class PromotionRefused(TidegateError):
