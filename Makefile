@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+comma := ,
 
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
@@ -15,7 +16,7 @@ export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 
 .PHONY: help
 help:  ## show this help
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(READY): requirements/tidegate.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,11 +29,31 @@ $(READY): requirements/tidegate.lock pyproject.toml
 .PHONY: install
 install: $(READY)  ## install everything from the lock into .venv
 
+# Hashes of every file of every package, and no registry's address.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+
 .PHONY: lock
-lock:  ## write requirements/tidegate.lock anew from pyproject.toml
+lock:  ## write requirements/*.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --all-extras --group dev pyproject.toml -o requirements/tidegate.lock
+	$(COMPILE) --all-extras --group dev pyproject.toml -o requirements/tidegate.lock
+	$(MAKE) lock-image
+
+# The image installs the very versions that the tests run with.
+.PHONY: lock-image
+lock-image:  ## write the image's locks anew from requirements/tidegate.lock
+	$(COMPILE) --extra serving --constraints requirements/tidegate.lock pyproject.toml -o requirements/serving.lock
+	echo 'hatchling>=1.27' | $(COMPILE) --constraints requirements/tidegate.lock - -o requirements/build.lock
+
+# Debian's client knows BuildKit; another one that comes first on PATH may not.
+DOCKER ?= $(firstword $(wildcard /usr/bin/docker) docker)
+BASE_IMAGE ?= python:3.13-slim
+IMAGE ?= tidegate-serving
+CA_BUNDLE ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
+
+.PHONY: image-serving
+image-serving:  ## build the serving container's image (BASE_IMAGE, IMAGE, CA_BUNDLE and PIP_CONFIG_FILE may be set)
+	DOCKER_BUILDKIT=1 $(DOCKER) build --build-arg BASE_IMAGE=$(BASE_IMAGE) $(if $(CA_BUNDLE),--secret id=ca$(comma)src=$(CA_BUNDLE)) \
+	  $(if $(PIP_CONFIG_FILE),--secret id=pip$(comma)src=$(PIP_CONFIG_FILE)) -f docker/serving/Dockerfile -t $(IMAGE) .
 
 .PHONY: demo
 demo: $(READY)  ## real EUR/USD is refused, the simulated market is promoted: the main job, whole
@@ -46,11 +67,21 @@ up: $(READY)  ## start Prefect, MLflow and a worker; Ctrl-C stops them
 test: $(READY)  ## run all tests that this machine can run
 	$(BIN)/python -m pytest
 
+# Debian's packages that some tests need: a program that shows that a package is there already, and the package's name.
+SYSTEM := /usr/lib/postgresql/*/bin/initdb=postgresql /usr/sbin/dockerd=docker.io /usr/bin/mmdebstrap=mmdebstrap
+# What Debian releases that split docker.io up have beside it.
+SYSTEM_OPTIONAL := docker-cli docker-buildx
+
 .PHONY: system
 system:  ## add Debian's packages for the tests that need them (root)
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
-	  if ! ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1; then \
-	    apt-get update -q && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends postgresql; \
+	  missing=""; \
+	  for entry in $(SYSTEM); do ls $${entry%%=*} > /dev/null 2>&1 || missing="$$missing $${entry##*=}"; done; \
+	  if [ -n "$$missing" ]; then \
+	    apt-get update -q; \
+	    case "$$missing" in *docker*) for name in $(SYSTEM_OPTIONAL); do \
+	      if apt-cache show $$name > /dev/null 2>&1; then missing="$$missing $$name"; fi; done;; esac; \
+	    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends $$missing; \
 	  fi; \
 	else echo "make system needs root and apt-get; skipped"; fi
 
