@@ -17,6 +17,8 @@ Times = NDArray[np.int64]
 
 COLUMNS: Final = ("opened_at", "open", "high", "low", "close", "volume")
 PRICES: Final = ("open", "high", "low", "close")
+_FLOAT: Final = np.dtype(np.float64)
+_TYPES: Final = {name: np.dtype(np.int64) if name == "opened_at" else _FLOAT for name in COLUMNS}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,16 +46,17 @@ class Bars:
     volume: Floats
 
     def __post_init__(self) -> None:
-        for name in COLUMNS:
-            column = np.ascontiguousarray(getattr(self, name), dtype=np.int64 if name == "opened_at" else np.float64)
-            if column.ndim != 1 or len(column) != len(self.opened_at):
-                raise DataError(
-                    f"column {name} of {self.symbol} has shape {column.shape}", expected=f"({len(self.opened_at)},)"
-                )
+        shape = (len(self.opened_at),)
+        for name, kind in _TYPES.items():
+            given = getattr(self, name)
+            column = np.ascontiguousarray(given, dtype=kind)
+            if column.shape != shape:
+                raise DataError(f"column {name} of {self.symbol} has shape {column.shape}", expected=f"{shape}")
             if column.flags.writeable:
                 column = column.view()
-                column.flags.writeable = False
-            object.__setattr__(self, name, column)
+                column.setflags(write=False)
+            if column is not given:
+                object.__setattr__(self, name, column)
 
     @classmethod
     def of(cls, symbol: str, interval: str | Interval, *, opened_at: ArrayLike, **columns: ArrayLike) -> "Bars":
@@ -94,7 +97,16 @@ class Bars:
 
     def take(self, rows: slice | NDArray[np.intp] | NDArray[np.bool_]) -> "Bars":
         """The chosen rows, in the order chosen."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS})
+        if not isinstance(rows, slice) or rows.step not in {None, 1}:
+            return replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS})
+        # Part of a checked column needs no check of its own: it has the type, lies in one piece and cannot be written to.
+        part = object.__new__(Bars)
+        put = object.__setattr__
+        put(part, "symbol", self.symbol)
+        put(part, "interval", self.interval)
+        for name in COLUMNS:
+            put(part, name, getattr(self, name)[rows])
+        return part
 
     def between(self, start_ms: int, end_ms: int) -> "Bars":
         """Bars of an ascending series with `start_ms <= opened_at` and `closed_at <= end_ms`."""

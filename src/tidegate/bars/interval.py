@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from functools import total_ordering
+from functools import cache, total_ordering
 
 from tidegate.errors import ConfigurationError
 
@@ -36,12 +36,17 @@ class Interval:
     @property
     def milliseconds(self) -> int:
         """The span in milliseconds."""
-        match = _PATTERN.match(self.text)
-        assert match is not None
-        return int(match[1]) * _UNITS_MS[match[2]]
+        return _milliseconds(self.text)
 
     def __lt__(self, other: "Interval") -> bool:
         return self.milliseconds < other.milliseconds
 
     def __str__(self) -> str:
         return self.text
+
+
+@cache
+def _milliseconds(text: str) -> int:
+    match = _PATTERN.match(text)
+    assert match is not None
+    return int(match[1]) * _UNITS_MS[match[2]]
