@@ -4,6 +4,7 @@ Run by the build: `python slim.py ENVIRONMENT`. The build then imports every mod
 for predictions, so that a rule which takes too much is noticed before an image leaves.
 """
 
+# ruff: noqa: INP001, T201  a script of the build, whose log shows what it prints
 import shutil
 import struct
 import sys
@@ -81,7 +82,7 @@ def strip(path: Path) -> int:
         return 0
     header = list(_ELF.unpack_from(content))
     segments_at, segment_size, count = header[5], header[9], header[10]
-    end = max(_ELF.size, segments_at + segment_size * count)
+    end: int = max(_ELF.size, segments_at + segment_size * count)
     for number in range(count):
         _kind, _flags, offset, _address, _physical, in_file, _in_memory, _align = _SEGMENT.unpack_from(
             content, segments_at + number * segment_size
