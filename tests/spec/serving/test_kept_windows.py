@@ -18,7 +18,7 @@ def bars(*minutes: int, price: float = 100.0) -> Bars:
 
 
 def minutes(window: Bars) -> list[int]:
-    return (window.opened_at // MINUTE).tolist()
+    return [int(opened_at) // MINUTE for opened_at in window.opened_at]
 
 
 # Kept are the minutes 1 to 5, five at most and one to spare. (after, sent, the window of three that is given, or the problem)

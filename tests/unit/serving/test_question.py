@@ -19,14 +19,14 @@ def columns(bars: Bars) -> BarColumns:
     return BarColumns(**{name: getattr(bars, name).tolist() for name in COLUMNS})
 
 
-def ask(windows: Windows, bars: Bars, after: int | None = None, lookback: int = 20, as_of_ms: int = 2**60) -> Bars:
+def ask(windows: Windows, bars: Bars, after: int | None = None, lookback: int = 12, as_of_ms: int = 2**60) -> Bars:
     item = Item(SYMBOL, columns(bars), after)
-    return window_of(item, KEY, windows, FIVE, lookback, lookback + 5, as_of_ms)
+    return window_of(item, KEY, windows, FIVE, lookback, lookback + 2, as_of_ms)
 
 
 def changed(bars: Bars, **values: object) -> Bars:
     fields = {name: getattr(bars, name) for name in COLUMNS} | values
-    return Bars.of(SYMBOL, FIVE, **fields)  # type: ignore[arg-type]
+    return Bars.of(SYMBOL, FIVE, **fields)
 
 
 def slug(call: object, *arguments: object) -> str:
@@ -38,7 +38,7 @@ def slug(call: object, *arguments: object) -> str:
 def test_a_whole_window_and_then_one_bar_give_the_series_windows() -> None:
     windows, whole, later = Windows(5), window_ending(1400), window_ending(1401)
     first = ask(windows, whole)
-    assert first.equals(whole.take(slice(len(whole) - 25, None)) if len(whole) > 25 else whole)
+    assert first.equals(whole.take(slice(len(whole) - 14, None)))
     new = later.take(slice(len(later) - 1, None))
     second = ask(windows, new, int(whole.opened_at[-1]), lookback=len(first))
     assert second.opened_at[-1] == later.opened_at[-1]
@@ -47,7 +47,7 @@ def test_a_whole_window_and_then_one_bar_give_the_series_windows() -> None:
 
 def test_a_window_one_bar_short_is_refused_and_not_kept() -> None:
     windows = Windows(5)
-    assert slug(ask, windows, window_ending(1400).take(slice(0, 19))) == "window_too_short"
+    assert slug(ask, windows, window_ending(1400).take(slice(0, 11))) == "window_too_short"
     assert len(windows) == 0
 
 
