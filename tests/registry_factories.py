@@ -106,6 +106,7 @@ class FakeVersions:
         self.decisions: dict[int, Decision] = {}
         self.broken: set[int] = set()
         self.signatures: dict[int, bytes] = {}
+        self.state: str | None = None
         self.model_kind: str | None = kind
         self.reachable = True
 
@@ -144,6 +145,23 @@ class FakeVersions:
     def attach_signature(self, _strategy: str, version: int, signature: bytes) -> None:
         self._call()
         self.signatures[version] = signature
+
+    def signature(self, _strategy: str, version: int) -> bytes | None:
+        self._call()
+        return self.signatures.get(version)
+
+    def versions(self, _strategy: str) -> list[int]:
+        self._call()
+        return sorted(self.manifests, reverse=True)
+
+    def signed_state(self, _strategy: str) -> str | None:
+        self._call()
+        return self.state
+
+    def keep_signed_state(self, _strategy: str, text: str) -> bool:
+        self._call()
+        self.state = text
+        return True
 
     def show(self, _strategy: str, _version_tags: dict[int, dict[str, str]], _model_tags: dict[str, str]) -> None:
         self._call()

@@ -44,8 +44,8 @@ class ApiKey(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: Annotated[str, Field(pattern=rf"\A{_ID}\Z")]
-    sha256: Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\Z")]
+    id: Annotated[str, Field(pattern=rf"^{_ID}$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     scopes: tuple[Scope, ...] = Field(min_length=1)
     created_at: int = Field(ge=0, strict=True)
     expires_at: int | None = Field(None, ge=0, strict=True)

@@ -19,7 +19,7 @@ MAX_CHARACTERS = 5000
 UNSIGNED = "-"
 _DIGEST_CHARACTERS = 67  # 64 digits, two quotes, a comma
 
-Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\Z")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class SignedState(BaseModel):

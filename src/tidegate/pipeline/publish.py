@@ -11,6 +11,7 @@ from tidegate.backtest.metrics import summarise
 from tidegate.bars.bars import iso
 from tidegate.dataset.windows import FoldWindows
 from tidegate.errors import PromotionRefused, TidegateError
+from tidegate.keys.signing import shadow_message
 from tidegate.model.bundle import load_bundle
 from tidegate.pipeline.contest import Champion
 from tidegate.pipeline.data import Gathered, Prepared
@@ -19,7 +20,7 @@ from tidegate.pipeline.fold import Fold, Trial
 from tidegate.pipeline.job import Job, describe_job
 from tidegate.pipeline.judge import Judged
 from tidegate.registry.chain import canonical
-from tidegate.registry.opening import open_promoter
+from tidegate.registry.opening import open_promoter, open_signer
 from tidegate.registry.repair import repair
 from tidegate.registry.tracking.runs import TrackedRun
 from tidegate.registry.tracking.versions import Tracking
@@ -241,7 +242,7 @@ def trial_id(job: Job, windows: FoldWindows, trial: Trial) -> str:
 
 
 def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) -> Registered:
-    strategy, tracking = job.strategy, Tracking(job.settings)
+    strategy, tracking, signer = job.strategy, Tracking(job.settings), open_signer(job.settings)
     tags = {"kind": strategy.kind, "retrain_key": job.key, "manifest_digest": judged.bundle.digest, "actor": job.actor}
     with tracking.start_run(strategy.name, f"{job.month} {strategy.name}", tags) as run:
         run.params(_parameters(job, judged))
@@ -271,6 +272,7 @@ def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) 
             description=f"Retrain {describe_job(job)}. {judged.decision.summary}",
             tags={"verdict": "promote" if judged.decision.promote else "refuse", "retrain_key": job.key},
             metrics=dict(judged.metrics),
+            shadow_signature=None if signer is None else signer.sign(shadow_message(judged.bundle.digest)),
         )
     return Registered(version, run.run_id, run.experiment_id)
 

@@ -1,20 +1,23 @@
 """Promotion, rollback, halt: the acts that move MLflow's aliases, each one written to the ledger before and after.
 
-Order of an act: an `intent` row; then, holding the ledger's lock and past the fence, the aliases (`previous`, then `production`), read
-back; then the `committed` row. What a crash leaves is an open intent, which `repair` finishes or aborts at the next start.
+Order of an act: an `intent` row; then, holding the ledger's lock and past the fence, the signature and the aliases (`previous`, then
+`production`), read back; then the `committed` row; then the signed state for serving processes. A rollback publishes that state before the aliases as well. What a crash
+leaves is an open intent or an old signed state, which `repair` finishes, aborts or publishes at the next start.
 """
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tidegate.errors import BundleError, ConfigurationError, PromotionConflict, PromotionRefused, RegistryError
 from tidegate.gates.result import Decision
+from tidegate.keys.signing import act_message
 from tidegate.model.bundle import ONNX
 from tidegate.model.manifest import Manifest
 from tidegate.registry.ledger import Ledger, LedgerWriter, conflict_with
+from tidegate.registry.publishing import Publisher, Registry, Signs
 from tidegate.registry.rules import (
     REQUIRED_GATES,
     Refusal,
@@ -32,7 +35,7 @@ PRODUCTION, PREVIOUS, CHALLENGER = "production", "previous", "challenger"
 KEEP_AT_LEAST = 3
 
 
-class Versions(Protocol):
+class Versions(Registry, Protocol):
     """What the acts need of the model registry; `tracking.Tracking` is the real one."""
 
     def alias(self, strategy: str, alias: str) -> int | None:
@@ -50,8 +53,8 @@ class Versions(Protocol):
     def decision(self, strategy: str, version: int) -> Decision | None:
         """The gates' decision kept with a version, None where there is none, BundleError where it cannot be read as one."""
 
-    def attach_signature(self, strategy: str, version: int, signature: bytes) -> None:
-        """Keep a signature beside the version's bundle."""
+    def signature(self, strategy: str, version: int) -> bytes | None:
+        """The production signature kept beside the version's bundle, None where there is none."""
 
     def show(self, strategy: str, version_tags: dict[int, dict[str, str]], model_tags: dict[str, str]) -> None:
         """Set tags for people; an empty text removes a tag."""
@@ -75,7 +78,8 @@ class Promoter:
     Args:
         ledger: the promotion ledger.
         versions: the model registry.
-        sign: signs a manifest digest; None leaves versions unsigned, and the ledger says so.
+        signer: signs versions, acts and the state; None leaves them unsigned, and the ledger says so.
+        must_sign: refuse every act without a signer, as in production.
         required_gates: names of the gates that a decision must have judged.
         today: UTC ms at which a strategy's versions are judged to have expired or not; by default the ledger's clock.
         on_step: told each named step, for progress and for tests that stop a process there.
@@ -85,15 +89,16 @@ class Promoter:
         self,
         ledger: Ledger,
         versions: Versions,
-        sign: Callable[[str], bytes] | None = None,
+        signer: Signs | None = None,
         *,
+        must_sign: bool = False,
         required_gates: Collection[str] = REQUIRED_GATES,
         today: Callable[[str], int] | None = None,
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
         self.ledger = ledger
         self.versions = versions
-        self._sign = sign
+        self.publisher = Publisher(ledger, versions, signer, must_sign=must_sign)
         self._required_gates = frozenset(required_gates)
         self._today = today
         self._step = on_step
@@ -133,8 +138,10 @@ class Promoter:
         Raises:
             PromotionRefused: with every reason.
             PromotionConflict: another act is under way, or another version was promoted meanwhile.
+            ConfigurationError: it must be signed, and there is no key; nothing was changed.
             RegistryError: MLflow or the ledger could not be reached.
         """
+        self.publisher.require_signer(f"{strategy} v{version} not promoted")
         manifest = self.verified(strategy, version)
         digest = manifest.digest()
         refusals = manifest_refusals(manifest, strategy, self.versions.kind(strategy), self._now(strategy))
@@ -153,6 +160,7 @@ class Promoter:
                 raise conflict_with(state.open_intent)
             refuse(f"{strategy} v{version} not promoted", refusals + state_refusals(state, version, alias))
             if version == state.current:
+                self.publisher.bring_up_to_date(state)
                 return Outcome(state.last_change, False, f"{strategy} v{version} is already in production")
             if state.current != champion:
                 raise PromotionConflict(
@@ -190,25 +198,28 @@ class Promoter:
             bar: bar the version that is left, so that it never starts again until `clear`.
 
         Raises:
-            ConfigurationError: the version to leave and the version to go to are the same.
+            ConfigurationError: the version to leave and the version to go to are the same, or it must be signed and there is no key.
             PromotionRefused: the named target may not be used.
             PromotionConflict: another act is under way or came between.
             RegistryError: MLflow or the ledger could not be reached; nothing is halted for that.
         """
         if leaving is not None and leaving == to_version:
             raise ConfigurationError(f"a rollback of {strategy} cannot leave v{leaving} and go to it")
+        self.publisher.require_signer(f"{strategy} not rolled back")
         before, alias = self.ledger.state(strategy), self.versions.alias(strategy, PRODUCTION)
         if before.open_intent is not None:
             raise conflict_with(before.open_intent)
         if leaving is not None and leaving != alias:
+            self.publisher.publish(strategy)
             message = f"nothing to do: {strategy} is on {named(alias)}, not on v{leaving}"
             return Outcome(before.last_change, False, message)
         if leaving is None and _already_back(before, alias, to_version):
+            self.publisher.publish(strategy)
             message = f"nothing to do: {strategy} is already on {named(alias)}"
             if alias is not None:
                 message += f"; to leave it as well, say so: --from {alias}, and --to N for a version of your choice"
             return Outcome(before.last_change, False, message)
-        target, digest, passed_over = self._target(before, alias, to_version)
+        target, digest, passed_over = self._target(before, alias, to_version, bar=bar)
         evidence = {"bar": bar and alias is not None, "passed_over": passed_over}
         with self.ledger.writing() as writer:
             state = writer.state(strategy)
@@ -229,52 +240,66 @@ class Promoter:
         return self._carry_out(intent, message)
 
     def bar(self, strategy: str, version: int, *, actor: str, reason: str) -> Outcome:
-        """Bar a version that is not in production, so that it can never be promoted or rolled back to until `clear`."""
+        """Bar a version that is not in production, so that it can never be promoted or rolled back to until `clear`.
+
+        The row keeps the digests of its manifest and its model, so that a service knows the version, and its model under another number.
+        """
+        self.publisher.require_signer(f"{strategy} v{version} not barred")
         with self.ledger.writing() as writer:
             state = writer.state(strategy)
             if version in state.barred:
+                self.publisher.bring_up_to_date(state)
                 return Outcome(state.last_row, False, f"{strategy} v{version} is already barred")
             if version in {state.current, self.versions.alias(strategy, PRODUCTION)}:
                 raise PromotionRefused(
                     f"{strategy} v{version} is in production and cannot just be barred",
                     next_step="use rollback, which bars the version it leaves",
                 )
-            row = writer.append(Draft(strategy, "bar", None, version, actor, reason), "committed")
-        self.settle(strategy)
-        return Outcome(row, True, f"{strategy} v{version} is barred")
+            digest, described = self._described(state, version)
+            model = None if state.current is None else state.models.get(state.current)
+            if model is not None and model == described.get("model"):
+                raise PromotionRefused(
+                    f"{strategy} v{version} has, byte for byte, the model of {named(state.current)}, which is in production",
+                    next_step="use rollback, which bars the version it leaves, and with it this model",
+                )
+            row = writer.append(Draft(strategy, "bar", None, version, actor, reason, digest, described), "committed")
+        return self._told(strategy, row, f"{strategy} v{version} is barred")
 
     def clear(self, strategy: str, version: int, *, actor: str, reason: str) -> Outcome:
         """Lift the bar of a version."""
+        self.publisher.require_signer(f"the bar of {strategy} v{version} not lifted")
         with self.ledger.writing() as writer:
             state = writer.state(strategy)
             if version not in state.barred:
+                self.publisher.bring_up_to_date(state)
                 return Outcome(state.last_row, False, f"{strategy} v{version} is not barred")
             row = writer.append(Draft(strategy, "clear", None, version, actor, reason), "committed")
-        self.settle(strategy)
-        return Outcome(row, True, f"{strategy} v{version} is no longer barred")
+        return self._told(strategy, row, f"{strategy} v{version} is no longer barred")
 
     def halt(self, strategy: str, *, actor: str, reason: str) -> Outcome:
         """Halt a strategy: nothing is promoted and no version may be used until `resume`. The alias stays."""
+        self.publisher.require_signer(f"{strategy} not halted")
         with self.ledger.writing() as writer:
             state = writer.state(strategy)
             if state.halt is not None:
+                self.publisher.bring_up_to_date(state)
                 return Outcome(state.halt, False, f"{strategy} is already halted")
-            signed = self._signature(f"halt {strategy} {state.token + 1}")
+            signed = self.publisher.evidence(act_message("halt", strategy, state.token + 1))
             draft = Draft(strategy, "halt", state.current, state.current, actor, reason, evidence=signed)
             row = writer.append(draft, "committed")
-        self.settle(strategy)
-        return Outcome(row, True, f"{strategy} is halted")
+        return self._told(strategy, row, f"{strategy} is halted")
 
     def resume(self, strategy: str, *, actor: str, reason: str) -> Outcome:
         """End a halt. It is written as a `clear` row that names no version."""
+        self.publisher.require_signer(f"{strategy} not resumed")
         with self.ledger.writing() as writer:
             state = writer.state(strategy)
             if state.halt is None:
+                self.publisher.bring_up_to_date(state)
                 return Outcome(state.last_row, False, f"{strategy} is not halted")
-            signed = self._signature(f"resume {strategy} {state.token + 1}")
+            signed = self.publisher.evidence(act_message("resume", strategy, state.token + 1))
             row = writer.append(Draft(strategy, "clear", None, None, actor, reason, evidence=signed), "committed")
-        self.settle(strategy)
-        return Outcome(row, True, f"{strategy} goes on with {named(state.current)}")
+        return self._told(strategy, row, f"{strategy} goes on with {named(state.current)}")
 
     def prune(self, strategy: str, keep: int = KEEP_AT_LEAST) -> list[int]:
         """Delete old versions from MLflow and return their numbers.
@@ -333,10 +358,34 @@ class Promoter:
     def commit(self, writer: LedgerWriter, intent: LedgerRow, *, reason: str, evidence: dict[str, Any]) -> LedgerRow:
         """Close an intent as committed, and bar the version that was left when the intent says so."""
         row = writer.close(intent, "committed", reason=reason, evidence=evidence)
-        left = intent.from_version
-        if intent.evidence.get("bar") and left is not None and left not in writer.state(intent.strategy).barred:
-            writer.append(Draft(intent.strategy, "bar", None, left, intent.actor, intent.reason), "committed")
+        state, left = writer.state(intent.strategy), intent.from_version
+        if intent.evidence.get("bar") and left is not None and left not in state.barred:
+            digest, described = self._described(state, left)
+            draft = Draft(intent.strategy, "bar", None, left, intent.actor, intent.reason, digest, described)
+            writer.append(draft, "committed")
         return row
+
+    def _described(self, state: StrategyState, version: int) -> tuple[str | None, dict[str, Any]]:
+        """A version's manifest digest and evidence of its model, as far as they are known: a bar holds also where files cannot be read."""
+        digest, model = state.digests.get(version), state.models.get(version)
+        if digest is not None and model is not None:
+            return digest, {"model": model}
+        try:
+            manifest = self.versions.verified_manifest(state.strategy, version)
+        except (BundleError, RegistryError) as error:
+            log.warning("%s v%s is barred by its number only: %s", state.strategy, version, error)
+            return digest, {}
+        if digest not in {None, manifest.digest()}:
+            return digest, {}  # the model of another manifest than the ledger knows is not this version's
+        return manifest.digest(), {"model": manifest.files[ONNX]}
+
+    def _told(self, strategy: str, row: LedgerRow, message: str) -> Outcome:
+        """Tell serving processes of an act, and bring MLflow's tags up to date."""
+        self.publisher.publish_act(strategy, message)
+        self._step("published")
+        self.settle(strategy)
+        self._step("settled")
+        return Outcome(row, True, message)
 
     def _intend(
         self, writer: LedgerWriter, draft: Draft, evidence: dict[str, Any], *, previous_after: int | None
@@ -361,32 +410,29 @@ class Promoter:
         with self.ledger.writing() as writer:
             writer.require_open(intent)
             self._step("fence passed")
-            if intent.bundle_digest is None:
-                signed = self._signature(f"halt {intent.strategy} {intent.fencing_token}")
-            else:
-                signed = self._signature(intent.bundle_digest)
-            if intent.to_version is not None and signed["signature"] is not None:
-                self.versions.attach_signature(intent.strategy, intent.to_version, bytes.fromhex(signed["signature"]))
+            self.publisher.announce(writer, intent)
+            self._step("announced")
+            signed = self.publisher.sign_intent(intent)
             self._step("signed")
             self.apply_aliases(intent)
             row = self.commit(writer, intent, reason=intent.reason, evidence=signed)
             self._step("closing row written")
         self._step("committed")
-        self.settle(intent.strategy)
-        self._step("settled")
-        return Outcome(row, True, message)
+        return self._told(intent.strategy, row, message)
 
     def _target(
-        self, state: StrategyState, alias: int | None, to_version: int | None
+        self, state: StrategyState, alias: int | None, to_version: int | None, *, bar: bool
     ) -> tuple[int | None, str | None, list[str]]:
         """The version to go back to, its digest, and why newer ones were passed over."""
         strategy = state.strategy
+        # The model that is left is as bad under another number.
+        left = {alias: state.models[alias]} if bar and alias is not None and alias in state.models else {}
         if to_version is not None:
             found = [] if to_version in state.productions else [Refusal("never_produced", "was never in production")]
             found += [Refusal("barred", f"v{to_version} was barred")] if to_version in state.barred else []
             refuse(f"{strategy} not rolled back to v{to_version}", found)
             manifest = self.verified(strategy, to_version)
-            refuse(f"{strategy} not rolled back to v{to_version}", self.usable(state, to_version, manifest))
+            refuse(f"{strategy} not rolled back to v{to_version}", self.usable(state, to_version, manifest, left))
             return to_version, manifest.digest(), []
         passed_over: list[str] = []
         for version in state.good_versions(without=(alias,)):
@@ -395,7 +441,7 @@ class Promoter:
             except PromotionRefused as error:
                 passed_over.append(f"v{version}: {error.what}")
                 continue
-            refusals = self.usable(state, version, manifest)
+            refusals = self.usable(state, version, manifest, left)
             if not refusals:
                 return version, manifest.digest(), passed_over
             passed_over.append(f"v{version}: {'; '.join(map(str, refusals))}")
@@ -408,10 +454,22 @@ class Promoter:
         except BundleError as error:
             raise PromotionRefused(f"{strategy} v{version}: bundle_broken ({error})") from error
 
-    def usable(self, state: StrategyState, version: int, manifest: Manifest) -> list[Refusal]:
-        """Why a version's bundle may not be in production."""
+    def usable(
+        self, state: StrategyState, version: int, manifest: Manifest, left: Mapping[int, str] | None = None
+    ) -> list[Refusal]:
+        """Why a version's bundle may not be in production.
+
+        Args:
+            state: the strategy's state.
+            version: the version.
+            manifest: its manifest.
+            left: version to model digest of one that is about to be barred.
+        """
         kind = self.versions.kind(state.strategy)
-        return manifest_refusals(manifest, state.strategy, kind, self._now(state.strategy), state.digests.get(version))
+        found = manifest_refusals(manifest, state.strategy, kind, self._now(state.strategy), state.digests.get(version))
+        others = {**self._barred_models(state), **(left or {})}
+        others.pop(version, None)
+        return found + same_model_refusals(manifest.files[ONNX], others)
 
     def judged(self, state: StrategyState, version: int, manifest: Manifest) -> tuple[Decision | None, list[Refusal]]:
         """The gates' decision that is kept with a version, and why it does not let it into production."""
@@ -430,10 +488,6 @@ class Promoter:
             with contextlib.suppress(BundleError):
                 found[version] = self.versions.verified_manifest(state.strategy, version).files[ONNX]
         return found
-
-    def _signature(self, text: str) -> dict[str, Any]:
-        signature = None if self._sign is None else self._sign(text).hex()
-        return {"signed": text, "signature": signature}
 
     def _now(self, strategy: str) -> int:
         return self.ledger.database.clock() if self._today is None else self._today(strategy)

@@ -4,6 +4,8 @@ An open intent of a rollback or halt is finished, since that is the safe directi
 names the new version, else aborted. Any other difference between ledger and alias is an `external` change: a version that passes
 all rules of a bundle is recorded, if it was in production before or the gates' decision about it promotes. Any other is refused. Both
 raise an alert, and the alias is left to people.
+
+At the end the signed state is published where it is not what the ledger says, and the version in production is signed where it carries no signature by the key in use.
 """
 
 import logging
@@ -11,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tidegate.errors import PromotionRefused
+from tidegate.keys.signing import production_message
 from tidegate.model.bundle import ONNX
 from tidegate.registry.ledger import LedgerWriter
 from tidegate.registry.promotion import PREVIOUS, PRODUCTION, Promoter
@@ -24,18 +27,29 @@ ACTOR = "tidegate repair"
 
 @dataclass(slots=True)
 class RepairReport:
-    """What a repair wrote, and what people must look at. Without new rows and alerts, all was well."""
+    """What a repair wrote, and what people must look at. Without new rows and alerts, all was well.
+
+    Attributes:
+        rows: rows that were added to the ledger.
+        alerts: what people must look at.
+        published: the signed state was published, since it was not what the ledger says.
+        signed: the version in production was signed, since it carried no signature by the key in use.
+    """
 
     rows: list[LedgerRow] = field(default_factory=list)
     alerts: list[str] = field(default_factory=list)
+    published: bool = False
+    signed: bool = False
 
 
 def repair(promoter: Promoter, strategy: str) -> RepairReport:
     """Bring one strategy's ledger and aliases together again. Doing it twice equals doing it once.
 
     Raises:
-        RegistryError: MLflow or the ledger could not be reached; nothing was decided.
+        ConfigurationError: acts must be signed, and there is no key; nothing was changed.
+        RegistryError: MLflow or the ledger could not be reached; what was decided before is in the ledger.
     """
+    promoter.publisher.require_signer(f"{strategy} not repaired")
     report = RepairReport()
     with promoter.ledger.writing() as writer:
         intent = writer.state(strategy).open_intent
@@ -50,6 +64,14 @@ def repair(promoter: Promoter, strategy: str) -> RepairReport:
         alias = promoter.versions.alias(strategy, PRODUCTION)
         if alias != state.current:
             _judge_external(promoter, writer, state, alias, report)
+        published = promoter.versions.signed_state(strategy)
+    report.signed = _sign_production(promoter, strategy)
+    report.published = promoter.publisher.publish(strategy)
+    if report.published and published is not None and not report.rows:
+        report.alerts.append(
+            f"{strategy}: the signed state in MLflow was not what the ledger says, and was published again: an act was broken off "
+            "before services were told, the key was changed, or somebody altered it"
+        )
     promoter.settle(strategy)
     for alert in report.alerts:
         log.warning("%s", alert)
@@ -62,6 +84,8 @@ def _close(promoter: Promoter, writer: LedgerWriter, intent: LedgerRow) -> Ledge
     evidence = {"repaired_by": ACTOR, "production_found": alias, "refusals": [str(refusal) for refusal in refusals]}
     forward = alias == intent.to_version or (intent.action != "promote" and alias == intent.from_version)
     if forward and not refusals:
+        promoter.publisher.announce(writer, intent)
+        evidence |= promoter.publisher.sign_intent(intent)
         promoter.apply_aliases(intent)
         return promoter.commit(writer, intent, reason="finished after a crash", evidence=evidence)
     _undo(promoter, intent, alias)
@@ -102,9 +126,38 @@ def _judge_external(
     seen = last is not None and (last.action, last.to_version) == ("external", alias)
     if refusals and last is not None and seen and last.evidence.get("refusals") == reasons:
         return  # the same change was refused before; the alert is repeated, the row is not
-    digest = None if alias is None or refusals else promoter.versions.verified_manifest(strategy, alias).digest()
+    digest = None
+    if alias is not None and not refusals:
+        digest = promoter.versions.verified_manifest(strategy, alias).digest()
+        evidence |= promoter.publisher.sign_version(strategy, alias, digest)
     draft = Draft(strategy, "external", state.current, alias, ACTOR, what, digest, evidence | {"refusals": reasons})
     report.rows.append(writer.append(draft, "aborted" if refusals else "committed"))
+
+
+def _sign_production(promoter: Promoter, strategy: str) -> bool:
+    """Sign the version in production anew where it has no signature by the key in use: it was promoted without one, or with another.
+
+    Only what the ledger says is in production is signed, and only with the manifest that the ledger knows it by.
+    """
+    signer = promoter.publisher.signer
+    if signer is None:
+        return False
+    with promoter.ledger.writing() as writer:
+        state = writer.state(strategy)
+        version = state.current
+        digest = None if version is None else state.digests.get(version)
+        if version is None or digest is None or version in state.barred:
+            return False
+        message = production_message(digest)
+        if promoter.versions.signature(strategy, version) == signer.sign(message):
+            return False
+        refusals = _bundle_refusals(promoter, state, version)
+        if refusals:
+            log.warning("%s v%s is not signed: %s", strategy, version, "; ".join(map(str, refusals)))
+            return False
+        promoter.publisher.sign_version(strategy, version, digest)
+    log.info("%s v%s was signed with key %s", strategy, version, signer.key_id)
+    return True
 
 
 def _judge_newcomer(promoter: Promoter, state: StrategyState, version: int) -> tuple[dict[str, Any], list[Refusal]]:

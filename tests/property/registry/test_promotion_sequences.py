@@ -2,6 +2,7 @@
 # ruff: noqa: ANN401  arguments are handed on
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.registry_factories import NOW, REAL, Crash, FakeVersions, decision
 
 from tidegate.errors import TidegateError
+from tidegate.keys.signing import Signer, production_message
+from tidegate.keys.state import SignedState, decode
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.promotion import Promoter
@@ -19,15 +22,18 @@ from tidegate.registry.repair import repair
 STEPS = (
     "intent written",
     "fence passed",
+    "announced",
     "signed",
     "previous set",
     "production set",
     "aliases verified",
     "closing row written",
     "committed",
+    "published",
 )
 WHO = {"actor": "ann", "reason": "drawn"}
 VERSIONS = st.integers(1, 6)
+SIGNER = Signer.new()
 
 
 class Acts(RuleBasedStateMachine):
@@ -43,7 +49,8 @@ class Acts(RuleBasedStateMachine):
                 self.versions.decisions[version] = judged
         database = Database(f"sqlite:///{Path(self._folder.name)}/ledger.db", clock=lambda: NOW)
         self.ledger = Ledger(database)
-        self.promoter = Promoter(self.ledger, self.versions)
+        self.promoter = Promoter(self.ledger, self.versions, SIGNER)
+        self.newest_token = 0
         self.repaired = True  # nothing has happened that a repair must look at
         self.refused_outside = False
 
@@ -56,7 +63,7 @@ class Acts(RuleBasedStateMachine):
                 raise Crash
 
         before = self.versions.aliases.get("production")
-        promoter = Promoter(self.ledger, self.versions, on_step=step)
+        promoter = Promoter(self.ledger, self.versions, SIGNER, on_step=step)
         try:
             getattr(promoter, name)(REAL, *arguments, **WHO, **keywords)
         except TidegateError:
@@ -119,8 +126,47 @@ class Acts(RuleBasedStateMachine):
         self.refused_outside = any("outside tidegate" in alert for alert in report.alerts)
         self.repaired = True
         rows, aliases = self.promoter.history(REAL), dict(self.versions.aliases)
-        assert repair(self.promoter, REAL).rows == []
+        again = repair(self.promoter, REAL)
+        assert (again.rows, again.published, again.signed) == ([], False, False)
         assert (self.promoter.history(REAL), self.versions.aliases) == (rows, aliases)
+
+    def _published(self) -> SignedState | None:
+        return None if self.versions.state is None else decode(self.versions.state, SIGNER.verifier(), REAL)
+
+    def _digests(self, versions: Iterable[int]) -> set[str]:
+        return {self.versions.manifests[version].digest() for version in versions}
+
+    @invariant()
+    def the_published_state_never_gets_older(self) -> None:
+        told = self._published()
+        token = 0 if told is None else told.token
+        assert token >= self.newest_token
+        self.newest_token = token
+
+    @invariant()
+    def after_a_repair_the_published_state_is_what_the_ledger_says(self) -> None:
+        state, told = self.ledger.state(REAL), self._published()
+        if not self.repaired or state.last_row is None:
+            return
+        assert told is not None
+        assert (told.token, told.halted) == (state.last_row.id, state.halt is not None)
+        assert told.production_version == state.current
+        assert set(told.barred) == self._digests(state.barred)
+        assert len(told.barred_models) == len(state.barred)
+        if state.current is not None:
+            message = production_message(self.versions.manifests[state.current].digest())
+            assert SIGNER.verifier().verify(message, self.versions.signatures[state.current])
+
+    @invariant()
+    def no_service_finds_an_alias_moved_by_a_rollback_without_the_bar(self) -> None:
+        intent = self.ledger.state(REAL).open_intent
+        if intent is None or intent.action == "promote" or not intent.evidence.get("bar"):
+            return
+        if self.versions.aliases.get("production") != intent.from_version and intent.from_version is not None:
+            told = self._published()
+            assert told is not None
+            assert self._digests([intent.from_version]) <= set(told.barred)
+            assert told.production_version == intent.to_version
 
     @invariant()
     def the_chain_verifies(self) -> None:

@@ -5,6 +5,7 @@ import pytest
 from tests.registry_factories import NOW, REAL, Crash, FakeVersions, decision
 
 from tidegate.errors import ConfigurationError, PromotionConflict, RegistryError
+from tidegate.keys.signing import Signer
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.promotion import Outcome, Promoter
@@ -39,7 +40,8 @@ def crash_at(name: str) -> Callable[[str], None]:
 
 
 def test_a_promotion_is_written_before_and_after(ledger: Ledger, versions: FakeVersions) -> None:
-    promoter = Promoter(ledger, versions, sign=lambda digest: digest.encode()[:8])
+    signer = Signer.new()
+    promoter = Promoter(ledger, versions, signer)
     outcome = promote(promoter, 1, None)
     intent, committed = promoter.history(REAL)
     assert outcome.changed
@@ -49,14 +51,16 @@ def test_a_promotion_is_written_before_and_after(ledger: Ledger, versions: FakeV
     digest = versions.manifests[1].digest()
     assert committed.bundle_digest == digest
     assert intent.evidence["decision"]["manifest_digest"] == digest
-    assert versions.signatures == {1: digest.encode()[:8]}
-    assert committed.evidence == {"signed": digest, "signature": digest.encode()[:8].hex()}
+    message = f"tidegate/1 production\n{digest}"
+    assert signer.verifier().verify(message, versions.signatures[1]) == signer.key_id
+    signature = versions.signatures[1].hex()
+    assert committed.evidence == {"signed": message, "signature": signature, "key": signer.key_id}
 
 
 def test_without_a_key_the_ledger_says_unsigned(ledger: Ledger, versions: FakeVersions) -> None:
     outcome = promote(Promoter(ledger, versions), 1, None)
     assert outcome.row is not None
-    assert outcome.row.evidence["signature"] is None
+    assert (outcome.row.evidence["signature"], outcome.row.evidence["key"]) == (None, None)
     assert versions.signatures == {}
 
 
@@ -75,12 +79,14 @@ def test_the_steps_come_in_order(ledger: Ledger, versions: FakeVersions) -> None
     assert steps == [
         "intent written",
         "fence passed",
+        "announced",
         "signed",
         "previous set",
         "production set",
         "aliases verified",
         "closing row written",
         "committed",
+        "published",
         "settled",
     ]
 
@@ -119,11 +125,14 @@ def test_an_overtaken_promoter_loses(ledger: Ledger, versions: FakeVersions) -> 
 
 
 def test_a_sign_that_fails_promotes_nothing(ledger: Ledger, versions: FakeVersions) -> None:
-    def sign(_digest: str) -> bytes:
-        raise RegistryError("the key is locked")
+    class Locked:
+        key_id = "0" * 16
+
+        def sign(self, _message: str) -> bytes:
+            raise RegistryError("the key is locked")
 
     with pytest.raises(RegistryError, match="key is locked"):
-        promote(Promoter(ledger, versions, sign), 1, None)
+        promote(Promoter(ledger, versions, Locked()), 1, None)
     repair(Promoter(ledger, versions), REAL)
     assert versions.aliases == {}
 
@@ -250,7 +259,8 @@ def test_a_registry_that_is_down_never_halts(ledger: Ledger, versions: FakeVersi
 
 
 def test_bar_clear_halt_and_resume_twice_equal_once(ledger: Ledger, versions: FakeVersions) -> None:
-    promoter = Promoter(ledger, versions, sign=lambda text: text.encode())
+    signer = Signer.new()
+    promoter = Promoter(ledger, versions, signer)
     who = {"actor": "ann", "reason": "test"}
     acts: list[Callable[[], Outcome]] = [
         lambda: promoter.bar(REAL, 2, **who),
@@ -259,8 +269,10 @@ def test_bar_clear_halt_and_resume_twice_equal_once(ledger: Ledger, versions: Fa
         lambda: promoter.resume(REAL, **who),
     ]
     assert [[act().changed, act().changed] for act in acts] == [[True, False]] * 4
-    halt = promoter.history(REAL)[2]
-    assert bytes.fromhex(halt.evidence["signature"]).decode() == halt.evidence["signed"] == f"halt {REAL} 3"
+    for row, action in zip(promoter.history(REAL)[2:], ("halt", "resume"), strict=True):
+        assert row.evidence["signed"] == f"tidegate/1 act\n{action} {REAL} {row.fencing_token}"
+        signature = bytes.fromhex(row.evidence["signature"])
+        assert signer.verifier().verify(row.evidence["signed"], signature) == row.evidence["key"]
 
 
 def test_prune_protects_what_the_ledger_would_roll_back_to(ledger: Ledger, versions: FakeVersions) -> None:

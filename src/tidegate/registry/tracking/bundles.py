@@ -7,7 +7,8 @@ from tidegate.model.bundle import ONNX
 from tidegate.model.manifest import Manifest
 
 BUNDLE_FOLDER = "bundle"
-SIGNATURE_FILE = "manifest.sig"
+SIGNATURE_FOLDER = "signature"
+SIGNATURE_FILE, SHADOW_FILE = "manifest.sig", "shadow.sig"
 _REQUIRED = ("numpy", "onnxruntime")
 
 

@@ -13,9 +13,16 @@ from pydantic import ValidationError
 
 from tidegate.errors import BundleError, PromotionRefused, RegistryError
 from tidegate.gates.result import Decision
+from tidegate.keys.state import TAG
 from tidegate.model.bundle import DECISION, verify_files
 from tidegate.model.manifest import Manifest
-from tidegate.registry.tracking.bundles import BUNDLE_FOLDER, SIGNATURE_FILE, describe_model
+from tidegate.registry.tracking.bundles import (
+    BUNDLE_FOLDER,
+    SHADOW_FILE,
+    SIGNATURE_FILE,
+    SIGNATURE_FOLDER,
+    describe_model,
+)
 from tidegate.registry.tracking.connection import Connection
 from tidegate.registry.tracking.runs import TrackedRun, metric_entities, open_run
 from tidegate.settings.settings import Settings
@@ -65,6 +72,7 @@ class Tracking:
         description: str,
         tags: Mapping[str, str] | None = None,
         metrics: Mapping[str, float | None] | None = None,
+        shadow_signature: bytes | None = None,
     ) -> int:
         """Register a bundle as the next version of its strategy and point the alias `challenger` to it.
 
@@ -75,6 +83,7 @@ class Tracking:
             description: for people, Markdown.
             tags: shown with the version, such as verdict and retrain key; kind, digest and snapshots are added.
             metrics: shown with the model; by default the manifest's out-of-sample summary.
+            shadow_signature: signature of the manifest's digest for shadow runs, kept as `signature/shadow.sig`.
 
         Returns:
             The version's number.
@@ -99,7 +108,7 @@ class Tracking:
         }
         shown = manifest.out_of_sample if metrics is None else metrics
         with self.connection.calling(f"register a version of {strategy}"):
-            model_id = self._log_model(bundle_dir, manifest, run, feature_names, all_tags, shown)
+            model_id = self._log_model(bundle_dir, manifest, run, feature_names, all_tags, shown, shadow_signature)
             with self.connection.as_default():
                 created = client.create_model_version(
                     strategy,
@@ -139,6 +148,7 @@ class Tracking:
         feature_names: Sequence[str],
         tags: Mapping[str, str],
         metrics: Mapping[str, float | None],
+        shadow_signature: bytes | None,
     ) -> str:
         from mlflow.entities import LoggedModelOutput
 
@@ -153,6 +163,9 @@ class Tracking:
                 folder = Path(temporary)
                 describe_model(manifest, feature_names, model_id, run.run_id, folder)
                 shutil.copytree(bundle_dir, folder / BUNDLE_FOLDER)
+                if shadow_signature is not None:
+                    (folder / SIGNATURE_FOLDER).mkdir()
+                    (folder / SIGNATURE_FOLDER / SHADOW_FILE).write_bytes(shadow_signature)
                 client.log_model_artifacts(model_id, str(folder))
             for part in metric_entities(metrics, 0, model_id):
                 client.log_batch(run.run_id, metrics=part)
@@ -273,13 +286,36 @@ class Tracking:
         with _temporary() as folder:
             return verify_files(self._download(strategy, version, folder))
 
+    def signature(self, strategy: str, version: int) -> bytes | None:
+        """The production signature kept beside the version's bundle, None where there is none."""
+        self._version(strategy, version)
+        path = f"{SIGNATURE_FOLDER}/{SIGNATURE_FILE}"
+        with self.connection.calling(f"read the signature of {strategy} v{version}"), _temporary() as folder:
+            repository = self._repository(self._location(strategy, version))
+            if path not in {file.path for file in repository.list_artifacts(SIGNATURE_FOLDER)}:
+                return None
+            return Path(repository.download_artifacts(path, str(folder))).read_bytes()
+
     def attach_signature(self, strategy: str, version: int, signature: bytes) -> None:
-        """Keep a signature of the manifest's digest as `signature/manifest.sig`, beside `bundle/`."""
+        """Keep a production signature of the manifest's digest as `signature/manifest.sig`, beside `bundle/`."""
         model_id = _model_id(self._version(strategy, version))
         with self.connection.calling(f"keep the signature of {strategy} v{version}"), _temporary() as folder:
             path = folder / SIGNATURE_FILE
             path.write_bytes(signature)
-            self.connection.client.log_model_artifact(model_id, str(path), "signature")
+            self.connection.client.log_model_artifact(model_id, str(path), SIGNATURE_FOLDER)
+
+    def signed_state(self, strategy: str) -> str | None:
+        """The state that was published last, None where there is none or no registered model."""
+        model = self._model(strategy)
+        return None if model is None else model.tags.get(TAG)
+
+    def keep_signed_state(self, strategy: str, text: str) -> bool:
+        """Publish a state as a tag of the registered model; False where there is no such model."""
+        if not self._exists(strategy):
+            return False
+        with self.connection.calling(f"publish the signed state of {strategy}"):
+            self.connection.client.set_registered_model_tag(strategy, TAG, text)
+        return True
 
     def show(self, strategy: str, version_tags: dict[int, dict[str, str]], model_tags: dict[str, str]) -> None:
         """Set tags for people; an empty text removes a tag. Versions that no longer exist are passed over."""
