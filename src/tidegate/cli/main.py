@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from tidegate import __version__
-from tidegate.cli import data_commands, registry_commands, retrain_commands, server_commands, trial_commands
+from tidegate.cli import (
+    data_commands,
+    registry_commands,
+    retrain_commands,
+    serve_commands,
+    server_commands,
+    trial_commands,
+)
 from tidegate.cli.output import errors, print_error
 from tidegate.errors import ConfigurationError, TidegateError
 
@@ -39,6 +46,7 @@ data_commands.add_to(app)
 registry_commands.add_to(app)
 trial_commands.add_to(app)
 server_commands.add_to(app)
+serve_commands.add_to(app)
 
 
 @app.callback()

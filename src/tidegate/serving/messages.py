@@ -3,11 +3,15 @@
 Times are UTC ms. Numbers are JSON numbers, which round-trip a float64 exactly; NaN and infinity are not JSON and are refused.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 Signal = Literal["long", "short", "flat"]
+# Bounds of what is kept, shown and counted for a whole process's life.
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+_Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -121,11 +125,11 @@ class PredictAnswer(Strict, frozen=True):
 class Heartbeat(Strict, frozen=True):
     """A bot's sign of life. `decisions` counts its decisions by source since its start, such as model or fallback."""
 
-    bot: str
-    strategy: str
-    last_version: int | None
-    last_bundle_digest: str | None
+    bot: _Name
+    strategy: Annotated[str, msgspec.Meta(max_length=64)]
+    last_version: _Count | None
+    last_bundle_digest: _Digest | None
     breaker: Literal["closed", "open", "half_open"]
-    decisions: dict[str, int]
+    decisions: Annotated[dict[_Name, _Count], msgspec.Meta(max_length=16)]
     dry_run: bool
-    sent_at: int
+    sent_at: _Count

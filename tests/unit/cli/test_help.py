@@ -41,6 +41,7 @@ def test_the_commands_are_these() -> None:
                 "resume",
                 "repair",
                 "trials",
+                "serve",
                 "up",
                 "status",
                 "settings",
@@ -73,7 +74,7 @@ def test_help_is_printed(tidegate: CommandLine, name: str) -> None:
                 assert option in told.out
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "up"])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in {"serve", "up"}])
 def test_every_command_that_ends_can_answer_in_json(name: str) -> None:
     assert "--json" in [option for parameter in PROGRAM.commands[name].params for option in parameter.opts]
 
