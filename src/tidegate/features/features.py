@@ -3,29 +3,64 @@
 import hashlib
 import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tidegate.bars.bars import Bars, Floats
+from tidegate.bars.interval import Interval
 from tidegate.errors import ConfigurationError, NotEnoughHistory
-from tidegate.features.builtin import FAMILIES, Family, FeatureFunction
+from tidegate.features.builtin import FAMILIES, Family
+from tidegate.features.newest import NewestRow, Plan
 from tidegate.features.spec import FeatureSpec
 from tidegate.features.window import Window
 from tidegate.strategy.strategy import FeatureUse
 
+FeatureFunction = Callable[[Window, int], Floats]
+RowFunction = Callable[[NewestRow, int], float]
+
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One feature, ready to compute."""
+    """One feature, ready to compute.
+
+    Attributes:
+        spec: what it is.
+        function: `(window, length) -> (rows,)`, for any rows.
+        on_newest: the same for the newest row alone; None for functions of the strategy's own, which know windows only.
+    """
 
     spec: FeatureSpec
     function: FeatureFunction
+    on_newest: RowFunction | None
+
+    @property
+    def length(self) -> int:
+        """Its length, 0 for families without one."""
+        return self.spec.length or 0
+
+    def column(self, window: Window) -> Floats:
+        """(rows,) the feature at each row of a window.
+
+        Raises:
+            ConfigurationError: the function gives another shape.
+        """
+        column = self.function(window, self.length)
+        if column.shape != (window.rows,):
+            raise ConfigurationError(
+                f"feature {self.spec.name} ({self.spec.use}) gives shape {column.shape}", expected=(window.rows,)
+            )
+        return column
+
+    def of_window(self, row: NewestRow, _length: int) -> float:
+        """The feature at the newest row by way of a window of one row, for functions that know windows only."""
+        return float(self.column(row.window)[0])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FeatureSet:
     """An ordered list of features.
 
@@ -62,7 +97,9 @@ class FeatureSet:
         values = np.full((len(bars), len(self.features)), np.nan)
         rows = len(bars) - self.lookback + 1
         if rows > 0:
-            self._fill(bars, rows, values[self.lookback - 1 :])
+            window = Window(bars, rows)
+            for at, feature in enumerate(self.features):
+                values[self.lookback - 1 :, at] = feature.column(window)
         return values
 
     def newest(self, bars: Bars) -> Floats:
@@ -79,19 +116,25 @@ class FeatureSet:
             raise NotEnoughHistory(
                 f"window of {bars.symbol} is too short", expected=f"{self.lookback} bars", actual=len(bars)
             )
+        newest = bars.take(slice(len(bars) - self.lookback, None))
+        row = NewestRow(newest, self._plan)
         values = np.empty((1, len(self.features)))
-        self._fill(bars.take(slice(len(bars) - self.lookback, None)), 1, values)
+        values[0] = [function(row, length) for function, length in self._calls]
         return values
 
-    def _fill(self, bars: Bars, rows: int, values: Floats) -> None:
-        window = Window(bars, rows)
-        for at, feature in enumerate(self.features):
-            column = feature.function(window, feature.spec.length or 0)
-            if column.shape != (rows,):
-                raise ConfigurationError(
-                    f"feature {feature.spec.name} ({feature.spec.use}) gives shape {column.shape}", expected=(rows,)
-                )
-            values[:, at] = column
+    @cached_property
+    def _calls(self) -> tuple[tuple[RowFunction, int], ...]:
+        return tuple((feature.on_newest or feature.of_window, feature.length) for feature in self.features)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        """What the built-in features ask of any row, noted while they look at bars of no interest."""
+        ones = np.ones(self.lookback)
+        row = NewestRow(Bars("", Interval("1d"), np.arange(self.lookback), ones, ones, ones, ones, ones))
+        for feature in self.features:
+            if feature.on_newest is not None:
+                feature.on_newest(row, feature.length)
+        return row.plan()
 
 
 def feature_hash(specs: Sequence[FeatureSpec]) -> str:
@@ -132,8 +175,7 @@ def from_specs(specs: Sequence[FeatureSpec]) -> FeatureSet:
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise ConfigurationError(f"features are named twice: {', '.join(twice)}")
-    features = tuple(Feature(spec, _function(spec.use)) for spec in specs)
-    return FeatureSet(features, max(spec.lookback for spec in specs))
+    return FeatureSet(tuple(map(_feature, specs)), max(spec.lookback for spec in specs))
 
 
 def usable(values: Floats) -> NDArray[np.bool_]:
@@ -172,15 +214,16 @@ def _builtin(name: str) -> Family:
     return FAMILIES[name]
 
 
-def _function(use: str) -> FeatureFunction:
-    module_name, colon, function_name = use.rpartition(":")
+def _feature(spec: FeatureSpec) -> Feature:
+    module_name, colon, function_name = spec.use.rpartition(":")
     if not colon:
-        return _builtin(use).function
+        function = _builtin(spec.use).function
+        return Feature(spec, function, function)
     try:
-        function: FeatureFunction = getattr(importlib.import_module(module_name), function_name)
+        own: FeatureFunction = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(
-            f"feature function {use} cannot be imported: {error}",
+            f"feature function {spec.use} cannot be imported: {error}",
             next_step="it must be importable where the model is trained and served",
         ) from error
-    return function
+    return Feature(spec, own, None)

@@ -1,14 +1,16 @@
-"""The one way in which features look at bars: windows that end at each row and never reach past it."""
+"""All rows at once: the way in which training, backtest and a strategy's own features look at bars."""
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tidegate.bars.bars import COLUMNS, Bars, Floats
+from tidegate.bars.bars import Bars, Floats
 from tidegate.errors import NotEnoughHistory
+from tidegate.features.view import View, ratio
+
+__all__ = ["Window", "ratio"]
 
 Reduction = Callable[[Floats], Floats]
 
@@ -16,18 +18,11 @@ Reduction = Callable[[Floats], Floats]
 _CHUNK_ROWS: Final = 2048
 
 
-def ratio(numerator: Floats, denominator: Floats, otherwise: float = 0.0) -> Floats:
-    """Divide where the denominator is not zero; `otherwise` elsewhere, so that flat or empty bars give a number, not NaN."""
-    safe = denominator != 0.0
-    result: Floats = np.where(safe, numerator / np.where(safe, denominator, 1.0), otherwise)
-    return result
-
-
-class Window:
+class Window(View[Floats]):
     """n bars of which the last `rows` get a feature value.
 
     Every reduction runs along the last axis of windows ending at a row, so a row's bits do not depend on how many rows are computed
-    at once. Sums over a running total or BLAS products do not have this property and are not offered.
+    at once.
 
     Args:
         bars: n bars, ascending, validated.
@@ -35,44 +30,11 @@ class Window:
     """
 
     def __init__(self, bars: Bars, rows: int) -> None:
-        self.bars = bars
+        super().__init__(bars)
         self.rows = rows
         # Reductions of series that live as long as the window are kept: several features ask for the same ones. A series that a
         # feature made for itself may be gone, and its id taken by another one, so those are not kept.
-        self._lasting = {id(getattr(bars, name)) for name in COLUMNS}
         self._known: dict[tuple[int, str, int], Floats] = {}
-
-    @cached_property
-    def log_close(self) -> Floats:
-        """(n,) natural logarithm of the close."""
-        return self._keep(np.log(self.bars.close))
-
-    @cached_property
-    def log_return(self) -> Floats:
-        """(n,) log return from the previous close; the first is NaN and may not be used."""
-        return self._from_previous(self.log_close[1:] - self.log_close[:-1])
-
-    @cached_property
-    def log_range(self) -> Floats:
-        """(n,) log of high over low."""
-        return self._keep(np.log(self.bars.high / self.bars.low))
-
-    @cached_property
-    def true_range(self) -> Floats:
-        """(n,) true range over the previous close; the first is NaN and may not be used."""
-        high, low, before = self.bars.high[1:], self.bars.low[1:], self.bars.close[:-1]
-        return self._from_previous((np.maximum(high, before) - np.minimum(low, before)) / before)
-
-    @cached_property
-    def log_volume(self) -> Floats:
-        """(n,) log(1 + volume)."""
-        return self._keep(np.log1p(self.bars.volume))
-
-    @cached_property
-    def close_location(self) -> Floats:
-        """(n,) where the close lies in the bar's range: -1 at the low, 1 at the high, 0 in a flat bar."""
-        bars = self.bars
-        return self._keep(ratio(2.0 * bars.close - bars.high - bars.low, bars.high - bars.low))
 
     def now(self, series: Floats) -> Floats:
         """(rows,) the series at each row."""
@@ -90,7 +52,7 @@ class Window:
 
     def sum(self, series: Floats, length: int) -> Floats:
         """(rows,) sum over the last `length` bars."""
-        return self._recall("sum", series, length, lambda view: view.sum(axis=-1))
+        return self._recall("sum", series, length, _total)
 
     def mean(self, series: Floats, length: int) -> Floats:
         """(rows,) mean over the last `length` bars."""
@@ -98,7 +60,7 @@ class Window:
 
     def std(self, series: Floats, length: int) -> Floats:
         """(rows,) population standard deviation over the last `length` bars."""
-        return self._recall("std", series, length, lambda view: view.std(axis=-1))
+        return self._recall("std", series, length, _std)
 
     def max(self, series: Floats, length: int) -> Floats:
         """(rows,) maximum over the last `length` bars."""
@@ -112,36 +74,38 @@ class Window:
         """(rows,) bars since the newest maximum of the last `length` bars, 0..length-1."""
         return self._reduce(series, length, lambda view: view[:, ::-1].argmax(axis=-1).astype(np.float64))
 
+    def bars_since_min(self, series: Floats, length: int) -> Floats:
+        """(rows,) bars since the newest minimum of the last `length` bars, 0..length-1."""
+        return self._reduce(series, length, lambda view: view[:, ::-1].argmin(axis=-1).astype(np.float64))
+
     def weighted(self, series: Floats, weights: Floats) -> Floats:
         """(rows,) sum of the last len(weights) bars times `weights`, the last weight on the newest bar."""
-        return self._reduce(series, len(weights), lambda view: (view * weights).sum(axis=-1))
+        return self._reduce(series, len(weights), lambda view: _total(view * weights))
 
     def product_sum(self, first: Floats, second: Floats, length: int) -> Floats:
         """(rows,) sum of products of two series over the last `length` bars."""
         return self.sum(first * second, length)
 
     def moment(self, series: Floats, length: int, power: int) -> Floats:
-        """(rows,) standardised central moment over the last `length` bars; 0 where the series is constant."""
+        """(rows,) standardised central moment, the third or fourth, over the last `length` bars; 0 where the series is constant."""
 
         def reduction(view: Floats) -> Floats:
-            centred = view - view.mean(axis=-1, keepdims=True)
+            centred = _centred(view)
             squares = centred * centred
-            spread = np.sqrt(squares.mean(axis=-1))
-            raised = squares * centred if power == 3 else squares * squares
-            return ratio(raised.mean(axis=-1), spread * spread * spread if power == 3 else spread**2 * spread**2)
+            spread = np.sqrt(_total(squares) / length)
+            raised = _total(squares * (centred if power == 3 else squares)) / length
+            variance = spread * spread
+            return ratio(raised, variance * (spread if power == 3 else variance))
 
         return self._reduce(series, length, reduction)
 
-    def _from_previous(self, values: Floats) -> Floats:
-        return self._keep(np.concatenate(([np.nan], values)))
-
-    def _keep(self, series: Floats) -> Floats:
-        series.flags.writeable = False
-        self._lasting.add(id(series))
-        return series
+    def turn(self, span_ms: int) -> Floats:
+        """(rows,) how far each bar's close lies into spans of `span_ms` counted from 1970, in radians."""
+        closed_at = self.bars.opened_at[len(self.bars) - self.rows :] + self.bars.interval.milliseconds
+        return (closed_at % span_ms).astype(np.float64) * (2.0 * np.pi / span_ms)
 
     def _recall(self, name: str, series: Floats, length: int, reduction: Reduction) -> Floats:
-        if id(series) not in self._lasting:
+        if id(series) not in self.lasting:
             return self._reduce(series, length, reduction)
         key = (id(series), name, length)
         if key not in self._known:
@@ -162,3 +126,22 @@ class Window:
         if self.rows <= _CHUNK_ROWS:
             return reduction(views)
         return np.concatenate([reduction(views[at : at + _CHUNK_ROWS]) for at in range(0, self.rows, _CHUNK_ROWS)])
+
+
+def _total(view: Floats) -> Floats:
+    """The first number plus numpy's pairwise sum of the others: the order in which `NewestRow` adds many windows at once."""
+    total: Floats = view[:, 0] + np.add.reduce(view[:, 1:], -1)
+    return total
+
+
+def _centred(view: Floats) -> Floats:
+    mean = _total(view) / view.shape[-1]
+    centred: Floats = view - mean[:, np.newaxis]
+    return centred
+
+
+def _std(view: Floats) -> Floats:
+    centred = _centred(view)
+    np.multiply(centred, centred, out=centred)
+    std: Floats = np.sqrt(_total(centred) / view.shape[-1])
+    return std
