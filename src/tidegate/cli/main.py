@@ -10,6 +10,8 @@ import typer
 from tidegate import __version__
 from tidegate.cli import (
     data_commands,
+    instance_commands,
+    key_commands,
     registry_commands,
     retrain_commands,
     serve_commands,
@@ -45,6 +47,8 @@ retrain_commands.add_to(app)
 data_commands.add_to(app)
 registry_commands.add_to(app)
 trial_commands.add_to(app)
+instance_commands.add_to(app)
+key_commands.add_to(app)
 server_commands.add_to(app)
 serve_commands.add_to(app)
 

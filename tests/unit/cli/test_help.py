@@ -14,6 +14,18 @@ PROGRAM: Any = typer.main.get_command(app)  # a group of the click that typer ca
 COMMANDS = sorted(PROGRAM.commands)
 
 
+def leaves(group: Any, words: tuple[str, ...] = ()) -> dict[str, Any]:  # noqa: ANN401  a class of that click
+    """Every command by its words, those of groups included."""
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        path = (*words, name)
+        found |= leaves(command, path) if hasattr(command, "commands") else {" ".join(path): command}
+    return found
+
+
+LEAVES = leaves(PROGRAM)
+
+
 @pytest.fixture
 def tidegate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     return CommandLine(monkeypatch, capsys)
@@ -41,6 +53,8 @@ def test_the_commands_are_these() -> None:
                 "resume",
                 "repair",
                 "trials",
+                "instances",
+                "keys",
                 "serve",
                 "up",
                 "status",
@@ -51,9 +65,14 @@ def test_the_commands_are_these() -> None:
     )
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def test_the_commands_of_keys_are_these() -> None:
+    keys = sorted(name.removeprefix("keys ") for name in LEAVES if name.startswith("keys "))
+    assert keys == ["api disable", "api list", "api new", "api remove", "signing new", "signing show"]
+
+
+@pytest.mark.parametrize("name", sorted(LEAVES))
 def test_every_argument_and_option_says_what_it_is_for(name: str) -> None:
-    command = PROGRAM.commands[name]
+    command = LEAVES[name]
     assert command.help
     assert len(command.help.splitlines()[0]) > 20
     for parameter in command.params:
@@ -62,21 +81,21 @@ def test_every_argument_and_option_says_what_it_is_for(name: str) -> None:
         assert len(described) >= 10, f"{name} {parameter.name}: {described}"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", sorted(LEAVES))
 def test_help_is_printed(tidegate: CommandLine, name: str) -> None:
-    told = tidegate(name, "--help")
+    told = tidegate(*name.split(), "--help")
     assert (told.code, told.err) == (0, "")
     plain = re.sub(r"\s+", " ", told.out)
     assert f"tidegate {name}" in plain
-    for parameter in PROGRAM.commands[name].params:
+    for parameter in LEAVES[name].params:
         for option in parameter.opts:
             if option.startswith("--"):
                 assert option in told.out
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in {"serve", "up"}])
+@pytest.mark.parametrize("name", [name for name in LEAVES if name not in {"serve", "up"}])
 def test_every_command_that_ends_can_answer_in_json(name: str) -> None:
-    assert "--json" in [option for parameter in PROGRAM.commands[name].params for option in parameter.opts]
+    assert "--json" in [option for parameter in LEAVES[name].params for option in parameter.opts]
 
 
 def test_help_names_the_first_steps_and_the_exit_codes(tidegate: CommandLine) -> None:
