@@ -63,12 +63,12 @@ def row_line(row: Row) -> bytes:
     Raises:
         LogUnavailable: the row holds what could not be read back: NaN, infinity, a value of no JSON type, or more than a line takes.
     """
-    if not _finite(row):  # JSON has neither NaN nor infinity, and null would lie about them
-        raise LogUnavailable("row cannot be logged", expected="finite numbers", actual="NaN or infinity")
     try:
         payload = _encode(row)
     except (TypeError, ValueError, OverflowError) as error:
         raise LogUnavailable("row cannot be logged", expected="values of the contract's types") from error
+    if not _finite(row):  # JSON has neither NaN nor infinity, and null would lie about them
+        raise LogUnavailable("row cannot be logged", expected="finite numbers", actual="NaN or infinity")
     if len(payload) + _CRC + 2 > MAX_LINE_BYTES:
         raise LogUnavailable(
             "row cannot be logged", expected=f"at most {MAX_LINE_BYTES} bytes", actual=len(payload) + _CRC + 2
