@@ -12,8 +12,9 @@ from tidegate.serving.answering import Answered, Answerer, halted_answer
 from tidegate.serving.bots import Bots
 from tidegate.serving.clock import make_clock, wall_ms
 from tidegate.serving.description import describe_bots, describe_slot, readiness_of
+from tidegate.serving.log.errors import LogUnavailable
 from tidegate.serving.log.group import GroupCommit
-from tidegate.serving.log.writer import LogUnavailable, PredictionLog
+from tidegate.serving.log.writer import PredictionLog
 from tidegate.serving.messages import Answer, Heartbeat, Item, Position, PredictAnswer, PredictRequest
 from tidegate.serving.metrics import Metrics
 from tidegate.serving.models import Models, Slot
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 
 _MOST_WINDOWS: Final = 4096
 _MB: Final = 1_000_000
-_DAY_S: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,8 @@ class Service:
         self._decode = msgspec.json.Decoder(PredictRequest).decode
         self._encode = msgspec.json.Encoder().encode
         self._in_flight = 0
-        self._log: PredictionLog | None = None
         self._group: GroupCommit | None = None
         self._shadow: Shadow | None = None
-        self._log_failure: str | None = None
         self._stopping = False
 
     async def start(self) -> None:
@@ -77,7 +75,7 @@ class Service:
             ServiceError: another process writes the log under this instance's name, or the log cannot be written.
         """
         serving = self._serving
-        self._log = PredictionLog(
+        prediction_log = PredictionLog(
             serving.log_folder,
             self.instance,
             segment_bytes=serving.log_segment_mb * _MB,
@@ -86,7 +84,7 @@ class Service:
             sync=serving.log_sync,
             now_ms=wall_ms,
         )
-        self._group = GroupCommit(self._log, self.metrics, serving.log_unavailable)
+        self._group = GroupCommit(prediction_log, self.metrics, serving.log_unavailable)
         self._shadow = Shadow(self._group.later, self.metrics, lambda: self._in_flight > 0)
         self._shadow.start()
         await self.models.start()
@@ -98,7 +96,7 @@ class Service:
         if self._shadow is not None:
             await self._shadow.stop()
         if self._group is not None:
-            await self._group.close()
+            self._group.close()
 
     def stopping(self) -> None:
         """Say at once that no new requests should come here."""

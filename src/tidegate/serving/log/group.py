@@ -29,7 +29,18 @@ class GroupCommit:
         self._scheduled: asyncio.Handle | None = None
         self._later: asyncio.Handle | None = None
         self._size_bytes = -1
+        self._failure: str | None = None
         self._tell_size()
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last write failed, None once one has succeeded again."""
+        return self._failure
+
+    def close(self) -> None:
+        """Commit what waits, and close the log."""
+        self.flush()
+        self._log.close()
 
     async def durable(self, rows: Sequence[Row]) -> bool:
         """Wait until rows are durable, together with those of all requests that are under way in this turn of the loop.
@@ -45,8 +56,8 @@ class GroupCommit:
         """
         try:
             self._log.append(rows)
-        except LogUnavailable:
-            self._metrics.log_failures.inc()
+        except LogUnavailable as error:
+            self._fail([], error)
             if self._refuse:
                 raise
             self._metrics.unlogged.inc(len(rows))
@@ -62,8 +73,8 @@ class GroupCommit:
         """Write rows that nobody waits for, with the next request's or within 50 ms. A failure is only counted."""
         try:
             self._log.append(rows)
-        except LogUnavailable:
-            self._metrics.log_failures.inc()
+        except LogUnavailable as error:
+            self._fail([], error)
             return
         if self._scheduled is None and self._later is None:
             self._later = asyncio.get_running_loop().call_later(_LATER_S, self.flush)
@@ -83,6 +94,7 @@ class GroupCommit:
             self._fail(waiting, LogUnavailable(f"the prediction log failed: {type(error).__name__}"))
         else:
             if rows:
+                self._failure = None
                 self._metrics.log_rows.inc(rows)
             for waiter, _ in waiting:
                 if not waiter.done():
@@ -90,6 +102,7 @@ class GroupCommit:
         self._tell_size()
 
     def _fail(self, waiting: list[tuple[asyncio.Future[bool], int]], error: LogUnavailable) -> None:
+        self._failure = error.what
         self._metrics.log_failures.inc()
         for waiter, rows in waiting:
             if waiter.done():  # its request was given up meanwhile
