@@ -31,19 +31,19 @@ def pins(lock: str) -> set[str]:
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python with the container's packages, tidegate's wheel and no others."""
-    folder, uv = tmp_path_factory.mktemp("slim") / "env", Path(sys.executable).with_name("uv")
+    folder, uv = tmp_path_factory.mktemp("slim") / "env", str(Path(sys.executable).with_name("uv"))
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True, timeout=120)
     python = folder / "bin" / "python"
-    lock = REQUIREMENTS / "serving.lock"
+    lock = str(REQUIREMENTS / "serving.lock")
     subprocess.run(
         [uv, "pip", "sync", "--quiet", "--python", python, "--require-hashes", lock], check=True, timeout=240
     )
     build = "from hatchling.builders.wheel import WheelBuilder; import sys; print(*WheelBuilder(sys.argv[1]).build(directory=sys.argv[2]))"
     wheels = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-c", build, ROOT, wheels], check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-c", build, str(ROOT), str(wheels)], check=True, capture_output=True, timeout=120)
     (wheel,) = wheels.glob("*.whl")
-    install = [uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--offline"]
-    subprocess.run([*install, wheel], check=True, timeout=120)
+    install = [uv, "pip", "install", "--quiet", "--python", str(python), "--no-deps", "--offline"]
+    subprocess.run([*install, str(wheel)], check=True, timeout=120)
     return python
 
 

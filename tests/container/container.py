@@ -70,13 +70,10 @@ class Container:
 
 
 @contextmanager
-def started(
-    engine: Engine, image: str, name: str, project: Path, volume: str, options: Sequence[str]
-) -> Iterator[Container]:
-    """A locked-down container with a project mounted read-only and a volume for its state; removed at the end."""
-    mounts = [f"--volume={project}:{PROJECT}:ro", f"--volume={volume}:{STATE}"]
+def started(engine: Engine, image: str, name: str, volume: str, options: Sequence[str]) -> Iterator[Container]:
+    """A locked-down container with a volume for its state; removed at the end."""
     begun = time.monotonic()
-    engine.run("run", "--detach", f"--name={name}", *LOCKED_DOWN, *mounts, *options, image)
+    engine.run("run", "--detach", f"--name={name}", *LOCKED_DOWN, f"--volume={volume}:{STATE}", *options, image)
     try:
         yield Container(engine, name, begun)
     finally:

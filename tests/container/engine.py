@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -107,13 +108,21 @@ def _own(program: str, engine: Engine, folder: Path) -> Iterator[Engine]:
             time.sleep(0.1)
         yield engine
     finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
+        _end(process, log)
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            if line.split()[1].startswith(f"{folder}/"):
+                subprocess.run(["umount", "--lazy", line.split()[1]], check=False)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(process: subprocess.Popen[bytes], log: Path) -> None:
+    process.terminate()
+    deadline = time.monotonic() + 30
+    # Its last word; then it waits a quarter of a minute for its containerd, which the kernel kills with it.
+    while process.poll() is None and time.monotonic() < deadline and "Daemon shutdown complete" not in log.read_text():
+        time.sleep(0.05)
+    process.kill()
+    process.wait(10)
 
 
 def _answers(engine: Engine) -> bool:
@@ -159,3 +168,11 @@ def build(engine: Engine, base: str, image: str = IMAGE) -> str:
         options += ["--secret", f"id=pip,src={os.environ['PIP_CONFIG_FILE']}"]
     engine.run("build", *options, ".", timeout_s=280)
     return image
+
+
+def derive(engine: Engine, image: str, name: str, module: Path, folder: str) -> None:
+    """Build an image with one module more, as a user does who has features of their own."""
+    with tempfile.TemporaryDirectory() as context:
+        shutil.copy(module, context)
+        Path(context, "Dockerfile").write_text(f"FROM {image}\nCOPY {module.name} {folder}/\n")
+        engine.run("build", "--tag", name, context)

@@ -3,6 +3,7 @@
 The models are trained in a moment on a random walk whose bars end with the present, so that production settings find them fresh.
 """
 
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -107,15 +108,15 @@ class Installation:
         }
         (self.project / "configs" / "production.yaml").write_text(yaml.safe_dump(content))
         for path in (self.project, *self.project.rglob("*")):
-            _give(path, user)
+            os.chown(path, user, user)
         return key
 
-    def register(self, rounds: int) -> tuple[int, Manifest]:
-        """Train a model of some rounds and register it; the number of rounds tells the models apart."""
-        folder = self.folder / f"bundle-{rounds}"
-        made = write_small_bundle(folder, self.bars.take(slice(0, _PAST)), rounds)
+    def register(self, depth: int) -> tuple[int, Manifest]:
+        """Train a model with trees of some depth, which tells the models apart, and register it."""
+        folder = self.folder / f"bundle-{depth}"
+        made = write_small_bundle(folder, self.bars.take(slice(0, _PAST)), depth)
         tracking = Tracking(self.settings)
-        with tracking.start_run(STRATEGY, f"{rounds} rounds") as run:
+        with tracking.start_run(STRATEGY, f"depth {depth}") as run:
             run.decision(decision(made))
             names = [feature.name for feature in made.features]
             return tracking.register(folder, run, names, description="For the container."), made
@@ -142,16 +143,10 @@ class Installation:
         return self.bars.take(slice(closed - lookback, closed))
 
 
-def _give(path: Path, user: int) -> None:
-    import os
-
-    os.chown(path, user, user)
-
-
-def write_small_bundle(folder: Path, bars: Bars, rounds: int) -> Manifest:
+def write_small_bundle(folder: Path, bars: Bars, depth: int) -> Manifest:
     """Train on bars and write a bundle; its model knows two standard features and one of the strategy's own."""
     dataset = _dataset(folder.parent, bars)
-    model = Model(max_rounds=rounds, early_stopping_rounds=5, min_child_weight=1)
+    model = Model(max_depth=depth, max_rounds=20, early_stopping_rounds=5, min_child_weight=1)
     seen = Window(start_at=int(bars.opened_at[0]), end_at=int(bars.opened_at[-200]))
     fitted = fit(dataset.training_rows(seen), dataset.features.names, model, INTERVAL_MS, 1)
     onnx = to_onnx(fitted.ubj, fitted.calibration, len(dataset.features.names))
@@ -170,7 +165,7 @@ def write_small_bundle(folder: Path, bars: Bars, rounds: int) -> Manifest:
         calibration=fitted.calibration,
         labels={},
         costs={"fee_bps": 5.0},
-        model={"rounds": fitted.rounds, "max_rounds": rounds},
+        model={"rounds": fitted.rounds, "max_depth": depth},
         windows=(FoldWindows(train=seen, test=Window(start_at=seen.end_at, end_at=int(bars.closed_at[-1]))),),
         last_seen_at=int(bars.closed_at[-1]),
         snapshots={SYMBOL: bars.content_hash()},

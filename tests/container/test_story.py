@@ -1,16 +1,17 @@
 """The service in its container, from the first start to the last: promotion and rollback under load, MLflow gone, restart, stop."""
 
+import http.client
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from tests.container.container import STATE, USER, Container, started
-from tests.container.engine import Engine
+from tests.container.container import PROJECT, STATE, USER, Container, started
+from tests.container.engine import Engine, derive
 from tests.container.installation import Installation
 from tests.container.load import Client, load
 from tests.servers import free_port, mlflow_server
@@ -37,6 +38,9 @@ class Stage:
             USER, registry_uri=self.installation.mlflow, poll_s=POLL_S, drain_s=DRAIN_S, expected_rps=200
         )
 
+    def client(self, port: int, lookback: int) -> Client:
+        return Client(self.installation, port, self.key, lookback)
+
     def stop_mlflow(self) -> None:
         self._servers.close()
 
@@ -44,10 +48,19 @@ class Stage:
         self.stop_mlflow()
         self.engine.run("volume", "rm", "--force", self.volume)
 
-    def started(self, name: str, *options: str) -> Any:  # noqa: ANN401  a context manager of a container
-        return started(
-            self.engine, self.image, f"{self.volume}-{name}", self.installation.project, self.volume, options
-        )
+    def first(self, port: int) -> AbstractContextManager[Container]:
+        """The host's network, and the whole project mounted."""
+        mount = f"--volume={self.installation.project}:{PROJECT}:ro"
+        options = ["--network=host", f"--env=TIDEGATE_SERVING__PORT={port}", mount]
+        return started(self.engine, self.image, f"{self.volume}-first", self.volume, options)
+
+    def second(self, port: int) -> AbstractContextManager[Container]:
+        """A bridge and a published port, and an image of one's own with the strategy's own feature in it."""
+        project, image = self.installation.project, f"{self.image}-own"
+        derive(self.engine, self.image, image, project / "own_shares.py", PROJECT)
+        mounts = [f"--volume={project / name}:{PROJECT}/{name}:ro" for name in ("configs", "secrets")]
+        options = [f"--publish=127.0.0.1:{port}:8080", *mounts]
+        return started(self.engine, image, f"{self.volume}-second", self.volume, options)
 
 
 @pytest.fixture
@@ -65,15 +78,15 @@ def test_the_container_serves_through_promotion_rollback_and_a_dead_registry(
     stage: Stage, record_property: Callable[[str, object], None]
 ) -> None:
     installation, port = stage.installation, free_port()
-    first, first_manifest = installation.register(12)
-    second, second_manifest = installation.register(30)
+    first, first_manifest = installation.register(2)
+    second, second_manifest = installation.register(3)
     assert first_manifest.files[ONNX] != second_manifest.files[ONNX]
     installation.promote(first, first_manifest)
     lookback = first_manifest.lookback
 
-    with stage.started("first", "--network=host", f"--env=TIDEGATE_SERVING__PORT={port}") as container:
+    with stage.first(port) as container:
         record_property("healthy_s", round(container.wait_healthy(), 2))
-        wait_ready(installation, port, stage.key)
+        wait_ready(container, stage.client(port, lookback))
         check_locked_down(container)
         with load(installation, port, stage.key, lookback, CLIENTS) as answers:
             answers.wait(lambda: len(answers.acknowledged) > 50, "first answers")
@@ -101,32 +114,29 @@ def test_the_container_serves_through_promotion_rollback_and_a_dead_registry(
         }
         assert {name: logged.get(name) for name in answers.acknowledged} == answers.acknowledged
 
-    # Everything but the volume is gone; the registry still is. A bridge and a published port, as on a machine of one's own.
-    with stage.started("second", f"--publish=127.0.0.1:{port}:8080") as container:
-        record_property("ready_from_cache_s", round(wait_ready(installation, port, stage.key, container), 2))
-        client = Client(installation, port, stage.key, lookback)
+    # Of the first container only the volume is left, and the registry is still down.
+    with stage.second(port) as container:
+        client = stage.client(port, lookback)
+        record_property("ready_from_cache_s", round(wait_ready(container, client), 2))
         answer = client.ask("after-the-restart", only_new=False)
         assert answer["answers"][0]["version"] == first, "the barred version must not come back from the cache"
         client.close()
         container.wait_healthy()
 
 
-def wait_ready(installation: Installation, port: int, key: str, container: Container | None = None) -> float:
+def wait_ready(container: Container, client: Client) -> float:
     """Wait for /readyz; returns the seconds since the container's start."""
-    begun = time.monotonic() if container is None else container.started_at
     last: object = None
-    while time.monotonic() < begun + 60:
-        client = Client(installation, port, key, 1)
+    while time.monotonic() < container.started_at + 60:
         try:
-            last = client.get("/readyz")
-            if last[0] == 200:
-                return time.monotonic() - begun
-        except OSError as error:
+            status, last = client.get("/readyz")
+            if status == 200:
+                return time.monotonic() - container.started_at
+        except (OSError, http.client.HTTPException) as error:
             last = error
-        finally:
             client.close()
         time.sleep(0.05)
-    raise AssertionError(f"not ready: {last}\n{'' if container is None else container.logs()}")
+    raise AssertionError(f"not ready: {last}\n{container.logs()}")
 
 
 def check_locked_down(container: Container) -> None:
