@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tidegate.serving.log.record import Row
     from tidegate.serving.log.scan import Damage
 
-PANEL = "Serving"
+PANEL = "Servers and settings"
 COLUMNS = ("answered (UTC)", "strategy", "symbol", "bar closed", "model", "p", "target", "outcome", "instance")
 
 

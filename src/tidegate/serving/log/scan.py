@@ -211,19 +211,19 @@ def _is_torn(behind: bytes, start: int, number: int) -> bool:
     """
     if not behind:
         return True
-    for hole in re.finditer(rb"\0+", behind):
-        begins, ends = start + hole.start(), start + hole.end()
-        # A lone byte in the sector that the commit began in could be lost in truth, but a flipped byte is likelier.
-        if (hole.start() and begins % _SECTOR) or ends % _SECTOR or ends - begins == 1:
-            return False
+    holes = [(start + hole.start(), start + hole.end()) for hole in re.finditer(rb"\0+", behind)]
+    if any((begins != start and begins % _SECTOR) or ends % _SECTOR for begins, ends in holes):
+        return False
     *lines, rest = behind.split(b"\n")
     whole = [line for line in lines if b"\0" not in line]
     said = [parse(line + b"\n") for line in whole]
     if not all(isinstance(each, Row) or (isinstance(each, Commit) and each.number == number) for each in said):
         return False
     marks = [at for at, each in enumerate(said) if isinstance(each, Commit)]
+    # Where one byte is all that is missing, it may have had a sector for itself, but a changed byte is likelier.
     if not rest and marks == [len(said) - 1]:
-        return len(whole) < len(lines)  # with nothing missing before its mark it would have been taken
-    if isinstance(parse(rest + b"\n"), Commit):  # all of it but the line feed: as above, a flipped byte is likelier
+        return sum(ends - begins for begins, ends in holes) > 1
+    if not holes and isinstance(parse(rest + b"\n"), Commit):
         return False
-    return not marks and (start + len(behind)) % _SECTOR == 0
+    ends_with_its_mark = not rest and b"\0" in lines[-1]
+    return not marks and (ends_with_its_mark or (start + len(behind)) % _SECTOR == 0)
