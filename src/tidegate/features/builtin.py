@@ -256,9 +256,9 @@ def weekday_cos(window: View[V], length: int) -> V:
 
 @lru_cache(maxsize=256)
 def _slope_weights(length: int) -> Floats:
-    """(length,) whose weighted sum is the least-squares slope a bar."""
+    """(length,) whose weighted sum is the least-squares slope a bar; one bar has none, which counts as 0."""
     steps = np.arange(length, dtype=np.float64) - (length - 1) / 2.0
-    weights: Floats = steps / (steps * steps).sum()
+    weights: Floats = steps / ((steps * steps).sum() or 1.0)
     weights.setflags(write=False)
     return weights
 

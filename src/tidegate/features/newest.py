@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple, Self
+from typing import Final, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,7 +170,7 @@ class NewestRow(View[float]):
         """Sum of the last len(weights) bars times `weights`, the last weight on the newest bar."""
         return _total(_last(series, len(weights)) * weights)
 
-    def moment(self, series: Floats, length: int, power: int) -> float:
+    def moment(self, series: Floats, length: int, power: Literal[3, 4]) -> float:
         """Standardised central moment, the third or fourth, over the last `length` bars; 0 where the series is constant."""
         known = self._spread(series, length)
         squares = known.squares[known.part]

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class View(Series, ABC, Generic[V]):
         """Sum of the last len(weights) bars times `weights`, the last weight on the newest bar."""
 
     @abstractmethod
-    def moment(self, series: Floats, length: int, power: int) -> V:
+    def moment(self, series: Floats, length: int, power: Literal[3, 4]) -> V:
         """Standardised central moment, the third or fourth, over the last `length` bars; 0 where the series is constant."""
 
     @abstractmethod
