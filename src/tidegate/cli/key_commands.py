@@ -46,7 +46,7 @@ def signing_new(
     from tidegate.keys.signing import Signer
 
     signer = Signer.new()
-    private, public = folder / PRIVATE_NAME, folder / PUBLIC_NAME
+    private, public = folder.resolve() / PRIVATE_NAME, folder.resolve() / PUBLIC_NAME
     for path in (private, public):
         if path.exists():
             raise ConfigurationError(f"{path} exists and is never overwritten", next_step="name another folder")
@@ -123,9 +123,12 @@ def api_list(*, file: KeyFile = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    columns = ("id", "scopes", "state", "created", "expires")
-    rows = [(each["id"], ", ".join(each["scopes"]), *(each[name] for name in columns[2:])) for each in found]
-    print_table(f"API keys in {path}", columns, rows, whole=("id",))
+    rows = [
+        (each["id"], ", ".join(each["scopes"]), each["state"], each["created"][:10], (each["expires"] or "never")[:10])
+        for each in found
+    ]
+    columns = ("id", "scopes", "state", "created (UTC)", "expires (UTC)")
+    print_table(f"API keys in {path}", columns, rows, whole=columns)
 
 
 def api_disable(key_id: KeyId, *, file: KeyFile = None, as_json: AsJson = False) -> None:
@@ -180,7 +183,7 @@ def _shown(key: "ApiKey", now_ms: int) -> dict[str, Any]:
         "scopes": list(key.scopes),
         "state": "disabled" if key.disabled else "expired" if expired else "good",
         "created": iso(key.created_at),
-        "expires": "" if key.expires_at is None else iso(key.expires_at),
+        "expires": None if key.expires_at is None else iso(key.expires_at),
     }
 
 

@@ -143,7 +143,7 @@ class ApiKeys:
 
     def with_key(self, key: ApiKey) -> "ApiKeys":
         """These keys and one more, or with the one of the same id replaced."""
-        return ApiKeys([*(each for each in self.keys if each.id != key.id), key])
+        return ApiKeys({**{each.id: each for each in self.keys}, key.id: key}.values())
 
     def without(self, key_id: str) -> "ApiKeys":
         """These keys without one."""

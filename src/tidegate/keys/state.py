@@ -32,7 +32,8 @@ class SignedState(BaseModel):
         halted: nothing may be served.
         halt_reason: why, cut to a length that fits; None when not halted.
         barred: manifest digests of versions that may never start, newest first.
-        barred_models: SHA-256 of their model files: the same model under another number is barred too.
+        barred_models: SHA-256 of their model files: the same model under another number is barred too. Never that of the version in production,
+            which may share its model with a barred one that had, say, another policy.
         truncated: the two lists are not whole. What they do not name is not thereby good.
         production: manifest digest of the version in production, None where there is none.
         production_version: its number.
@@ -106,36 +107,39 @@ def decode(text: str, verifier: Verifier | None, strategy: str | None = None) ->
 
 
 def fitted(
-    state: SignedState, barred: Sequence[tuple[str | None, str | None]], max_characters: int = MAX_CHARACTERS
+    state: SignedState,
+    barred: Sequence[tuple[str | None, str | None]],
+    *,
+    spared_model: str | None = None,
+    max_characters: int = MAX_CHARACTERS,
 ) -> SignedState:
     """The state with as many barred versions as its signed line has room for.
 
     Args:
         state: the state without barred versions.
         barred: manifest digest and model digest of each, None where it is not known; the ones to be kept first come first.
+        spared_model: model digest that is not barred although a barred version has it: that of the version in production.
         max_characters: longest line, its signature included.
 
     Returns:
         The state with `truncated` set when a version or a digest was left out.
     """
+
+    def listing(count: int, *, truncated: bool) -> SignedState:
+        digests = dict.fromkeys(digest for digest, _ in known[:count] if digest is not None)
+        models = dict.fromkeys(model for _, model in known[:count] if model not in {None, spared_model})
+        lists = {"barred": tuple(digests), "barred_models": tuple(models), "truncated": truncated}
+        return SignedState(**{**state.model_dump(), **lists})
+
     room = max_characters - 2 * SIGNATURE_BYTES - 1
     known = [each for each in barred if each != (None, None)]
     truncated = state.truncated or any(None in each for each in barred)
     count = min(len(known), room // _DIGEST_CHARACTERS)
-    found = _with_barred(state, known[:count], truncated=truncated or count < len(known))
+    found = listing(count, truncated=truncated or count < len(known))
     while count > 0 and len(canonical(found)) > room:
         count -= 1
-        found = _with_barred(state, known[:count], truncated=True)
+        found = listing(count, truncated=True)
     return found
-
-
-def _with_barred(
-    state: SignedState, barred: Sequence[tuple[str | None, str | None]], *, truncated: bool
-) -> SignedState:
-    digests = tuple(dict.fromkeys(digest for digest, _ in barred if digest is not None))
-    models = tuple(dict.fromkeys(model for _, model in barred if model is not None))
-    content = state.model_dump() | {"barred": digests, "barred_models": models, "truncated": truncated}
-    return SignedState(**content)
 
 
 def _parsed(content: str) -> SignedState:

@@ -7,7 +7,7 @@ leaves is an open intent or an old signed state, which `repair` finishes, aborts
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -219,7 +219,7 @@ class Promoter:
             if alias is not None:
                 message += f"; to leave it as well, say so: --from {alias}, and --to N for a version of your choice"
             return Outcome(before.last_change, False, message)
-        target, digest, passed_over = self._target(before, alias, to_version, bar=bar)
+        target, digest, passed_over = self._target(before, alias, to_version)
         evidence = {"bar": bar and alias is not None, "passed_over": passed_over}
         with self.ledger.writing() as writer:
             state = writer.state(strategy)
@@ -256,12 +256,6 @@ class Promoter:
                     next_step="use rollback, which bars the version it leaves",
                 )
             digest, described = self._described(state, version)
-            model = None if state.current is None else state.models.get(state.current)
-            if model is not None and model == described.get("model"):
-                raise PromotionRefused(
-                    f"{strategy} v{version} has, byte for byte, the model of {named(state.current)}, which is in production",
-                    next_step="use rollback, which bars the version it leaves, and with it this model",
-                )
             row = writer.append(Draft(strategy, "bar", None, version, actor, reason, digest, described), "committed")
         return self._told(strategy, row, f"{strategy} v{version} is barred")
 
@@ -421,18 +415,16 @@ class Promoter:
         return self._told(intent.strategy, row, message)
 
     def _target(
-        self, state: StrategyState, alias: int | None, to_version: int | None, *, bar: bool
+        self, state: StrategyState, alias: int | None, to_version: int | None
     ) -> tuple[int | None, str | None, list[str]]:
         """The version to go back to, its digest, and why newer ones were passed over."""
         strategy = state.strategy
-        # The model that is left is as bad under another number.
-        left = {alias: state.models[alias]} if bar and alias is not None and alias in state.models else {}
         if to_version is not None:
             found = [] if to_version in state.productions else [Refusal("never_produced", "was never in production")]
             found += [Refusal("barred", f"v{to_version} was barred")] if to_version in state.barred else []
             refuse(f"{strategy} not rolled back to v{to_version}", found)
             manifest = self.verified(strategy, to_version)
-            refuse(f"{strategy} not rolled back to v{to_version}", self.usable(state, to_version, manifest, left))
+            refuse(f"{strategy} not rolled back to v{to_version}", self.usable(state, to_version, manifest))
             return to_version, manifest.digest(), []
         passed_over: list[str] = []
         for version in state.good_versions(without=(alias,)):
@@ -441,7 +433,7 @@ class Promoter:
             except PromotionRefused as error:
                 passed_over.append(f"v{version}: {error.what}")
                 continue
-            refusals = self.usable(state, version, manifest, left)
+            refusals = self.usable(state, version, manifest)
             if not refusals:
                 return version, manifest.digest(), passed_over
             passed_over.append(f"v{version}: {'; '.join(map(str, refusals))}")
@@ -454,22 +446,10 @@ class Promoter:
         except BundleError as error:
             raise PromotionRefused(f"{strategy} v{version}: bundle_broken ({error})") from error
 
-    def usable(
-        self, state: StrategyState, version: int, manifest: Manifest, left: Mapping[int, str] | None = None
-    ) -> list[Refusal]:
-        """Why a version's bundle may not be in production.
-
-        Args:
-            state: the strategy's state.
-            version: the version.
-            manifest: its manifest.
-            left: version to model digest of one that is about to be barred.
-        """
+    def usable(self, state: StrategyState, version: int, manifest: Manifest) -> list[Refusal]:
+        """Why a version's bundle may not be in production."""
         kind = self.versions.kind(state.strategy)
-        found = manifest_refusals(manifest, state.strategy, kind, self._now(state.strategy), state.digests.get(version))
-        others = {**self._barred_models(state), **(left or {})}
-        others.pop(version, None)
-        return found + same_model_refusals(manifest.files[ONNX], others)
+        return manifest_refusals(manifest, state.strategy, kind, self._now(state.strategy), state.digests.get(version))
 
     def judged(self, state: StrategyState, version: int, manifest: Manifest) -> tuple[Decision | None, list[Refusal]]:
         """The gates' decision that is kept with a version, and why it does not let it into production."""

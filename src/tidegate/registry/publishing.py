@@ -178,16 +178,19 @@ def state_to_publish(state: StrategyState, versions: Registry) -> SignedState | 
 
 
 def _with_barred(plain: SignedState, state: StrategyState, barred: set[int], versions: Registry) -> SignedState:
-    def digests(version: int) -> tuple[str | None, str | None]:
-        return state.digests.get(version), state.models.get(version)
+    # What the ledger puts into production it means to be served, also where a barred version has the same model with another policy.
+    served = None if plain.production_version is None else state.models.get(plain.production_version)
+
+    def listed(order: list[int]) -> SignedState:
+        digests = [(state.digests.get(version), state.models.get(version)) for version in order]
+        return fitted(plain, digests, spared_model=served)
 
     newest_first = sorted(barred, reverse=True)
-    found = fitted(plain, [digests(version) for version in newest_first])
-    if len(found.barred) < len({each for version in barred if (each := digests(version)[0]) is not None}):
-        existing = set(versions.versions(state.strategy))
-        newest_first.sort(key=lambda version: version not in existing)
-        found = fitted(plain, [digests(version) for version in newest_first])
-    return found
+    found = listed(newest_first)
+    if len(found.barred) == len({state.digests[version] for version in barred if version in state.digests}):
+        return found
+    existing = set(versions.versions(state.strategy))
+    return listed(sorted(newest_first, key=lambda version: version not in existing))
 
 
 def _cut(reason: str) -> str:
