@@ -1,5 +1,6 @@
 """What the backtest did is what is served: trained, promoted in a real MLflow, served by a real process, replayed over HTTP bar by bar."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -152,8 +153,9 @@ def test_the_replay_over_http_equals_the_backtest_bit_for_bit(served: Trained, s
     at = SYMBOLS.index(symbol)
     bars, rows = served.dataset.tables[at].bars, served.dataset.rows_within(at, served.fold.windows.test)
     bot = Bot(served.port, symbol, served.dataset.features.lookback)
-    for row in range(rows.start, rows.stop):
-        bot.see(bars, row)
+    with contextlib.closing(bot.connection):
+        for row in range(rows.start, rows.stop):
+            bot.see(bars, row)
     tested = served.fold.tested[symbol]
     probability = np.array([answer["probability"] for answer in bot.answers])
     target = np.array([answer["target_position"] for answer in bot.answers], np.int8)
