@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,9 +34,8 @@ def test_hadolint_would_find_something(tmp_path: Path) -> None:
 class TestBuilt:
     pytestmark = engine_needed
 
-    def test_it_is_small(self, engine: Engine, image: str, record_property: Callable[[str, object], None]) -> None:
+    def test_it_is_small(self, engine: Engine, image: str) -> None:
         size_mb = int(engine.run("inspect", "--format", "{{.Size}}", image)) / 1e6
-        record_property("image_mb", round(size_mb, 1))
         assert size_mb <= LARGEST_MB
 
     def test_its_user_is_a_number_that_is_not_root(self, engine: Engine, image: str) -> None:

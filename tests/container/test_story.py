@@ -4,8 +4,8 @@ import http.client
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Final
 
@@ -38,8 +38,8 @@ class Stage:
             USER, registry_uri=self.installation.mlflow, poll_s=POLL_S, drain_s=DRAIN_S, expected_rps=200
         )
 
-    def client(self, port: int, lookback: int) -> Client:
-        return Client(self.installation, port, self.key, lookback)
+    def client(self, port: int, lookback: int) -> closing[Client]:
+        return closing(Client(self.installation, port, self.key, lookback))
 
     def stop_mlflow(self) -> None:
         self._servers.close()
@@ -74,9 +74,8 @@ def stage(engine: Engine, image: str) -> Iterator[Stage]:
             made.close()
 
 
-def test_the_container_serves_through_promotion_rollback_and_a_dead_registry(
-    stage: Stage, record_property: Callable[[str, object], None]
-) -> None:
+def test_the_container_serves_through_promotion_rollback_and_a_dead_registry(stage: Stage) -> None:
+    told: dict[str, object] = {}  # shown by `pytest -rP`
     installation, port = stage.installation, free_port()
     first, first_manifest = installation.register(2)
     second, second_manifest = installation.register(3)
@@ -85,28 +84,29 @@ def test_the_container_serves_through_promotion_rollback_and_a_dead_registry(
     lookback = first_manifest.lookback
 
     with stage.first(port) as container:
-        record_property("healthy_s", round(container.wait_healthy(), 2))
-        wait_ready(container, stage.client(port, lookback))
+        told["healthy_s"] = round(container.wait_healthy(), 2)
+        with stage.client(port, lookback) as client:
+            wait_ready(container, client)
         check_locked_down(container)
         with load(installation, port, stage.key, lookback, CLIENTS) as answers:
             answers.wait(lambda: len(answers.acknowledged) > 50, "first answers")
             assert answers.versions == {first}
             installation.promote(second, second_manifest)
-            answers.wait(lambda: answers.newest() == second, "the second version")
+            answers.wait(lambda: answers.newest == second, "the second version")
             installation.roll_back(second)
-            answers.wait(lambda: answers.newest() == first, "the first version again")
+            answers.wait(lambda: answers.newest == first, "the first version again")
             stage.stop_mlflow()
             without = len(answers.acknowledged)
             time.sleep(4 * POLL_S)
             answers.wait(lambda: len(answers.acknowledged) > without + 50, "answers without a registry")
         assert answers.failed == []
         assert answers.versions == {first, second}
-        record_property("answers", len(answers.acknowledged))
-        record_property("rss_mb", resident_mb(container))
+        told["answers"] = len(answers.acknowledged)
+        told["rss_mb"] = resident_mb(container)
         code, seconds = container.stop()
         assert code == 0, container.logs()
         assert seconds < DRAIN_S
-        record_property("stop_s", round(seconds, 2))
+        told["stop_s"] = round(seconds, 2)
         logged = {
             row.request_id: row.version
             for row in read(container.copy_out(f"{STATE}/log", stage.folder / "log"))
@@ -116,12 +116,12 @@ def test_the_container_serves_through_promotion_rollback_and_a_dead_registry(
 
     # Of the first container only the volume is left, and the registry is still down.
     with stage.second(port) as container:
-        client = stage.client(port, lookback)
-        record_property("ready_from_cache_s", round(wait_ready(container, client), 2))
-        answer = client.ask("after-the-restart", only_new=False)
+        with stage.client(port, lookback) as client:
+            told["ready_from_cache_s"] = round(wait_ready(container, client), 2)
+            answer = client.ask("after-the-restart", only_new=False)
         assert answer["answers"][0]["version"] == first, "the barred version must not come back from the cache"
-        client.close()
         container.wait_healthy()
+    print(told)  # noqa: T201
 
 
 def wait_ready(container: Container, client: Client) -> float:
