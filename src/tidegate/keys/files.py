@@ -60,10 +60,10 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _written(path, content, mode)
-        try:
-            os.link(temporary, path)  # unlike a rename, a link never replaces a file
-        finally:
-            temporary.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        os.link(temporary, path)  # unlike a rename, a link never replaces a file
         _sync_folder(path.parent)
     except FileExistsError as error:
         raise ConfigurationError(
@@ -71,6 +71,8 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
         ) from error
     except OSError as error:
         raise _unwritable(path, error) from error
+    finally:
+        temporary.unlink()
 
 
 def replace(path: Path, content: bytes, mode: int) -> None:

@@ -10,12 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.registry_factories import FEATURES, REAL, decision, write_bundle
+from tests.registry_factories import FEATURES, NOW, REAL, decision, write_bundle
 from tests.servers import free_port, mlflow_server
 
 from tidegate.errors import BundleError, PromotionRefused, RegistryError
+from tidegate.keys.signing import Signer, production_message, shadow_message
+from tidegate.keys.state import decode
 from tidegate.model.manifest import Manifest
 from tidegate.registry.comparison import compare
+from tidegate.registry.database import Database
+from tidegate.registry.ledger import Ledger
+from tidegate.registry.promotion import Promoter
 from tidegate.registry.tracking import Tracking
 from tidegate.settings.settings import Mlflow, Paths, Settings
 
@@ -180,12 +185,57 @@ def test_without_a_decision(tracking: Tracking, tmp_path: Path) -> None:
     assert tracking.decision(REAL, version) is None
 
 
-def test_a_signature_is_kept_beside_the_bundle(tracking: Tracking, tmp_path: Path) -> None:
-    version, _ = register(tracking, tmp_path / "bundle")
-    tracking.attach_signature(REAL, version, b"signed")
+def test_signatures_are_kept_beside_the_bundle(tracking: Tracking, tmp_path: Path) -> None:
+    made = write_bundle(tmp_path / "bundle", onnx_model())
+    with tracking.start_run(REAL, "2026-11") as run:
+        version = tracking.register(tmp_path / "bundle", run, FEATURES, description="", shadow_signature=b"s" * 64)
+    assert tracking.signature(REAL, version) is None
+    for signature in (b"1" * 64, b"2" * 64):
+        tracking.attach_signature(REAL, version, signature)
+        assert tracking.signature(REAL, version) == signature, "a newer one takes the place of the one before"
     files = tracking.connection.client.list_logged_model_artifacts(model_id(tracking, version), "signature")
-    assert [file.path for file in files] == ["signature/manifest.sig"]
-    tracking.verified_manifest(REAL, version)
+    assert sorted(file.path for file in files) == ["signature/manifest.sig", "signature/shadow.sig"]
+    assert tracking.verified_manifest(REAL, version) == made
+
+
+def test_without_a_key_nothing_is_signed(tracking: Tracking, tmp_path: Path) -> None:
+    version, _ = register(tracking, tmp_path / "bundle")
+    assert tracking.signature(REAL, version) is None
+    assert tracking.connection.client.list_logged_model_artifacts(model_id(tracking, version), "signature") == []
+
+
+def test_the_longest_signed_state_is_kept_whole(tracking: Tracking, tmp_path: Path) -> None:
+    assert tracking.signed_state("eurusd-unknown") is None
+    assert tracking.keep_signed_state("eurusd-unknown", "- {}") is False
+    register(tracking, tmp_path / "bundle")
+    for text in ("x" * 5000, '- {"a":"\\u00fc <&>"}'):
+        assert tracking.keep_signed_state(REAL, text) is True
+        assert tracking.signed_state(REAL) == text
+
+
+def test_a_service_reads_signatures_and_state_through_rest(server: str, tmp_path: Path) -> None:
+    tracking, signer = Tracking(settings_for(server)), Signer.new()
+    strategy = "eurusd-signed"
+    made = write_bundle(tmp_path / "bundle", onnx_model(), strategy=strategy)
+    judged = decision(made)
+    with tracking.start_run(strategy, "2026-11") as run:
+        run.decision(judged)
+        shadow = signer.sign(shadow_message(made.digest()))
+        tracking.register(tmp_path / "bundle", run, FEATURES, description="", shadow_signature=shadow)
+    ledger = Ledger(Database(f"sqlite:///{tmp_path}/ledger.db"))
+    promoter = Promoter(ledger, tracking, signer, today=lambda _strategy: NOW)
+    promoter.promote(strategy, 1, judged, actor="ann", reason="test", champion=None)
+
+    model = get(f"{server}/api/2.0/mlflow/registered-models/get?{urllib.parse.urlencode({'name': strategy})}")
+    tags = {tag["key"]: tag["value"] for tag in model["registered_model"]["tags"]}
+    state = decode(tags["signed_state"], signer.verifier(), strategy)
+    assert (state.production_version, state.production) == (1, made.digest())
+    query = urllib.parse.urlencode({"name": strategy, "version": "1"})
+    uri = get(f"{server}/api/2.0/mlflow/model-versions/get-download-uri?{query}")["artifact_uri"]
+    root = urllib.parse.quote(uri.removeprefix("mlflow-artifacts:/").lstrip("/"))
+    for name, message in (("manifest", production_message(made.digest())), ("shadow", shadow_message(made.digest()))):
+        signature = read(f"{server}/api/2.0/mlflow-artifacts/artifacts/{root}/signature/{name}.sig")
+        assert signer.verifier().verify(message, signature) == signer.key_id
 
 
 def test_the_kind_never_changes(tracking: Tracking, tmp_path: Path) -> None:
