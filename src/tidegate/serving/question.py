@@ -44,24 +44,31 @@ def window_of(
         windows.replace(key, bars, longest + SPARE_BARS)
         return newest(bars, longest)
     kept = windows.find(key, interval)
+    if count == 1 and len(kept) >= lookback and _one_bar_holds(item.after, columns, interval, as_of_ms):
+        values = columns.open[0], columns.high[0], columns.low[0], columns.close[0], columns.volume[0]
+        window = kept.accept_one(item.after, columns.opened_at[0], values, longest)
+        if window is not None:
+            return window
     new = _bars(item.symbol, interval, columns, count)
-    if count == 1:
-        sound = bar_holds(
-            interval.milliseconds,
-            item.after,
-            columns.opened_at[0],
-            columns.open[0],
-            columns.high[0],
-            columns.low[0],
-            columns.close[0],
-            columns.volume[0],
-            as_of_ms,
-        )
-    else:
-        sound = all_hold(new, as_of_ms) and columns.opened_at[0] > item.after
-    if not sound:
+    if not all_hold(new, as_of_ms) or columns.opened_at[0] <= item.after:
         raise _refused(new, as_of_ms, item.after)
     return kept.accept(item.after, new, lookback, longest)
+
+
+def _one_bar_holds(after: int, columns: BarColumns, interval: Interval, as_of_ms: int) -> bool:
+    if not len(columns.open) == len(columns.high) == len(columns.low) == len(columns.close) == len(columns.volume) == 1:
+        return False
+    return bar_holds(
+        interval.milliseconds,
+        after,
+        columns.opened_at[0],
+        columns.open[0],
+        columns.high[0],
+        columns.low[0],
+        columns.close[0],
+        columns.volume[0],
+        as_of_ms,
+    )
 
 
 def newest(bars: Bars, count: int) -> Bars:

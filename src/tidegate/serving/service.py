@@ -1,10 +1,12 @@
 """The service: questions in, durable answers out. HTTP is only its border, and every test can call it without."""
 
+import gc
 import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from prometheus_client import Counter, Gauge, Histogram
 
 from tidegate.bars.bars import Bars
 from tidegate.errors import ModelError
@@ -63,6 +65,7 @@ class Service:
         self._answerers: dict[str, Answerer] = {}
         self._decode = msgspec.json.Decoder(PredictRequest).decode
         self._encode = msgspec.json.Encoder().encode
+        self._counts: dict[tuple[str, int | None, str], _Counted] = {}
         self._in_flight = 0
         self._group: GroupCommit | None = None
         self._shadow: Shadow | None = None
@@ -88,6 +91,9 @@ class Service:
         self._shadow = Shadow(self._group.later, self.metrics, lambda: self._in_flight > 0)
         self._shadow.start()
         await self.models.start()
+        # What a process loads at its start stays; looking through all of it again and again costs up to 20 ms each time.
+        gc.collect()
+        gc.freeze()
 
     async def stop(self) -> None:
         """End after the requests under way: the log is closed, the instance signed off."""
@@ -274,18 +280,42 @@ class Service:
             raise Problem("log_unavailable", "try again later, or use the bot's fallback") from error
 
     def _count(self, slot: Slot, outcomes: list[_Outcome]) -> None:
-        metrics, strategy = self.metrics, slot.strategy
         for one in outcomes:
             message = one.message
             if message.abstain is not None:
-                metrics.abstentions.labels(strategy, message.abstain.reason).inc()
-            if one.answered is None:
-                continue
-            metrics.predictions.labels(strategy, "production", str(message.version)).inc()
-            if message.data_age_ms is not None:
-                metrics.data_age_seconds.labels(strategy, message.symbol).set(message.data_age_ms / 1000)
-            if message.out_of_distribution is not None:
-                metrics.out_of_distribution.labels(strategy).observe(message.out_of_distribution)
+                self.metrics.abstentions.labels(slot.strategy, message.abstain.reason).inc()
+            if one.answered is not None:
+                self._counted(slot.strategy, message).tell(message)
+
+    def _counted(self, strategy: str, message: Answer) -> "_Counted":
+        # Finding a labelled metric costs more than counting; a process sees few versions and symbols.
+        key = (strategy, message.version, message.symbol)
+        found = self._counts.get(key)
+        if found is None:
+            metrics = self.metrics
+            found = self._counts[key] = _Counted(
+                metrics.predictions.labels(strategy, "production", str(message.version)),
+                metrics.data_age_seconds.labels(strategy, message.symbol),
+                metrics.out_of_distribution.labels(strategy),
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """The metrics of one version and symbol."""
+
+    predictions: Counter
+    data_age_seconds: Gauge
+    out_of_distribution: Histogram
+
+    def tell(self, message: Answer) -> None:
+        """Count an answer."""
+        self.predictions.inc()
+        if message.data_age_ms is not None:
+            self.data_age_seconds.set(message.data_age_ms / 1000)
+        if message.out_of_distribution is not None:
+            self.out_of_distribution.observe(message.out_of_distribution)
 
 
 def _fits(answerer: Answerer, window: Bars) -> bool:

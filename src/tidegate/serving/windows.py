@@ -72,6 +72,29 @@ class KeptWindow:
             end = self._end
         return self._view(max(self._start, end - longest), end)
 
+    def accept_one(self, after: int, opened_at: int, values: tuple[float, ...], longest: int) -> Bars | None:
+        """The same for the usual question, one validated bar behind the newest one, without making bars of it first.
+
+        Args:
+            after: opening time of the bar before, as the sender knows it.
+            opened_at: of the new bar.
+            values: open, high, low, close, volume.
+            longest: bars that the window has at most.
+        Returns:
+            The window, or None where `accept` has to look closer.
+        """
+        end = self._end
+        if self._times[end - 1] != after:
+            return None
+        if end == len(self._times):
+            self._compact(1)
+            end = self._end
+        self._times[end] = opened_at
+        self._floats[:, end] = values
+        self._end = end = end + 1
+        self._start = max(self._start, end - self.capacity)
+        return self._view(max(self._start, end - longest), end)
+
     def _find(self, after: int) -> int:
         times = self._times[self._start : self._end]
         at = int(np.searchsorted(times, after))
