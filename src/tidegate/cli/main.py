@@ -12,6 +12,7 @@ from tidegate.cli import (
     data_commands,
     instance_commands,
     key_commands,
+    log_commands,
     registry_commands,
     retrain_commands,
     serve_commands,
@@ -51,6 +52,7 @@ instance_commands.add_to(app)
 key_commands.add_to(app)
 server_commands.add_to(app)
 serve_commands.add_to(app)
+log_commands.add_to(app)
 
 
 @app.callback()
