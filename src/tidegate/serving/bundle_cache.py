@@ -70,7 +70,7 @@ class BundleCache:
         """
         place = self._place(strategy) / digest
         try:
-            bundle = _named_so(load_bundle(place / _BUNDLE), digest)
+            bundle = _named_so(_loaded(place / _BUNDLE), digest)
             signatures = {path.name: path.read_bytes()[:_MAX_SMALL_BYTES] for path in _listed(place / _SIGNATURE)}
         except (BundleError, OSError) as error:
             shutil.rmtree(place, ignore_errors=True)
@@ -155,7 +155,7 @@ class BundleCache:
                 with tempfile.TemporaryDirectory(prefix="tidegate-bundle-", dir=place) as folder:
                     for name, content in contents.items():
                         Path(folder, name).write_bytes(content)
-                    return load_bundle(Path(folder))
+                    return _loaded(Path(folder))
             except OSError as error:
                 fault = error
         raise ServiceError(
@@ -187,6 +187,17 @@ class BundleCache:
                 setting="serving.cache",
                 next_step="models are served from memory meanwhile, and the next start needs the registry",
             ) from error
+
+
+def _loaded(folder: Path) -> Bundle:
+    """As `load_bundle`, with messages that do not name the passing folder: the same fault has the same text each time."""
+    try:
+        return load_bundle(folder)
+    except BundleError as error:
+        what = error.what.replace(f"{folder}/", "").replace(str(folder), "the bundle")
+        raise BundleError(
+            what, expected=error.expected, actual=error.actual, setting=error.setting, next_step=error.next_step
+        ) from error
 
 
 def _named_so(bundle: Bundle, digest: str) -> Bundle:

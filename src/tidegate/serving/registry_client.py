@@ -230,7 +230,8 @@ class RegistryClient:
                     next_step="give the address that it redirects to, if you trust it",
                 )
             content = bytearray()
-            for chunk in response.stream(65_536, decode_content=False):
+            # Not `stream`, which waits for whole pieces: a drip must come to the checks below.
+            while chunk := response.read1(65_536, decode_content=False):
                 content += chunk
                 if len(content) > limit:
                     raise RegistryError(
@@ -289,12 +290,12 @@ class RegistryClient:
         )
 
     def _fault(self, error: Exception) -> str:
+        if isinstance(error, NewConnectionError):  # a kind of ConnectTimeoutError, though nothing timed out
+            return "no connection"
         if isinstance(error, ConnectTimeoutError):
             return f"no connection within {self._timeout_s:g} s"
         if isinstance(error, ReadTimeoutError):
             return f"no answer within {self._timeout_s:g} s"
-        if isinstance(error, NewConnectionError):
-            return "no connection"
         return str(error) if isinstance(error, _Broken) else f"the connection broke ({type(error).__name__})"
 
     def _root(self, location: str) -> str:

@@ -1,11 +1,15 @@
 """One MLflow server for all tests of this folder; each test has a strategy, a cache and keys of its own."""
 
+import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.integration.serving.models.shelf import Shelf
 from tests.servers import mlflow_server
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -21,5 +25,6 @@ def mlflow_address(mlflow_folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def shelf(mlflow_address: str, mlflow_folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Shelf:
-    name = request.node.name.removeprefix("test_").replace("[", "-").replace("]", "")[:60]
+    # Not the cut name of another test: models are not shared.
+    name = f"{next(_numbers)}-{re.sub('[^a-z0-9]+', '-', request.node.name)[:50]}"
     return Shelf(mlflow_address, mlflow_folder / "artifacts", tmp_path, name)

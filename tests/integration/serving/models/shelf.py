@@ -95,7 +95,9 @@ class Shelf:
         return text
 
     def tag(self, text: str | None) -> None:
-        method, more = ("DELETE", {"path": "delete-tag"}) if text is None else ("POST", {"path": "set-tag", "value": text})
+        method, more = (
+            ("DELETE", {"path": "delete-tag"}) if text is None else ("POST", {"path": "set-tag", "value": text})
+        )
         self._call(method, f"registered-models/{more.pop('path')}", name=self.strategy, key=TAG, **more)
 
     def path(self, version: int, name: str) -> Path:
@@ -126,9 +128,7 @@ class Shelf:
     def settings(self, *, public: bool = True, **serving: Any) -> Settings:
         fields = {"registry_uri": self.address, "strategies": (self.strategy,), "cache": self.cache}
         fields |= {"poll_s": 3600.0, "start_wait_s": 20.0, "registry_retries": 1, "registry_timeout_s": 10.0, **serving}
-        return Settings(
-            serving=Serving(**fields), signing=Signing(public_key_files=(self._public,) if public else ())
-        )
+        return Settings(serving=Serving(**fields), signing=Signing(public_key_files=(self._public,) if public else ()))
 
     def models(self, metrics: Metrics | None = None, *, public: bool = True, **serving: Any) -> Models:
         return Models(self.settings(public=public, **serving), metrics or Metrics(), SystemClock())
@@ -172,7 +172,7 @@ class Relay:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
-        self._is_cut = False
+        self._is_cut = self._is_stalled = False
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -182,6 +182,10 @@ class Relay:
 
     def mend(self) -> None:
         self._is_cut = False
+
+    def stall(self) -> None:
+        """Take new connections, and let nothing through."""
+        self._is_stalled = True
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -193,6 +197,8 @@ class Relay:
         for one in self._open:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
+            if self._is_stalled:
+                one.close()
         self._open.clear()
 
     def _accept(self) -> None:
@@ -204,6 +210,9 @@ class Relay:
             self.connections += 1
             if self._is_cut:
                 near.close()
+                continue
+            if self._is_stalled:
+                self._open.append(near)
                 continue
             far = socket.create_connection(self._target)
             self._open += [near, far]

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from typing import Any
 
 import pytest
 from tests.integration.serving.models.shelf import Shelf, golden_window, relay
@@ -15,7 +16,7 @@ from tidegate.serving.served import ServedModel, Slot
 pytestmark = [pytest.mark.servers]
 
 
-def state_of(shelf: Shelf, version: int) -> dict[str, object]:
+def state_of(shelf: Shelf, version: int) -> dict[str, Any]:
     return {"production": shelf.digest(version), "production_version": version}
 
 
@@ -222,8 +223,10 @@ def test_a_barred_version_never_starts(shelf: Shelf, by: str) -> None:
     async def story() -> None:
         bad = shelf.promote()
         manifest = shelf.manifests[bad]
-        bars = {"barred": (manifest.digest(),)} if by == "digest" else {"barred_models": (manifest.files["model.onnx"],)}
-        shelf.state(**bars)
+        if by == "digest":
+            shelf.state(barred=(manifest.digest(),))
+        else:
+            shelf.state(barred_models=(manifest.files["model.onnx"],))
         async with shelf.serving() as models:
             assert shelf.served(models) is None
             assert "barred, see the ledger" in (slot_of(shelf, models).refused or "")

@@ -89,7 +89,10 @@ REFUSED: dict[str, tuple[Callable[[Shelf], int], str]] = {
     "nothing_there": (nothing_there, "it holds no bundle"),
     "another_strategy": (new_manifest_of_another_strategy, "of another strategy"),
     "unsigned": (lambda shelf: shelf.promote(production=False), "the bundle is not signed"),
-    "wrong_key": (lambda shelf: shelf.promote(production=Signer.new()), r"signature \(tidegate/1 production\) is wrong"),
+    "wrong_key": (
+        lambda shelf: shelf.promote(production=Signer.new()),
+        r"signature \(tidegate/1 production\) is wrong",
+    ),
     "shadow_only": (lambda shelf: shelf.promote(production=False, shadow=True), "the bundle is not signed"),
     "flipped_signature": (flipped_signature, r"signature \(tidegate/1 production\) is wrong"),
     "old_signature": (old_signature_on_a_new_manifest, r"signature \(tidegate/1 production\) is wrong"),
