@@ -19,6 +19,7 @@ from tidegate.features.builtin import FAMILIES, Family
 from tidegate.gates.result import Decision
 from tidegate.gates.specifications import SPECIFICATIONS, GateSpecification
 from tidegate.model.manifest import GoldenVector, Manifest
+from tidegate.serving.http.openapi import openapi_text
 from tidegate.strategy.reference import reference as strategy_reference
 from tidegate.strategy.reference import schema_text
 from tidegate.strategy.strategy import GateRule, Gates, Strategy
@@ -97,6 +98,7 @@ WHOLE: Final[dict[str, Callable[[], str]]] = {
     "contracts/strategy-file.schema.json": lambda: schema_text(Strategy, "tidegate strategy file, version 1"),
     "contracts/manifest.schema.json": lambda: schema_text(Manifest, "tidegate manifest, version 1"),
     "contracts/golden-vectors.schema.json": lambda: schema_text(GoldenVectors, "tidegate golden vectors, version 1"),
+    "contracts/openapi.json": openapi_text,
     "contracts/gate-result.schema.json": lambda: schema_text(Decision, "tidegate gate decision, version 1"),
 }
 TABLES: Final[dict[str, Callable[[], str]]] = {

@@ -6,6 +6,7 @@ Version 3.0 of OpenAPI, since generators of clients and the Swagger UI that is s
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -117,6 +118,7 @@ def openapi_text() -> str:
     return json.dumps(openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
+@cache
 def openapi_bytes() -> bytes:
     """The description as it is served."""
     return msgspec.json.encode(openapi())
@@ -125,7 +127,8 @@ def openapi_bytes() -> bytes:
 def _operation(route: Route) -> dict[str, Any]:
     summary, description = _TEXTS[route.path]
     name = "_".join(part for part in route.path.split("/") if part and part != "v1")
-    operation: dict[str, Any] = {"operationId": name, "summary": summary, "description": description}
+    tag = "bots" if "/bots" in route.path else "predictions" if route.scope == "predict" else "operation"
+    operation: dict[str, Any] = {"operationId": name, "tags": [tag], "summary": summary, "description": description}
     problems: tuple[str, ...] = _ALWAYS + _OWN.get(route.path, ())
     if route.scope is not None:
         operation["description"] += f" Needs a key with the scope `{route.scope}`."
