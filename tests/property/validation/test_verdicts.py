@@ -41,6 +41,21 @@ def altered(bars: Bars, changes: list[tuple[str, int, int, float]]) -> Bars:
     return replace(bars, **columns)
 
 
+def row_holds(bars: Bars, row: int, previous: int | None, as_of_ms: int) -> bool:
+    """The quick verdict on one row."""
+    return bar_holds(
+        HOUR_MS,
+        previous,
+        bars.opened_at.item(row),
+        bars.open.item(row),
+        bars.high.item(row),
+        bars.low.item(row),
+        bars.close.item(row),
+        bars.volume.item(row),
+        as_of_ms,
+    )
+
+
 @settings(max_examples=400, deadline=None)
 @given(
     n=st.integers(0, 40), changes=st.lists(FIELDS, max_size=2), as_of_ms=st.one_of(st.none(), AS_OF), seed=st.integers()
@@ -65,8 +80,7 @@ def test_one_odd_number_anywhere_is_judged_alike(column: str, value: float) -> N
         bars = Bars.of("X/Y", "1h", opened_at=times, **columns)
         held = not violations(bars, 4 * HOUR_MS)
         assert all_hold(bars, 4 * HOUR_MS) is held
-        alone = [float(columns[name][row]) for name in COLUMNS[1:]]
-        assert bar_holds(HOUR_MS, int(times[row]) - HOUR_MS, int(times[row]), *alone, 4 * HOUR_MS) is held
+        assert row_holds(bars, row, int(times[row]) - HOUR_MS, 4 * HOUR_MS) is held
 
 
 @pytest.mark.parametrize(
@@ -88,8 +102,7 @@ def test_times_at_the_edges_are_judged_alike(opened_at: list[int], as_of_ms: int
     first, second = (hour * HOUR_MS for hour in opened_at)
     bars = replace(sound_bars(2), opened_at=np.array([first, second]))
     assert all_hold(bars, as_of_ms) is (not violations(bars, as_of_ms))
-    row = [float(getattr(bars, name)[1]) for name in COLUMNS[1:]]
-    assert bar_holds(HOUR_MS, first, second, *row, as_of_ms) is _second_holds(bars, as_of_ms)
+    assert row_holds(bars, 1, first, as_of_ms) is _second_holds(bars, as_of_ms)
 
 
 @settings(max_examples=400, deadline=None)
@@ -100,11 +113,10 @@ def test_a_bar_holds_if_no_constraint_names_its_row(
     sound = sound_bars(2)
     bars = altered(sound, changes)
     at = as_of(sound) if as_of_ms is None else as_of_ms
-    row = [float(getattr(bars, name)[1]) for name in COLUMNS[1:]]
-    previous, opened_at = bars.opened_at.tolist()
+    previous = None if first else bars.opened_at.item(0)
     judged = bars.take(slice(1, 2)) if first else bars
     held = not violations(judged, at) if first else _second_holds(bars, at)
-    assert bar_holds(HOUR_MS, None if first else previous, opened_at, *row, at) is held
+    assert row_holds(bars, 1, previous, at) is held
 
 
 def _second_holds(bars: Bars, as_of_ms: int) -> bool:
@@ -116,3 +128,18 @@ def test_sound_bars_hold_until_the_newest_has_not_closed(hours: int) -> None:
     bars = sound_bars(1 + hours)
     assert all_hold(bars, as_of(bars))
     assert not all_hold(bars, int(bars.closed_at[-1]) - 1)
+
+
+@pytest.mark.parametrize("row", [0, 1, 4])
+@pytest.mark.parametrize("off_ms", [1, -1, HOUR_MS // 2])
+def test_a_time_off_the_grid_is_judged_alike(row: int, off_ms: int) -> None:
+    bars = sound_bars(5)
+    times = bars.opened_at.copy()
+    times[row] += off_ms
+    late = as_of(bars) + HOUR_MS
+    moved = replace(bars, opened_at=times)
+    previous = bars.opened_at.item(row - 1) if row else None
+    assert not all_hold(moved, late)
+    assert not row_holds(moved, row, previous, late)
+    assert all_hold(bars, late)
+    assert row_holds(bars, row, previous, late)
