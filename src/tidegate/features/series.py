@@ -12,7 +12,7 @@ _LEAST: Final = float(np.finfo(np.float64).tiny)
 
 
 class _Kept:
-    """An attribute that is computed at its first use, as `functools.cached_property`, but read-only, known as lasting, and without a lock.
+    """An attribute that is computed at its first use, as `functools.cached_property`, but read-only and without a lock.
 
     Args:
         compute: gives a new array.
@@ -36,7 +36,6 @@ class _Kept:
             return self
         series = self.compute(instance)
         series.setflags(write=False)
-        instance.lasting.add(id(series))
         # Found before this descriptor, which has no `__set__`, from now on.
         instance.__dict__[self.name] = series
         return series
@@ -49,15 +48,16 @@ class Series:
 
     Args:
         bars: n bars, ascending, validated.
-
-    Attributes:
-        bars: as given.
-        lasting: ids of the arrays that live as long as this object; such an id cannot be taken by another array.
     """
 
     def __init__(self, bars: Bars) -> None:
         self.bars = bars
-        self.lasting = {id(getattr(bars, name)) for name in COLUMNS}
+
+    def lasts(self, series: Floats) -> bool:
+        """Whether an array is one of these or a column of the bars, so that it lives on and its id is not taken by another one."""
+        return any(series is known for known in vars(self).values()) or any(
+            series is getattr(self.bars, name) for name in COLUMNS
+        )
 
     @_Kept
     def log_close(self) -> Floats:

@@ -102,7 +102,7 @@ class Window(View[Floats]):
         return (closed_at % span_ms).astype(np.float64) * (2.0 * np.pi / span_ms)
 
     def _recall(self, name: str, series: Floats, length: int, reduction: Reduction, *by_row: Floats) -> Floats:
-        if id(series) not in self.lasting:
+        if not self.lasts(series):
             return self._reduce(series, length, reduction, *by_row)
         key = (id(series), name, length)
         if key not in self._known:
