@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tidegate.serving.log.scan import Damage
 
 PANEL = "Servers and settings"
-COLUMNS = ("answered (UTC)", "strategy", "symbol", "bar closed", "model", "p", "target", "outcome", "instance")
+COLUMNS = ("answered (UTC)", "model", "p", "target", "strategy", "symbol", "outcome")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,7 +45,10 @@ def show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show rows of all instances, oldest first; exit with 3 when a file is damaged, after the rows that are whole."""
+    """Show rows of all instances, oldest first; exit with 3 when a file is damaged, after the rows that are whole.
+
+    A table has the main columns, --json all of them.
+    """
     from tidegate.bars.bars import parse_time
     from tidegate.serving.log.reader import canonical as canonical_rows
     from tidegate.serving.log.reader import read
@@ -108,7 +111,7 @@ def _print(rows: "Iterator[Row]", limit: int) -> None:
     if not count:
         console.print("no rows")
         return
-    print_table("Prediction log", COLUMNS, [_cells(row) for row in newest], whole=COLUMNS[:1])
+    print_table("Prediction log", COLUMNS, [_cells(row) for row in newest], whole=COLUMNS[:4])
     if count > limit:
         console.print(f"the newest {limit:,} of {count:,} rows; [cyan]--limit[/] shows more")
 
@@ -118,15 +121,13 @@ def _cells(row: "Row") -> tuple[object, ...]:
 
     model = "none" if row.version is None else f"v{row.version}"
     return (
-        iso(row.answered_at),
-        row.strategy,
-        row.symbol,
-        None if row.bar_closed_at is None else iso(row.bar_closed_at),
+        iso(row.answered_at)[:19].replace("T", " "),
         model if row.role == "production" else f"{model} {row.role}",
         None if row.probability is None else f"{row.probability:.4f}",
         row.target_position,
+        row.strategy,
+        row.symbol,
         row.status if row.abstain_reason is None else f"{row.status}: {row.abstain_reason}",
-        row.instance,
     )
 
 

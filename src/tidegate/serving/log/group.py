@@ -10,6 +10,7 @@ from tidegate.serving.log.writer import PredictionLog
 from tidegate.serving.metrics import Metrics
 
 _LATER_S: Final = 0.05
+_LOOK_S: Final = 1.0
 
 
 class GroupCommit:
@@ -30,16 +31,22 @@ class GroupCommit:
         self._later: asyncio.Handle | None = None
         self._size_bytes = -1
         self._failure: str | None = None
-        self._tell_size()
+        self._look: asyncio.Handle | None = None
+        self._look_for_room()
 
     @property
     def failure(self) -> str | None:
-        """Why the last write failed, None once one has succeeded again."""
+        """Why the log cannot be written; None when it can.
+
+        After a failure the log is tried every second, so that a service which gets no requests because of it recovers as well.
+        """
         return self._failure
 
     def close(self) -> None:
         """Commit what waits, and close the log."""
         self.flush()
+        if self._look is not None:
+            self._look.cancel()
         self._log.close()
 
     async def durable(self, rows: Sequence[Row]) -> bool:
@@ -56,8 +63,8 @@ class GroupCommit:
         """
         try:
             self._log.append(rows)
-        except LogUnavailable as error:
-            self._fail([], error)
+        except LogUnavailable:  # of these rows, which says nothing about the log
+            self._metrics.log_failures.inc()
             if self._refuse:
                 raise
             self._metrics.unlogged.inc(len(rows))
@@ -73,8 +80,8 @@ class GroupCommit:
         """Write rows that nobody waits for, with the next request's or within 50 ms. A failure is only counted."""
         try:
             self._log.append(rows)
-        except LogUnavailable as error:
-            self._fail([], error)
+        except LogUnavailable:
+            self._metrics.log_failures.inc()
             return
         if self._scheduled is None and self._later is None:
             self._later = asyncio.get_running_loop().call_later(_LATER_S, self.flush)
@@ -102,8 +109,8 @@ class GroupCommit:
         self._tell_size()
 
     def _fail(self, waiting: list[tuple[asyncio.Future[bool], int]], error: LogUnavailable) -> None:
-        self._failure = error.what
         self._metrics.log_failures.inc()
+        self._note(error)
         for waiter, rows in waiting:
             if waiter.done():  # its request was given up meanwhile
                 continue
@@ -112,6 +119,21 @@ class GroupCommit:
             else:
                 self._metrics.unlogged.inc(rows)
                 waiter.set_result(False)
+
+    def _note(self, error: LogUnavailable) -> None:
+        self._failure = error.what
+        if self._look is None:
+            self._look = asyncio.get_running_loop().call_later(_LOOK_S, self._look_for_room)
+
+    def _look_for_room(self) -> None:
+        self._look = None
+        try:
+            self._log.ensure_room()
+        except LogUnavailable as error:
+            self._note(error)
+        else:
+            self._failure = None
+        self._tell_size()
 
     def _tell_size(self) -> None:
         if self._log.size_bytes != self._size_bytes:

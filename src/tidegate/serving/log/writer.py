@@ -37,6 +37,7 @@ _COMMIT_ROOM: Final = 64  # the line that ends a commit
 _BEGIN_ROOM: Final = 1024  # the first line, with an instance's longest name
 _SMALL: Final = 1 << 20  # a segment that has to be made while requests wait
 _PAUSE_S: Final = 0.01  # without pauses a commit waits up to 30 ms behind the zeros of the next segment
+_ROOM: Final = 64 * 1024  # what the next requests may need
 _AGAIN_MS: Final = 5000  # before a segment that could not be made ahead is tried again
 
 
@@ -150,6 +151,17 @@ class PredictionLog:
             for part in self._commits(lines):
                 self._write(part)
         return sum(each.rows for each in lines)
+
+    def ensure_room(self) -> None:
+        """Have a file that takes rows, making one if need be; so a log that failed is found to be in order again without rows.
+
+        Raises:
+            LogUnavailable: there is none and none can be made.
+        """
+        if self._closed:
+            raise LogUnavailable("the prediction log is closed")
+        with _unavailable("the prediction log cannot be written"):
+            self._with_room(min(self._capacity, _ROOM))
 
     def close(self) -> None:
         """Commit what is left, close the files and let others have the folder. Doing it twice does nothing.
