@@ -59,7 +59,7 @@ def make_app(service: ServicePort, metrics: Metrics, notes: Callable[[], list[st
         docs: whether `/docs` and `/openapi.json` are served.
     """
     app = FastAPI(title="tidegate serving", version=__version__, openapi_url=None, docs_url=None, redoc_url=None)
-    _add_errors(app)
+    _add_errors(app, metrics)
     _add_state(app, service, metrics, notes)
     _add_service(app, service)
     if docs:
@@ -134,8 +134,9 @@ def _add_docs(app: FastAPI) -> None:
         return FileResponse(Path(swagger_ui_path) / name, headers=kind)
 
 
-def _add_errors(app: FastAPI) -> None:
+def _add_errors(app: FastAPI, metrics: Metrics) -> None:
     def refuse(request: Request, problem: Problem) -> Response:
+        metrics.problems.labels(problem.slug).inc()
         request_id: str | None = getattr(request.state, "request_id", None)
         headers = problem.headers | {"content-type": PROBLEM.decode()}
         return Response(problem.to_bytes(request_id), problem.status, headers)

@@ -58,10 +58,17 @@ class DrainingServer(uvicorn.Server):
         listener: a bound socket.
         tls: context, None for plain HTTP.
         metrics: counts requests that are refused before the front sees them.
+        listening: called once connections are accepted.
     """
 
     def __init__(
-        self, front: Front, serving: Serving, listener: socket, tls: ssl.SSLContext | None, metrics: Metrics
+        self,
+        front: Front,
+        serving: Serving,
+        listener: socket,
+        tls: ssl.SSLContext | None,
+        metrics: Metrics,
+        listening: Callable[[], None],
     ) -> None:
         config = uvicorn.Config(
             front,
@@ -81,6 +88,7 @@ class DrainingServer(uvicorn.Server):
         self._serving = serving
         self._listener = listener
         self._tls = tls
+        self._listening = listening
         bounds = ConnectionBounds(
             timeout_s=serving.body_timeout_s,
             most_connections=serving.max_connections,
@@ -104,6 +112,7 @@ class DrainingServer(uvicorn.Server):
         )
         self.servers = [server]
         self.started = True
+        self._listening()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop: no new connections; those that are open get their answers, each with `Connection: close`.
@@ -190,10 +199,13 @@ async def _serve(settings: Settings, make_service: MakeService, announce: Callab
     try:
         await service.start()
         front = Front.around(service, serving, keys=keys, metrics=metrics, access_log=access_log)
-        server = DrainingServer(front, serving, listener, tls, metrics)
-        if announce is not None:
-            announce(address)
-        log.info("listening on %s", address.url)
+
+        def listening() -> None:
+            if announce is not None:
+                announce(address)
+            log.info("listening on %s", address.url)
+
+        server = DrainingServer(front, serving, listener, tls, metrics, listening)
         await _until_stopped(server, service, stopping)
     finally:
         watching.cancel()
