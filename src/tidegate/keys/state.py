@@ -5,6 +5,7 @@ registered model; docs/contracts/signatures.md has the rules of those who read i
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -17,6 +18,7 @@ TAG = "signed_state"
 MAX_CHARACTERS = 5000
 """Longest tag value that MLflow's database holds."""
 UNSIGNED = "-"
+_SIGNATURE = re.compile(rf"[0-9a-f]{{{2 * SIGNATURE_BYTES}}}")
 _DIGEST_CHARACTERS = 67  # 64 digits, two quotes, a comma
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -163,10 +165,13 @@ def _signature(text: str) -> bytes:
             "the state is not signed",
             next_step="set signing.private_key_file where models are promoted, then `tidegate repair`",
         )
-    try:
-        return bytes.fromhex(text)
-    except ValueError as error:
-        raise SignatureRefused("a state's signature is not hexadecimal") from error
+    if not _SIGNATURE.fullmatch(text):
+        raise SignatureRefused(
+            "a state's signature is malformed",
+            expected=f"{2 * SIGNATURE_BYTES} hexadecimal digits in lower case",
+            actual=repr(text)[:200],
+        )
+    return bytes.fromhex(text)
 
 
 def _canonical(content: Any) -> str:  # noqa: ANN401  any JSON

@@ -54,8 +54,6 @@ def test_one_altered_character_is_noticed(state: SignedState, data: st.DataObjec
         st.characters(min_codepoint=32, max_codepoint=126).filter(lambda character: character != line[at])
     )
     altered = line[:at] + other + line[at + 1 :]
-    if altered.lower() == line and at < 128:
-        return  # the same signature in capitals
     with pytest.raises(SignatureRefused):
         decode(altered, VERIFIER)
 

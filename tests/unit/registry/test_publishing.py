@@ -15,6 +15,7 @@ from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.promotion import Outcome, Promoter
 from tidegate.registry.repair import repair
+from tidegate.registry.state import Draft
 
 WHO: dict[str, Any] = {"actor": "ann", "reason": "test"}
 SIGNER = Signer.new()
@@ -134,6 +135,20 @@ def test_a_bar_of_files_that_do_not_verify_holds_and_says_that_the_list_is_not_w
     assert promoter.ledger.state(REAL).barred == {3}
 
 
+def test_the_model_of_altered_files_is_not_taken_for_that_of_the_version_the_ledger_knows(
+    promoter: Promoter, versions: Watched
+) -> None:
+    with promoter.ledger.writing() as writer:  # a row without its model, as no act writes it
+        draft = Draft(REAL, "external", 2, 3, "ann", "test", versions.digest(3))
+        writer.append(draft, "committed")
+        writer.append(Draft(REAL, "external", 3, 2, "ann", "test", versions.digest(2)), "committed")
+    original = versions.digest(3)
+    versions.manifests[3] = versions.manifests[3].model_copy(update={"files": {"model.onnx": "e" * 64}})
+    promoter.bar(REAL, 3, **WHO)
+    _, told = versions.told[-1]
+    assert (told.barred, told.barred_models, told.truncated) == ((original,), (), True)
+
+
 def test_the_model_of_the_version_in_production_is_not_barred_with_another(
     promoter: Promoter, versions: Watched
 ) -> None:
@@ -189,6 +204,23 @@ def test_a_killed_rollback_that_cannot_be_finished_is_taken_back_in_the_state_to
     repair(promoter, REAL)
     _, told = versions.told[-1]
     assert (told.production_version, told.barred) == (2, ())
+
+
+@pytest.mark.parametrize("act", ["promote", "rollback"])
+def test_an_act_that_a_repair_finishes_is_signed_in_the_ledger_too(
+    promoter: Promoter, versions: Watched, act: str
+) -> None:
+    def crash(step: str) -> None:
+        if step == "production set":
+            raise Crash
+
+    with pytest.raises(Crash):
+        ACTS[act](Promoter(promoter.ledger, versions, SIGNER, on_step=crash))
+    (row,) = repair(promoter, REAL).rows
+    assert row.to_version is not None
+    message = production_message(versions.digest(row.to_version))
+    assert row.evidence["signed"] == message
+    assert SIGNER.verifier().verify(message, bytes.fromhex(row.evidence["signature"])) == row.evidence["key"]
 
 
 def test_a_slow_process_never_publishes_an_old_state_over_a_newer_one(promoter: Promoter, versions: Watched) -> None:
