@@ -9,6 +9,9 @@ In: bundles, gate decisions, trials. Out: MLflow runs and versions, rows of the 
 - `tracking`: runs, versions, aliases and artifacts in MLflow. The home of mlflow.
 - `rules`: every reason to refuse a promotion, as pure functions.
 - `promotion`, `repair`, `comparison`: the acts themselves.
+- `publishing`: signs the acts, and tells serving processes what may be served.
+- `instances`: what serving processes say of themselves.
+- `opening`: the promoter that the settings name.
 
-May import: bars, errors, settings, strategy, gates.result, model.manifest. Never prefect, xgboost, vectorbt, Great Expectations.
+May import: bars, errors, settings, strategy, keys, gates.result, model.manifest. Never prefect, xgboost, vectorbt, Great Expectations.
 """
