@@ -30,13 +30,14 @@ def serve(
     request on standard output.
     """
     from tidegate.serving.http.process_log import log_to_stderr
-    from tidegate.serving.http.server import run
+    from tidegate.serving.http.server import refuse_unsafe, run
     from tidegate.serving.service import Service
 
     project = open_project()
     settings = project.settings
     if port is not None:
         settings = settings.model_copy(update={"serving": settings.serving.model_copy(update={"port": port})})
+    refuse_unsafe(settings)
     log_to_stderr()
 
     def announce(address: "Address") -> None:
