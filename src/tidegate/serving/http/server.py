@@ -177,7 +177,7 @@ def refuse_unsafe(settings: Settings) -> None:
             "production asks every client for a key",
             expected="a file of API keys",
             setting="serving.api_keys_file",
-            next_step="make one with `tidegate keys`",
+            next_step="make one: `tidegate keys api new NAME --scope predict`",
         )
 
 
