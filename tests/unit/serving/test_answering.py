@@ -57,9 +57,9 @@ def test_targets_are_those_of_the_policy_for_every_position(model: ServedModel, 
     close = float(small_dataset().tables[0].bars.close[row])
     for side in (-1, 0, 1):
         for entry, held in ((close, 1), (0.98 * close, 3), (1.02 * close, 3), (close, 9)):
-            found = answer(model, row, Position(side, entry, held))  # type: ignore[arg-type]
+            found = answer(model, row, Position(side, entry, held))
             assert found.probability is not None
-            state = PositionState(side=side, entry_price=entry, bars_held=held)  # type: ignore[arg-type]
+            state = PositionState(side=side, entry_price=entry, bars_held=held)
             assert found.target_position == target_position(found.probability, close, state, POLICY)
 
 
