@@ -176,10 +176,15 @@ def repair(strategy: StrategyName, *, as_json: AsJson = False) -> None:
     with served_project(quiet=as_json) as project:
         report = bring_together(_promoter(project), strategy)
     if as_json:
-        print_json({"rows": [_row(row) for row in report.rows], "alerts": report.alerts})
+        done = {"published": report.published, "signed": report.signed}
+        print_json({"rows": [_row(row) for row in report.rows], "alerts": report.alerts, **done})
         return
     for alert in report.alerts:
         _alert(alert)
+    if report.signed:
+        console.print("the version in production was signed with the key in use")
+    if report.published:
+        console.print("the state that services go by was published again")
     console.print(f"{len(report.rows)} row(s) written" if report.rows else "ledger and registry agree")
 
 
