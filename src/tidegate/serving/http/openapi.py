@@ -100,7 +100,7 @@ def openapi() -> dict[str, Any]:
             paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.0.3",
-        "info": {"title": "tidegate serving", "version": __version__, "description": _ABOUT},
+        "info": {"title": "tidegate serving API, version 1", "version": __version__, "description": _ABOUT},
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {

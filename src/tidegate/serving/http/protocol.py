@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from uvicorn.config import Config
@@ -14,6 +14,8 @@ from tidegate.serving.http.headers import CLOSE, PROBLEM, constant_headers
 from tidegate.serving.messages import ProblemBody
 
 MOST_HEADER_BYTES: Final = 16_384
+WHOLE: Final = "tidegate.whole"
+"""Stands in the scope of a request whose body has come whole."""
 _GRACE_S: Final = 1.0  # what a body may be late by, so that the front is the one to say so
 _HARD_FACTOR: Final = 2
 _encode = msgspec.json.Encoder().encode
@@ -126,6 +128,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The request is whole."""
         self._in_message = False
         self._disarm()
+        cast("dict[str, object]", self.scope)[WHOLE] = True
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -55,7 +55,7 @@ class DrainingServer(uvicorn.Server):
     Args:
         front: the application; told when the stop begins.
         serving: limits and times.
-        listener: a bound socket.
+        listener: bound, not listening yet.
         tls: context, None for plain HTTP.
         metrics: counts requests that are refused before the front sees them.
         listening: called once connections are accepted.
