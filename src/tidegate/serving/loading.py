@@ -91,7 +91,7 @@ class Loader:
         except TidegateError as error:
             # What it bars cannot be told, so nothing on this disk can be trusted until the registry answers.
             log.warning("cached models of %s are not used, as their signed state is not believed: %s", strategy, error)
-            return _noted(slot, "cache", f"cached models are not used, as their signed state is not believed: {error}")
+            return slot.noted("cache", f"cached models are not used, as their signed state is not believed: {error}")
         slot = _with_state(slot, state)
         for entry in entries:
             try:
@@ -100,7 +100,7 @@ class Loader:
                 model = self._admitted(slot, entry.version, "production", source)
             except TidegateError as error:
                 log.warning("cached v%s of %s is not used: %s", entry.version, strategy, error)
-                slot = _noted(slot, "cache", f"cached v{entry.version} is not used: {error}")
+                slot = slot.noted("cache", f"cached v{entry.version} is not used: {error}")
                 # What served before comes back for one that is barred, as it does while running; for a damaged one it would be a guess.
                 if slot.production is None and not _bars(state, entry.digest):
                     break
@@ -119,11 +119,11 @@ class Loader:
         except RegistryError as error:
             if "registry" not in slot.notes:
                 log.warning("%s: the last good model goes on: %s", slot.strategy, error)
-            return _noted(slot, "registry", str(error)), None
+            return slot.noted("registry", str(error)), None
         if "registry" in slot.notes:
             log.info("%s: MLflow at %s answers", slot.strategy, self._client.address)
         told = None if model is not None else f"MLflow at {self._client.address} has no model {slot.strategy}"
-        slot = _noted(_noted(replace(slot, registry_reached_at=wall_ms()), "registry", None), "model", told)
+        slot = replace(slot, registry_reached_at=wall_ms()).noted("registry", None).noted("model", told)
         slot = self._state_followed(slot, None if model is None else model.tags.get(signed_states.TAG))
         return self._without_barred(slot), model
 
@@ -139,11 +139,11 @@ class Loader:
         if version is None:
             goes_on = "nothing is served" if slot.production is None else f"v{slot.production.version} goes on"
             return replace(
-                _noted(slot, "alias", f"the registry has no alias production: {goes_on}"), refused_version=None
+                slot.noted("alias", f"the registry has no alias production: {goes_on}"), refused_version=None
             )
-        slot = _noted(slot, "alias", None)
+        slot = slot.noted("alias", None)
         if _is_that(slot.production, version, slot.state):
-            return replace(_noted(slot, "state", _contradiction(slot)), refused_version=None)
+            return replace(slot.noted("state", _contradiction(slot)), refused_version=None)
         if not (at_once or self._due(slot, "production", version)):
             return slot
         try:
@@ -161,17 +161,17 @@ class Loader:
         slot = replace(
             slot, production=served, before=before, challenger=challenger, stopped=None, refused_version=None
         )
-        return self._kept(_noted(slot, "state", _contradiction(slot)))
+        return self._kept(slot.noted("state", _contradiction(slot)))
 
     def challenger(self, slot: Slot, model: RegisteredModel, *, at_once: bool) -> Slot:
         """Load what the alias `challenger` names, unless that is what `production` names. See `production`."""
         version = model.aliases.get(_ALIASES["shadow"])
         production = None if slot.production is None else slot.production.version
         if not self._serving.shadow or version in {None, production, model.aliases.get(_ALIASES["production"])}:
-            return replace(_noted(slot, "challenger", None), challenger=None)
+            return replace(slot.noted("challenger", None), challenger=None)
         assert version is not None
         if _is_that(slot.challenger, version, None):
-            return _noted(slot, "challenger", None)
+            return slot.noted("challenger", None)
         if not (at_once or self._due(slot, "shadow", version)):
             return slot
         try:
@@ -181,9 +181,9 @@ class Loader:
             told = str(Refusal(version, str(error)))
             if slot.notes.get("challenger") != told:
                 log.warning("challenger of %s: %s", slot.strategy, told)
-            return replace(_noted(slot, "challenger", told), challenger=None)
+            return replace(slot.noted("challenger", told), challenger=None)
         self._attempts.pop((slot.strategy, "shadow"), None)
-        return replace(_noted(slot, "challenger", None), challenger=served)
+        return replace(slot.noted("challenger", None), challenger=served)
 
     def _state_followed(self, slot: Slot, text: str | None) -> Slot:
         known = slot.state
@@ -203,7 +203,7 @@ class Loader:
         try:
             self._cache.store_state(slot.strategy, text)
         except ServiceError as error:
-            return _noted(slot, "cache", str(error))
+            return slot.noted("cache", str(error))
         return slot
 
     def _decoded(self, text: str, strategy: str) -> SignedState:
@@ -299,8 +299,8 @@ class Loader:
             self._cache.keep(slot.strategy, [Entry(model.version, model.digest) for model in models])
         except ServiceError as error:
             log.warning("%s: %s", slot.strategy, error)
-            return _noted(slot, "cache", str(error))
-        return _noted(slot, "cache", None)
+            return slot.noted("cache", str(error))
+        return slot.noted("cache", None)
 
     def _due(self, slot: Slot, role: Role, version: int) -> bool:
         last = self._attempts.get((slot.strategy, role))
@@ -326,13 +326,6 @@ def _with_state(slot: Slot, state: SignedState | None) -> Slot:
 
 def _halt_reason(state: SignedState) -> str | None:
     return (state.halt_reason or "no reason given") if state.halted else None
-
-
-def _noted(slot: Slot, subject: str, told: str | None) -> Slot:
-    notes = {name: text for name, text in slot.notes.items() if name != subject}
-    if told is not None:
-        notes[subject] = told
-    return slot if notes == slot.notes else replace(slot, notes=notes)
 
 
 def _is_that(model: ServedModel | None, version: int, state: SignedState | None) -> bool:

@@ -126,7 +126,7 @@ class Models:
         """
         for name in self._slots:
             self._assign(await self._work(partial(self._loader.from_cache, name)))
-        first = self._task(self._look())
+        first = self._task(self._refresh_all(list(self._slots), at_once=False))
         await asyncio.wait({first}, timeout=self._serving.start_wait_s)
         self._task(self._poll(first))
 
@@ -155,37 +155,35 @@ class Models:
         signing_off.cancel()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
-    async def _poll(self, first: asyncio.Task[None]) -> None:
+    async def _poll(self, first: asyncio.Task[list[RefreshResult]]) -> None:
         await first
         while True:
             await asyncio.sleep(self._serving.poll_s * self._chance.uniform(1 - _JITTER, 1 + _JITTER))
-            await self._look()
-
-    async def _look(self) -> None:
-        try:
             await self._refresh_all(list(self._slots), at_once=False)
-        except Exception:
-            # The last border of a task that nobody waits for: polling must go on whatever one look came to.
-            log.exception("a look at the registry failed")
 
     async def _refresh_all(self, names: list[str], *, at_once: bool) -> list[RefreshResult]:
         async with self._one_at_a_time:
             results = [await self._refresh_one(name, at_once=at_once) for name in names]
             if any(result.reached for result in results):
-                slots, ready = self.slots(), self._ready()
-                await self._work(lambda: self.instance.tell(slots, ready=ready))
+                await self._tell_others()
         return results
 
+    async def _tell_others(self) -> None:
+        try:
+            await self._work(partial(self.instance.tell, self.slots(), ready=self._ready()))
+        except Exception:
+            # Whatever others are told or not, polling goes on.
+            log.exception("instance %s could not be registered", self.instance.name)
+
     async def _refresh_one(self, name: str, *, at_once: bool) -> RefreshResult:
-        loader, before = self._loader, self._slots[name]
-        slot, model = await self._work(lambda: loader.look(before))
-        # Halts and bars hold at once, not only when a download is done.
-        self._assign(slot)
-        if model is not None:
-            slot = await self._work(lambda: loader.production(slot, model, at_once=at_once))
-            self._assign(slot)
-            slot = await self._work(lambda: loader.challenger(slot, model, at_once=at_once))
-            self._assign(slot)
+        before = self._slots[name]
+        try:
+            await self._steps(before, at_once=at_once)
+        except Exception as error:
+            # The border of the worker's thread: what one strategy's look came to must not keep the others from theirs.
+            log.exception("the look for %s failed", name)
+            self._assign(self._slots[name].noted("look", f"the last look failed: {type(error).__name__}"))
+        slot = self._slots[name]
         return RefreshResult(
             strategy=name,
             reached="registry" not in slot.notes,
@@ -196,6 +194,16 @@ class Models:
             refused=slot.refused,
             notes=dict(slot.notes),
         )
+
+    async def _steps(self, before: Slot, *, at_once: bool) -> None:
+        loader = self._loader
+        slot, model = await self._work(partial(loader.look, before.noted("look", None)))
+        # Halts and bars hold at once, not only when a download is done.
+        self._assign(slot)
+        if model is not None:
+            slot = await self._work(partial(loader.production, slot, model, at_once=at_once))
+            self._assign(slot)
+            self._assign(await self._work(partial(loader.challenger, slot, model, at_once=at_once)))
 
     def _assign(self, slot: Slot) -> None:
         old = self._slots[slot.strategy]

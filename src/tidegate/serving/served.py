@@ -1,7 +1,7 @@
 """A model that has passed every check and is warm, what stands against the others, and what a strategy's slot holds at a moment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -103,6 +103,13 @@ class Slot:
         """Why the registry's word is not followed, in one line; None when it is."""
         parts = [str(part) for part in (self.refused_version, self.refused_state) if part is not None]
         return "; ".join(parts) or None
+
+    def noted(self, subject: str, told: str | None) -> "Slot":
+        """This slot with another note on a subject; None takes the note away."""
+        notes = {name: text for name, text in self.notes.items() if name != subject}
+        if told is not None:
+            notes[subject] = told
+        return self if notes == self.notes else replace(self, notes=notes)
 
     def loaded(self) -> list[ServedModel]:
         """All models in memory."""

@@ -9,6 +9,7 @@ import pytest
 from tests.integration.serving.models.shelf import Shelf, golden_window, relay
 
 from tidegate.keys.signing import Signer, production_message
+from tidegate.serving.clock import SystemClock
 from tidegate.serving.metrics import Metrics
 from tidegate.serving.models import Models
 from tidegate.serving.served import ServedModel, Slot
@@ -74,10 +75,12 @@ def test_the_challenger_is_loaded_by_either_signature_and_promoted_by_its_own_on
             await models.refresh()
             assert shelf.served(models) == first
             assert "not signed" in (slot_of(shelf, models).refused or "")
-            third = shelf.register(production=True)
+            third = shelf.register(production=False, shadow=True)
             shelf.alias("production", first)
             await models.refresh()
             assert version_of(slot_of(shelf, models).challenger) == third
+            # Signed while it is in memory already, as a promotion does.
+            shelf.put(third, "signature/manifest.sig", shelf.signer.sign(production_message(shelf.digest(third))))
             shelf.alias("production", third)
             await models.refresh()
             slot = slot_of(shelf, models)
@@ -196,7 +199,7 @@ def test_a_halt_is_not_undone_by_a_lesser_state(shelf: Shelf, how: str) -> None:
             if how == "older":
                 shelf.tag(before)
             elif how == "unsigned":
-                shelf.tag("- " + before.partition(" ")[2])
+                shelf.tag("- " + shelf.state().partition(" ")[2])
             elif how == "forged":
                 shelf.state(signer=Signer.new())
             elif how == "gone":
@@ -327,6 +330,38 @@ def test_swaps_under_predictions_lose_none_and_go_one_way(shelf: Shelf) -> None:
         assert faults == []
         assert sorted(set(seen)) == [1, 2, 3, 4]
         assert seen == sorted(seen)
+
+    asyncio.run(story())
+
+
+def test_polling_goes_on_whatever_fails(shelf: Shelf) -> None:
+    class BrokenClock(SystemClock):
+        is_broken = False
+
+        def now_ms(self) -> int:
+            if self.is_broken:
+                raise OverflowError("for the test")
+            return super().now_ms()
+
+    def ready() -> bool:
+        raise KeyError("for the test")
+
+    def listen(slot: Slot) -> None:
+        raise ValueError(slot.strategy)
+
+    async def story() -> None:
+        first, clock, metrics = shelf.promote(), BrokenClock(), Metrics()
+        models = Models(shelf.settings(poll_s=0.1), metrics, clock, ready=ready)
+        models.on_change(listen)
+        await models.start()
+        clock.is_broken = True
+        second = shelf.promote()
+        await until(lambda: slot_of(shelf, models).notes.get("look") == "the last look failed: OverflowError")
+        assert shelf.served(models) == first
+        clock.is_broken = False
+        await until(lambda: shelf.served(models) == second)
+        await until(lambda: slot_of(shelf, models).notes == {})
+        await models.stop()
 
     asyncio.run(story())
 
