@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.unit.serving.log.rows import log_in, row
 
@@ -156,6 +156,7 @@ def test_a_missing_repeated_or_moved_line_is_found(tmp_path: Path, written: Writ
 @given(
     lost=st.sets(st.integers(0, 7)), rows=st.integers(1, 4), shift=st.integers(0, 600), whole_commits=st.integers(0, 6)
 )
+@example(lost={1}, rows=1, shift=0, whole_commits=5)
 def test_a_torn_commit_is_no_damage_and_none_of_it_is_seen(
     tmp_path: Path, written: Written, lost: set[int], rows: int, shift: int, whole_commits: int
 ) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -237,9 +238,12 @@ def test_after_a_failed_sync_the_file_is_given_up_and_its_failed_rows_are_not_se
     log.commit()
     sync.fails = True
     log.append(rows(2))
+    busy = threading.Event()
+    log._worker.submit(busy.wait, 20)
     with pytest.raises(LogUnavailable, match=r"cannot be written, .*Input/output error"):
         log.commit()
-    assert list(read(tmp_path)) == rows(1), "at once"
+    assert list(read(tmp_path)) == rows(1), "at once, before the worker has closed the file"
+    busy.set()
     sync.fails = False
     log.append(rows(3))
     assert log.commit() == 1
