@@ -129,3 +129,27 @@ def test_volume_of_flat_bars_lies_nowhere() -> None:
     assert located[4] == 0.0
     assert (np.abs(np.delete(located, 4)) <= 1.0).all()
     assert (np.delete(located, 4) != 0.0).all()
+
+
+def test_only_reductions_of_lasting_series_are_kept() -> None:
+    window = Window(BARS, 3)
+    for lasting in (window.log_return, window.bars.volume):
+        assert window.sum(lasting, 5) is window.sum(lasting, 5)
+    passing = BARS.close * 2.0
+    first = window.sum(passing, 5).copy()
+    passing *= 2.0
+    assert (window.sum(passing, 5) == 2.0 * first).all()
+
+
+def test_the_true_range_reaches_to_the_close_before() -> None:
+    found = Window(BARS, 1).true_range
+    for at in range(1, len(BARS)):
+        before = BARS.close.item(at - 1)
+        reach = max(BARS.high.item(at), before) - min(BARS.low.item(at), before)
+        assert found.item(at) == reach / before
+
+
+def test_where_a_close_lies_does_not_depend_on_the_level_of_prices() -> None:
+    columns = {name: getattr(BARS, name) * (1.0 if name == "opened_at" else 2.0**-900) for name in COLUMNS}
+    small = type(BARS)(BARS.symbol, BARS.interval, **columns)
+    assert Window(small, 1).close_location.tolist() == Window(BARS, 1).close_location.tolist()
