@@ -102,4 +102,6 @@ bench: $(READY)  ## measure speed and memory, and how often the gates promote
 	$(BIN)/python -m benchmarks.window --threads 1
 	$(BIN)/python -m benchmarks.window --threads 2
 	$(BIN)/python -m benchmarks.validation
+	$(BIN)/python -m benchmarks.features
+	$(BIN)/python -m benchmarks.prediction_log
 	$(BIN)/python -m benchmarks.promotion_rate

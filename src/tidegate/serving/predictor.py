@@ -12,7 +12,7 @@ from tidegate.model.bundle import Bundle
 from tidegate.model.manifest import GoldenVector
 from tidegate.model.onnx_model import OnnxModel
 from tidegate.policy.policy import Side, entry_side
-from tidegate.validation.constraints import violations
+from tidegate.validation.constraints import all_hold, violations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,9 +78,8 @@ class Predictor:
         if len(window) < manifest.lookback:
             raise NotEnoughHistory("window is too short", expected=f"{manifest.lookback} bars", actual=len(window))
         newest = window.take(slice(len(window) - manifest.lookback, None))
-        broken = violations(newest, as_of_ms)
-        if broken:
-            first = broken[0]
+        if not all_hold(newest, as_of_ms):
+            first = violations(newest, as_of_ms)[0]
             raise DataError(
                 f"window breaks {first.constraint.name}: {first.constraint.description}",
                 actual=f"rows {list(first.rows[:5])}",

@@ -60,7 +60,7 @@ class Service:
         self.bots_known = Bots(serving.max_bots, metrics)
         self._serving = serving
         self._clock = make_clock(serving.clock)
-        self.models = Models(settings, metrics, self._clock)
+        self.models = Models(settings, metrics, self._clock, instance=instance, ready=lambda: self.readiness().ready)
         self._windows = Windows(_MOST_WINDOWS)
         self._answerers: dict[str, Answerer] = {}
         self._decode = msgspec.json.Decoder(PredictRequest).decode

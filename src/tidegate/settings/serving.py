@@ -35,7 +35,9 @@ class Serving(Section):
 
     strategies: Names = Field((), description="Strategies to serve, by name. At least one.")
     instance: str = Field("", description="Name of this process among its replicas. Empty: host name and port.")
-    address: str = Field("", description="Address under which others reach this instance. Empty: made of host and port.")
+    address: str = Field(
+        "", description="Address under which others reach this instance. Empty: made of host and port."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on; the container listens on 0.0.0.0.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one and says which.")
     registry_uri: str | None = Field(None, description="MLflow's address. Empty: mlflow.tracking_uri.")

@@ -192,7 +192,9 @@ async def _serve(settings: Settings, make_service: MakeService, announce: Callab
     listener = _listener(serving)
     address = Address("http" if tls is None else "https", serving.host, listener.getsockname()[1])
     metrics = Metrics()
-    service = make_service(settings, serving.instance or f"{gethostname()}-{address.port}", metrics)
+    # With port 0 only the listener knows the port, and others are told where this instance is.
+    told = settings.model_copy(update={"serving": serving.model_copy(update={"port": address.port})})
+    service = make_service(told, serving.instance or f"{gethostname()}-{address.port}", metrics)
     access_log = AccessLog()
     access_log.start()
     watching = loop.create_task(keys.watch())
