@@ -225,7 +225,7 @@ def test_a_client_that_does_not_read_loses_its_connection(running: Running) -> N
 
 
 def test_connections_beyond_the_limit_are_told_to_come_back(tmp_path: Path) -> None:
-    with serving(tmp_path, max_connections=3) as running:
+    with serving(tmp_path, max_connections=3, body_timeout_s=60) as running:
         kept = [Connection(running.port) for _ in range(3)]
         assert [one.ask("POST", "/v1/predict", b"{}").status for one in kept] == [200] * 3
         with Connection(running.port) as further:
