@@ -68,6 +68,7 @@ def demo(*, as_json: AsJson = False) -> None:
         "  [cyan]tidegate up[/]: MLflow's UI to compare the runs, Prefect's UI with the runs and the monthly schedule"
     )
     console.print("  [cyan]tidegate history simulated-demo[/]: the promotion ledger")
+    console.print("  [cyan]tidegate serve simulated-demo --clock bars[/]: the model over HTTP, as a bot asks it")
     console.print("  [cyan]tidegate new NAME[/]: a strategy file of your own\n")
 
 
