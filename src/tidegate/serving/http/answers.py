@@ -46,12 +46,13 @@ class Served(Strict, frozen=True):
     """One strategy.
 
     `halted` is the reason of a halt; `refused` says why the version that the registry names is not served; `before` is the model that
-    answers when the one in production fails on a window.
+    answers when the one in production fails on a window; `notes` is what else is worth telling, by subject.
     """
 
     strategy: str
     halted: str | None
     refused: str | None
+    notes: dict[str, str]
     registry_reached_at: int | None
     production: LoadedModel | None
     before: LoadedModel | None

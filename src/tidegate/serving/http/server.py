@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 2048
 _IDLE_S: Final = 1.0
+_EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104  compared with
 _LOOK_S: Final = 0.02
 """How often a stop looks whether it may go on."""
 MakeService = Callable[[Settings, str, Metrics], ServicePort]
@@ -192,9 +193,8 @@ async def _serve(settings: Settings, make_service: MakeService, announce: Callab
     listener = _listener(serving)
     address = Address("http" if tls is None else "https", serving.host, listener.getsockname()[1])
     metrics = Metrics()
-    # With port 0 only the listener knows the port, and others are told where this instance is.
-    told = settings.model_copy(update={"serving": serving.model_copy(update={"port": address.port})})
-    service = make_service(told, serving.instance or f"{gethostname()}-{address.port}", metrics)
+    named = _named(settings, address)
+    service = make_service(named, named.serving.instance, metrics)
     access_log = AccessLog()
     access_log.start()
     watching = loop.create_task(keys.watch())
@@ -217,6 +217,18 @@ async def _serve(settings: Settings, make_service: MakeService, announce: Callab
         finally:
             access_log.stop()
     log.info("stopped")
+
+
+def _named(settings: Settings, address: Address) -> Settings:
+    """The settings with the port that was taken, and with the names under which other processes find this one."""
+    serving, host = settings.serving, gethostname()
+    reached = Address(address.scheme, host if serving.host in _EVERY_ADDRESS else serving.host, address.port)
+    names = {
+        "port": address.port,
+        "instance": serving.instance or f"{host}-{address.port}",
+        "address": serving.address or reached.url,
+    }
+    return settings.model_copy(update={"serving": serving.model_copy(update=names)})
 
 
 async def _until_stopped(server: DrainingServer, service: ServicePort, stopping: asyncio.Event) -> None:

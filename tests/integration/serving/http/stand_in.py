@@ -58,7 +58,7 @@ class StandIn:
 
     def model(self) -> Sequence[Mapping[str, Any]]:
         nothing = dict.fromkeys(("halted", "refused", "registry_reached_at", "before", "challenger"))
-        return [{"strategy": "stand-in", "production": LOADED, **nothing}]
+        return [{"strategy": "stand-in", "production": LOADED, "notes": {}, **nothing}]
 
     def readiness(self) -> Readiness:
         return Readiness(not self.ended, ["stopping"] if self.ended else [], [])

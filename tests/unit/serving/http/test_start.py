@@ -1,5 +1,6 @@
 """Starts that are refused, before anything listens."""
 
+import socket
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from tests.unit.serving.http.calling import key_file
 
 from tidegate.errors import ConfigurationError
 from tidegate.serving import __main__ as program
-from tidegate.serving.http.server import refuse_unsafe, run
+from tidegate.serving.http.server import Address, _named, refuse_unsafe, run
 from tidegate.settings.serving import Serving
 from tidegate.settings.settings import Settings
 
@@ -76,3 +77,21 @@ def test_wrong_settings_are_told_in_one_line(
     assert program.main(["--check"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "TIDEGATE_SERVING__PORT" in line
+
+
+# what is configured: the name and the address under which others find the process
+NAMES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "nothing": ({}, "{host}-4711", "https://127.0.0.1:4711"),
+    "every address": ({"host": "0.0.0.0"}, "{host}-4711", "https://{host}:4711"),  # noqa: S104  only named
+    "both": ({"instance": "one", "address": "https://proxy:1"}, "one", "https://proxy:1"),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_a_process_is_named_by_the_port_that_it_took(case: str) -> None:
+    chosen, instance, address = NAMES[case]
+    settings = Settings(serving=Serving.model_validate({"strategies": ("x",), "port": 0, **chosen}))
+    named = _named(settings, Address("https", settings.serving.host, 4711)).serving
+    host = socket.gethostname()
+    assert (named.instance, named.address) == (instance.format(host=host), address.format(host=host))
+    assert named.port == 4711
