@@ -105,3 +105,7 @@ bench: $(READY)  ## measure speed and memory, and how often the gates promote
 	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.prediction_log
 	$(BIN)/python -m benchmarks.promotion_rate
+
+.PHONY: bench-serving
+bench-serving: $(READY)  ## measure the service and its rivals, each in an environment of its own
+	$(BIN)/python -m benchmarks.serving
