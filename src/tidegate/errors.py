@@ -8,7 +8,8 @@
     │   ├── SourceError               a file or exchange cannot be read, or its format cannot be told for sure
     │   ├── StoreError                the bar store is damaged or contradicts itself
     │   ├── ValidationFailed          a fatal validation rule found rows
-    │   └── NotEnoughHistory          fewer bars than the computation needs
+    │   ├── NotEnoughHistory          fewer bars than the computation needs
+    │   └── LogDamaged                a file of the prediction log is not what was written
     ├── ModelError                4   training, export or a bundle failed its checks
     │   └── BundleError               a bundle's file is missing, altered or of an unknown schema
     │       └── SignatureRefused          a signature is missing, wrong, or by a key that is not trusted
@@ -17,6 +18,7 @@
     ├── RegistryError             6   MLflow or the ledger could not be reached or contradict each other
     │   └── LedgerError               the ledger's chain is broken or refuses a row
     └── ServiceError              7   a server did not start, answer or stop
+        └── LogUnavailable            answers cannot be made durable in the prediction log
 
 A message says what, where, what was expected and what was found, and the next step. `code` is stable and meant for machines.
 """
@@ -120,6 +122,12 @@ class NotEnoughHistory(DataError):
     code = "not_enough_history"
 
 
+class LogDamaged(DataError):
+    """A file of the prediction log is not what was written."""
+
+    code = "log_damaged"
+
+
 class ModelError(TidegateError):
     """Training, export or a bundle failed its checks."""
 
@@ -170,3 +178,9 @@ class ServiceError(TidegateError):
 
     code = "service"
     exit_code = 7
+
+
+class LogUnavailable(ServiceError):
+    """Rows could not be made durable: the disk is full or failing, or the prediction log has reached its largest size."""
+
+    code = "log_unavailable"

@@ -145,7 +145,7 @@ def _write_json(rows: "Iterator[Row]") -> None:
 def _end(damages: "list[Damage]") -> None:
     if not damages:
         return
-    from tidegate.serving.log.errors import LogDamaged
+    from tidegate.errors import LogDamaged
 
     for each in damages:
         errors.print(f"{LogDamaged.code}: {each.path} at byte {each.offset}: {each.what}", markup=False, soft_wrap=True)

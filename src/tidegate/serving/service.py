@@ -9,12 +9,11 @@ import msgspec
 from prometheus_client import Counter, Gauge, Histogram
 
 from tidegate.bars.bars import Bars
-from tidegate.errors import ModelError
+from tidegate.errors import LogUnavailable, ModelError
 from tidegate.serving.answering import Answered, Answerer, halted_answer
 from tidegate.serving.bots import Bots
 from tidegate.serving.clock import make_clock, wall_ms
 from tidegate.serving.description import describe_bots, describe_slot, readiness_of
-from tidegate.serving.log.errors import LogUnavailable
 from tidegate.serving.log.group import GroupCommit
 from tidegate.serving.log.writer import PredictionLog
 from tidegate.serving.messages import Answer, Heartbeat, Item, Position, PredictAnswer, PredictRequest

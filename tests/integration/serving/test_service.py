@@ -12,8 +12,7 @@ from tests.integration.serving.http.real import new_bar, prepared, whole_window
 from tests.unit.model.small_model import SYMBOL, small_bundle
 
 from tidegate.bars.bars import Bars
-from tidegate.errors import ModelError
-from tidegate.serving.log.errors import LogUnavailable
+from tidegate.errors import LogUnavailable, ModelError
 from tidegate.serving.log.reader import read
 from tidegate.serving.log.record import Row
 from tidegate.serving.messages import Heartbeat

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from tidegate.serving.log.errors import LogUnavailable
+from tidegate.errors import LogUnavailable
 from tidegate.serving.log.record import Row
 from tidegate.serving.log.writer import PredictionLog
 from tidegate.serving.metrics import Metrics

@@ -10,7 +10,7 @@ from zlib import crc32
 
 import msgspec
 
-from tidegate.serving.log.errors import LogUnavailable
+from tidegate.errors import LogUnavailable
 from tidegate.serving.log.record import Row
 
 MAX_LINE_BYTES: Final = 1 << 20

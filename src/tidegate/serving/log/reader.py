@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tidegate.errors import ConfigurationError
-from tidegate.serving.log.errors import LogDamaged
+from tidegate.errors import ConfigurationError, LogDamaged
 from tidegate.serving.log.folder import instance_folders, number_of, segments
 from tidegate.serving.log.lines import End, parse, row_bytes
 from tidegate.serving.log.record import Row

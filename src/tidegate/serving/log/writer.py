@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tidegate.serving.log.errors import LogUnavailable
+from tidegate.errors import LogUnavailable
 from tidegate.serving.log.folder import (
     held,
     instance_folder,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.unit.serving.log.rows import SEGMENT, log_in, rows, settled
 
-from tidegate.serving.log.errors import LogUnavailable
+from tidegate.errors import LogUnavailable
 from tidegate.serving.log.reader import read, verify
 
 ROOT = Path(__file__).parents[4]
@@ -85,7 +85,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from tests.unit.serving.log.rows import log_in, rows
-from tidegate.serving.log.errors import LogUnavailable
+from tidegate.errors import LogUnavailable
 log = log_in(Path(sys.argv[1]))
 log.append(rows(1)); log.commit()
 resource.setrlimit(resource.RLIMIT_FSIZE, (600, resource.RLIM_INFINITY))

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.serving.log.rows import FailingSync, log_in, row
 
-from tidegate.serving.log.errors import LogUnavailable
+from tidegate.errors import LogUnavailable
 from tidegate.serving.log.reader import canonical, read, verify
 from tidegate.serving.log.record import Row
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.unit.serving.log.rows import NOW, log_in, row
 
-from tidegate.serving.log.errors import LogDamaged
+from tidegate.errors import LogDamaged
 from tidegate.serving.log.lines import row_line
 from tidegate.serving.log.reader import canonical, read, verify
 from tidegate.serving.log.record import Row

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from tests.unit.serving.log.rows import SEGMENT, FailingSync, log_in, row, rows
 
-from tidegate.serving.log.errors import LogUnavailable
+from tidegate.errors import LogUnavailable
 from tidegate.serving.log.group import GroupCommit
 from tidegate.serving.log.reader import read
 from tidegate.serving.log.writer import PredictionLog

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from tests.unit.serving.log.rows import NOW, PLAIN, SEGMENT, FailingSync, log_in, names, row, rows, settled
 
-from tidegate.errors import ConfigurationError, ServiceError
-from tidegate.serving.log.errors import LogUnavailable
+from tidegate.errors import ConfigurationError, LogUnavailable, ServiceError
 from tidegate.serving.log.reader import read, verify
 from tidegate.serving.log.segment import Segment
 
