@@ -35,6 +35,10 @@ HOMES = {
 # Of the service, what stands between a window and its answer; its border has the clock port.
 PURE_SERVING = tuple(f"serving/{name}.py" for name in ("answering", "distribution", "predictor", "question", "windows"))
 PURE = ("features", "labels", "dataset", "model", "backtest", "gates", "policy", "validation", "report", *PURE_SERVING)
+CLOCK_OR_GLOBAL_CHANCE = re.compile(
+    r"\b(time\.(time|time_ns|monotonic|perf_counter)\b|datetime\.(now|utcnow|today)\b|date\.today\b"
+    r"|np\.random\.(?!default_rng\b|Generator\b)\w+|random\.(random|seed|choice|shuffle)\b|socket\.|urllib\.request|urlopen|http\.client)"
+)
 
 
 def path_of(file: Path) -> str:
