@@ -79,9 +79,15 @@ def readiness_of(slots: Sequence[Slot], log_failure: str | None, on_failure: str
             notes.append(f"{slot.strategy}: halted: {slot.halt}")
         elif slot.production is None:
             reasons.append(f"{slot.strategy}: no model is loaded")
-        if slot.refused is not None:
-            notes.append(f"{slot.strategy}: {slot.refused}")
-        notes += [f"{slot.strategy}: {subject}: {told}" for subject, told in slot.notes.items()]
+        # No key is asked for here: what is wrong is told, not where things lie.
+        if slot.refused_version is not None:
+            notes.append(f"{slot.strategy}: v{slot.refused_version.version} is not served; GET /v1/model says why")
+        if slot.refused_state is not None:
+            notes.append(f"{slot.strategy}: the registry's signed state is not followed; GET /v1/model says why")
+        if slot.notes:
+            notes.append(f"{slot.strategy}: something about {', '.join(slot.notes)}; GET /v1/model says what")
     if log_failure is not None:
-        (reasons if on_failure == "refuse" else notes).append(f"prediction log: {log_failure}")
+        (reasons if on_failure == "refuse" else notes).append(
+            "the prediction log cannot be written; the process's log says why"
+        )
     return Readiness(not reasons, reasons, notes)

@@ -1,6 +1,7 @@
 """One write for the requests of one turn of the event loop."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -8,6 +9,8 @@ from tidegate.errors import LogUnavailable
 from tidegate.serving.log.record import Row
 from tidegate.serving.log.writer import PredictionLog
 from tidegate.serving.metrics import Metrics
+
+_log = logging.getLogger(__name__)
 
 _LATER_S: Final = 0.05
 _LOOK_S: Final = 1.0
@@ -121,6 +124,8 @@ class GroupCommit:
                 waiter.set_result(False)
 
     def _note(self, error: LogUnavailable) -> None:
+        if self._failure is None:
+            _log.error("answers are not durable: %s", error)
         self._failure = error.what
         if self._look is None:
             self._look = asyncio.get_running_loop().call_later(_LOOK_S, self._look_for_room)
