@@ -78,13 +78,18 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
 def replace(path: Path, content: bytes, mode: int) -> None:
     """Write a file over what is there: readers find the old content or the new one, never a part.
 
+    A file that belongs to somebody else still does afterwards, such as to a container's user when root changes it.
+
     Raises:
         ConfigurationError: it cannot be written; the old content stays.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        owner = path.stat() if path.exists() else None
         temporary = _written(path, content, mode)
         try:
+            if owner is not None and (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+                os.chown(temporary, owner.st_uid, owner.st_gid)
             temporary.replace(path)
         except OSError:
             temporary.unlink()

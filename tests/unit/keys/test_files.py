@@ -1,3 +1,4 @@
+import os
 import stat
 import threading
 from pathlib import Path
@@ -36,6 +37,16 @@ def test_a_replacement_takes_the_asked_rights(tmp_path: Path) -> None:
     path.chmod(0o644)
     files.replace(path, b"new", files.PRIVATE)
     assert (path.read_bytes(), mode(path), names(tmp_path)) == (b"new", 0o600, ["keys.yaml"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change a file that belongs to somebody else")
+def test_a_replacement_belongs_to_whom_the_file_belonged(tmp_path: Path) -> None:
+    path = tmp_path / "keys.yaml"
+    files.write_new(path, b"old", files.PRIVATE)
+    os.chown(path, 10001, 10002)
+    files.replace(path, b"new", files.PRIVATE)
+    assert (path.stat().st_uid, path.stat().st_gid, path.read_bytes()) == (10001, 10002, b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == files.PRIVATE
 
 
 def test_a_replacement_that_fails_leaves_the_old_content_and_nothing_else(
