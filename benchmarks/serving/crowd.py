@@ -7,8 +7,12 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from benchmarks.serving.client import Accept, BadAnswer, Measured, Question, complete, read
+
+_LATE_S: Final = 0.25
+"""How long after the end what was due before it may still be sent, late as it is."""
 
 
 class _Client:
@@ -87,9 +91,10 @@ class _Load:
         end, tick = start + seconds, start + 1.0
         while True:
             now = clock()
-            self._ended = self._ended or now >= end
+            if now >= end and (self._gap_s is None or self._due > end or now >= end + _LATE_S):
+                self._ended = True
             if not self._ended:
-                self._send(now)
+                self._send(min(now, end))
             if self._ended and len(self._idle) == len(self._by_file):
                 break
             if now >= end + 10.0:
@@ -101,7 +106,7 @@ class _Load:
                 tick += 1.0
             self._receive(now, min(end, tick))
         self.measured.seconds = clock() - start
-        if self._gap_s is not None and self._due < min(end, self._ended_at):
+        if self._gap_s is not None and self._due <= min(end, self._ended_at):
             unsent = math.ceil((min(end, self._ended_at) - self._due) / self._gap_s)
             for _ in range(unsent):
                 self.measured.fail("was due, and was never sent as every client still waited")
