@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegate.bars.bars import Floats
-from tidegate.errors import BundleError
+from tidegate.errors import BundleError, ModelError
 
 
 class _OneRow:
@@ -85,7 +85,10 @@ class OnnxModel:
         if features.shape == self._one_row_shape:
             return np.array([self._of_one_row(features)])
         rows: NDArray[np.float32] = np.ascontiguousarray(features, dtype=np.float32)
-        answer: NDArray[np.float32] = self._session.run(["probability"], {"features": rows})[0]
+        try:
+            answer: NDArray[np.float32] = self._session.run(["probability"], {"features": rows})[0]
+        except Exception as error:
+            raise ModelError(f"model.onnx failed: {error}") from error
         return answer[:, 0].astype(np.float64)
 
     def _of_one_row(self, features: Floats) -> float:
@@ -93,6 +96,9 @@ class OnnxModel:
             row = self._idle.pop()
         except IndexError:
             row = _OneRow(self._session, self._one_row_shape[1])
-        answer = row.run(features)
+        try:
+            answer = row.run(features)
+        except Exception as error:  # onnxruntime raises plain RuntimeErrors and its own kinds alike
+            raise ModelError(f"model.onnx failed: {error}") from error
         self._idle.append(row)
         return answer

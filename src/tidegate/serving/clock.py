@@ -13,6 +13,9 @@ class Clock(Protocol):
     def at(self, closed_at: int) -> int:
         """Now, for judging a window whose newest bar closed at `closed_at`."""
 
+    def seen(self, closed_at: int) -> None:
+        """A validated window's newest bar closed then."""
+
 
 def wall_ms() -> int:
     """This machine's clock."""
@@ -31,6 +34,9 @@ class SystemClock:
         del closed_at
         return wall_ms()
 
+    def seen(self, closed_at: int) -> None:
+        """Nothing: bars do not move this clock."""
+
 
 class BarsClock:
     """The bars' own time, for replays and paper trading: now is the close of the newest bar. Production settings refuse it."""
@@ -44,8 +50,11 @@ class BarsClock:
 
     def at(self, closed_at: int) -> int:
         """The window's own newest close."""
-        self._newest = max(self._newest, closed_at)
         return closed_at
+
+    def seen(self, closed_at: int) -> None:
+        """Time has come to that bar."""
+        self._newest = max(self._newest, closed_at)
 
 
 def make_clock(kind: Literal["system", "bars"]) -> Clock:

@@ -219,6 +219,8 @@ class Loader:
             return None if model is None or state.bars(model.digest, model.model_digest) else model
 
         before, challenger = good(slot.before), good(slot.challenger)
+        if before is not None and state.truncated and before.digest != state.production:
+            before = None  # it may be barred: not all that are have room in the state
         barred = slot.production
         if barred is None or good(barred) is not None:
             cleared = replace(slot, before=before, challenger=challenger)
@@ -226,7 +228,9 @@ class Loader:
         if before is not None and self._has_expired(before.predictor.bundle.manifest):
             before = None
         reason = f"v{barred.version} was barred while it served"
-        stopped = None if before is not None else f"{reason}, and no earlier version is loaded"
+        # Where the state names another version, that one is on its way: no signal until then, and no word to close positions.
+        coming = state.production not in {None, barred.digest}
+        stopped = None if before is not None or coming else f"{reason}, and no earlier version is loaded"
         log.warning(
             "%s: %s; %s", slot.strategy, reason, "nothing serves" if before is None else f"v{before.version} serves"
         )
@@ -282,7 +286,9 @@ class Loader:
         try:
             return ready_predictor(bundle)
         except TidegateError as error:
-            self._lasting[strategy, bundle.digest] = error
+            # What the bundle says by itself stays so; a module that is missing here, or memory, may come.
+            if isinstance(error, BundleError) and error.__cause__ is None:
+                self._lasting[strategy, bundle.digest] = error
             raise
 
     def _has_expired(self, manifest: Manifest) -> bool:

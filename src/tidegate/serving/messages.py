@@ -10,6 +10,8 @@ import msgspec
 Signal = Literal["long", "short", "flat"]
 # Bounds of what is kept, shown and counted for a whole process's life.
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+_Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+_Time = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
@@ -44,9 +46,9 @@ class Item(Strict, frozen=True):
     newest ones, and `after` is the opening time of the bar before them, which the service must know.
     """
 
-    symbol: str
+    symbol: _Symbol
     bars: BarColumns
-    after: int | None = None
+    after: _Time | None = None
     position: Position | None = None
 
 
@@ -55,7 +57,7 @@ class PredictRequest(Strict, frozen=True):
 
     items: list[Item]
     strategy: str | None = None
-    request_id: str | None = None
+    request_id: _Name | None = None
 
 
 class Abstain(Strict, frozen=True, omit_defaults=True):

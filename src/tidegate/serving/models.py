@@ -20,7 +20,7 @@ from tidegate.serving.clock import Clock
 from tidegate.serving.instances import Instance
 from tidegate.serving.loading import Loader
 from tidegate.serving.metrics import Metrics
-from tidegate.serving.registry_client import RegistryClient
+from tidegate.serving.registry_client import RegisteredModel, RegistryClient
 from tidegate.serving.served import Refusal, ServedModel, Slot
 from tidegate.settings.settings import Settings
 
@@ -163,7 +163,12 @@ class Models:
 
     async def _refresh_all(self, names: list[str], *, at_once: bool) -> list[RefreshResult]:
         async with self._one_at_a_time:
-            results = [await self._refresh_one(name, at_once=at_once) for name in names]
+            # Halts and bars of all strategies first: no download of one is to hold up another's.
+            before = [self._slots[name] for name in names]
+            found = [await self._looked(name) for name in names]
+            results = [
+                await self._refresh_one(slot, model, at_once=at_once) for slot, model in zip(before, found, strict=True)
+            ]
             if any(result.reached for result in results):
                 await self._tell_others()
         return results
@@ -175,10 +180,22 @@ class Models:
             # Whatever others are told or not, polling goes on.
             log.exception("instance %s could not be registered", self.instance.name)
 
-    async def _refresh_one(self, name: str, *, at_once: bool) -> RefreshResult:
-        before = self._slots[name]
+    async def _looked(self, name: str) -> RegisteredModel | None:
+        """Follow the registry's signed state, and give what else it says; None where there is nothing to follow."""
         try:
-            await self._steps(before, at_once=at_once)
+            slot, model = await self._work(partial(self._loader.look, self._slots[name].noted("look", None)))
+        except Exception as error:
+            log.exception("the look for %s failed", name)
+            self._assign(self._slots[name].noted("look", f"the last look failed: {type(error).__name__}"))
+            return None
+        self._assign(slot)
+        return model
+
+    async def _refresh_one(self, before: Slot, model: RegisteredModel | None, *, at_once: bool) -> RefreshResult:
+        name = before.strategy
+        try:
+            if model is not None:
+                await self._load(self._slots[name], model, at_once=at_once)
         except Exception as error:
             # The border of the worker's thread: what one strategy's look came to must not keep the others from theirs.
             log.exception("the look for %s failed", name)
@@ -195,15 +212,11 @@ class Models:
             notes=dict(slot.notes),
         )
 
-    async def _steps(self, before: Slot, *, at_once: bool) -> None:
+    async def _load(self, slot: Slot, model: RegisteredModel, *, at_once: bool) -> None:
         loader = self._loader
-        slot, model = await self._work(partial(loader.look, before.noted("look", None)))
-        # Halts and bars hold at once, not only when a download is done.
+        slot = await self._work(partial(loader.production, slot, model, at_once=at_once))
         self._assign(slot)
-        if model is not None:
-            slot = await self._work(partial(loader.production, slot, model, at_once=at_once))
-            self._assign(slot)
-            self._assign(await self._work(partial(loader.challenger, slot, model, at_once=at_once)))
+        self._assign(await self._work(partial(loader.challenger, slot, model, at_once=at_once)))
 
     def _assign(self, slot: Slot) -> None:
         old = self._slots[slot.strategy]

@@ -95,7 +95,13 @@ class Predictor:
             DataError: features that are not finite.
             ModelError: the graph answers with something that is not a probability.
         """
-        features = self.features.newest(window)
+        try:
+            features = self.features.newest(window)
+        except TidegateError:
+            raise
+        except Exception as error:
+            # A strategy's own feature function may raise anything, and the model before this one may do better.
+            raise ModelError(f"a feature failed: {type(error).__name__}: {error}") from error
         if not np.isfinite(features).all():
             wrong = [
                 name for name, value in zip(self.features.names, features[0], strict=True) if not np.isfinite(value)

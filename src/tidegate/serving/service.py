@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,7 +32,6 @@ log = logging.getLogger(__name__)
 
 _MOST_WINDOWS: Final = 4096
 _MB: Final = 1_000_000
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch  # as the border takes it from the header
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +177,6 @@ class Service:
             raise Problem("too_many", f"at most {serving.max_bars} bars of a symbol are taken")
         if len(items) > 1 and len({item.symbol for item in items}) != len(items):
             raise Problem("malformed", "a symbol stands twice")
-        if request.request_id is not None and not _REQUEST_ID(request.request_id):
-            raise Problem("malformed", "request_id has 1 to 64 of A-Z a-z 0-9 . _ -")
         return request
 
     def _slot(self, strategy: str | None) -> Slot:
@@ -224,6 +220,7 @@ class Service:
             max([answerer.lookback, *(spare.lookback for spare in spares)]),
             now_ms + self._serving.clock_skew_ms,
         )
+        self._clock.seen(window.closed_at.item(-1))
         own = newest(window, answerer.lookback)
         digest = own.content_hash()
         try:

@@ -13,6 +13,8 @@ from tests.unit.model.small_model import SYMBOL, small_bundle
 
 from tidegate.bars.bars import Bars
 from tidegate.errors import LogUnavailable, ModelError
+from tidegate.features.features import FeatureSet
+from tidegate.serving.clock import BarsClock
 from tidegate.serving.log.reader import read
 from tidegate.serving.log.record import Row
 from tidegate.serving.messages import Heartbeat
@@ -146,6 +148,8 @@ def test_one_bad_symbol_does_not_spoil_the_others(bench: Bench) -> None:
         (body(whole_window(), strategy="other"), (404, "unknown_strategy")),
         (body(whole_window(), request_id=""), (400, "malformed")),
         (body(whole_window(), request_id="a b"), (400, "malformed")),
+        (body({"items": [{**whole_window()["items"][0], "symbol": "X" * 65}]}), (400, "malformed")),
+        (body({"items": [{**new_bar()["items"][0], "after": -(2**70)}]}), (400, "malformed")),
         (body({"items": whole_window()["items"] * 2}), (400, "malformed")),
         (body({"items": whole_window()["items"] * 51}), (422, "too_many")),
         (body(whole_window()).replace(b'"close": [', b'"close": [NaN, '), (400, "malformed")),
@@ -205,6 +209,28 @@ def test_the_model_before_answers_when_the_one_in_production_fails(
         assert told["signal"] is not None
         assert service.metrics.registry.get_sample_value("tidegate_fallbacks_total", {"strategy": "small"}) == 1
         broken = True
+        assert await refused(service, body(whole_window())) == (503, "model_failed")
+
+    bench.run(do)
+    assert [row.status for row in bench.rows()] == ["ok", "model_failed"]
+
+
+def test_a_feature_that_raises_anything_is_a_model_that_failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def do(service: Service) -> None:
+        good = service.models.slot("small").production
+        assert good is not None
+        failing = another(service, bench.folder, 2, seed=5)
+        whole = FeatureSet.newest
+
+        def newest(features: FeatureSet, bars: Bars) -> Any:  # noqa: ANN401
+            if features is failing.predictor.features:
+                raise RuntimeError("a file of the feature's own is gone")
+            return whole(features, bars)
+
+        monkeypatch.setattr(FeatureSet, "newest", newest)
+        put(service, production=failing, before=good)
+        assert (await asked(service, whole_window()))["answers"][0]["version"] == 1
+        put(service, before=None)
         assert await refused(service, body(whole_window())) == (503, "model_failed")
 
     bench.run(do)
@@ -274,7 +300,7 @@ def test_heartbeats_are_kept_by_bot_and_no_more_than_the_settings_say(bench: Ben
         service.heartbeat(heartbeat("a", 2), "key")
         service.heartbeat(heartbeat("b", 1), "key")
         with pytest.raises(Problem) as beyond:
-            service.heartbeat(heartbeat("c", 1), "key")
+            service.heartbeat(heartbeat("a", 99), "another key")
         assert beyond.value.slug == "too_many"
         assert [(known["bot"], known["last_version"], known["key_id"]) for known in service.bots()] == [
             ("a", 2, "key"),
@@ -293,3 +319,17 @@ def test_what_is_served_is_told(bench: Bench) -> None:
     assert told["production"]["symbols"] == [SYMBOL]
     assert told["production"]["policy"]["max_holding_bars"] == 9
     assert (told["halted"], told["challenger"]) == (None, None)
+
+
+def test_a_refused_window_does_not_move_the_bars_clock(bench: Bench) -> None:
+    async def do(service: Service) -> None:
+        clock = service._clock
+        assert isinstance(clock, BarsClock)
+        await asked(service, whole_window())
+        now_ms = clock.now_ms()
+        (item,) = whole_window()["items"]
+        far = {**item, "bars": {**item["bars"], "opened_at": [2**60 + at for at in range(len(item["bars"]["close"]))]}}
+        assert await refused(service, body({"items": [far]})) == (422, "bars_refused")
+        assert clock.now_ms() == now_ms > 0
+
+    bench.run(do)

@@ -25,6 +25,7 @@ from tidegate.serving.reply import Readiness
 _encode = msgspec.json.Encoder().encode
 _heartbeat = msgspec.json.Decoder(Heartbeat).decode
 _LONGEST_DETAIL: Final = 300
+_RANGES: Final = (b"range", b"if-range")
 _STATUS_PROBLEMS: Final = {404: "not_found", 405: "method_not_allowed"}
 _START_JS: Final = """\
 window.onload = () => {
@@ -107,7 +108,10 @@ def _add_state(app: FastAPI, service: ServicePort, metrics: Metrics, notes: Call
     @app.get("/metrics")
     async def show_metrics(request: Request) -> Response:
         metrics.ready.set(service.readiness().ready)
-        encode, kind = choose_encoder(request.headers.get("accept", ""))
+        try:
+            encode, kind = choose_encoder(request.headers.get("accept", ""))
+        except (TypeError, ValueError):  # the library does not bear every version that a client may name
+            encode, kind = choose_encoder("")
         return Response(encode(metrics.registry), headers={"content-type": kind})
 
 
@@ -124,12 +128,14 @@ def _add_docs(app: FastAPI) -> None:
         return Response(_PAGE, media_type="text/html", headers=csp)
 
     @app.get("/docs/{name}")
-    async def asset(name: str) -> Response:
+    async def asset(name: str, request: Request) -> Response:
         if name not in DOCS_ASSETS:
             raise HTTPException(404)
         kind = {"content-type": DOCS_ASSETS[name]}
         if name == "start.js":
             return Response(_START_JS, headers=kind)
+        # Always whole: an answer to a wrong range would be Starlette's own text.
+        request.scope["headers"] = [header for header in request.scope["headers"] if header[0] not in _RANGES]
         # In pieces from the file: 1.3 MB for each of many slow readers would not fit into the memory.
         return FileResponse(Path(swagger_ui_path) / name, headers=kind)
 

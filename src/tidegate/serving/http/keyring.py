@@ -13,7 +13,7 @@ from tidegate.serving.clock import wall_ms
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 1.0
-_Stamp = tuple[int, int, int]
+_Stamp = tuple[int, int, int, int]
 
 
 class KeyRing:
@@ -50,19 +50,24 @@ class KeyRing:
         """Look at the file again and again, until cancelled."""
         while self._path is not None:
             await asyncio.sleep(self._look_s)
-            await self._look(self._path)
+            try:
+                await self._look(self._path)
+            except Exception:
+                # The border of this task: whatever one look came to, keys must go on being watched.
+                log.exception("the API keys file could not be looked at")
 
     async def _look(self, path: Path) -> None:
         stamp = await asyncio.to_thread(_stamp, path)
         if stamp == self._stamp:
             return
-        self._stamp = stamp
         try:
             self._keys = await asyncio.to_thread(ApiKeys.from_file, path)
         except TidegateError as error:
+            self._stamp = stamp
             self.note = "the API keys file was changed and cannot be read; the keys before go on"
             log.error("%s: %s", self.note, error)  # noqa: TRY400  the message says all
         else:
+            self._stamp = stamp
             self.note = None
             log.info("API keys were read anew")
 
@@ -73,4 +78,5 @@ def _stamp(path: Path) -> _Stamp | None:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # The change time moves with rights and owner as well, whose mending must be noticed.
+    return found.st_ctime_ns, found.st_mtime_ns, found.st_size, found.st_ino

@@ -232,10 +232,11 @@ class PredictionLog:
             return None
 
     def _make_ahead(self) -> Segment:
-        remove_old(self._folder, self._now_ms(), self._keep_days)
         return self._make(self._segment_bytes, lambda: self._hurry.wait(_PAUSE_S))
 
     def _make(self, size: int, pause: Callable[[], bool] | None = None) -> Segment:
+        # Before it is judged full: a log that is full of what need not be kept has room.
+        remove_old(self._folder, self._now_ms(), self._keep_days)
         used = total_bytes(self._folder)
         self._size_bytes = used
         if used + size > self._max_bytes:

@@ -268,6 +268,24 @@ def test_a_bar_while_it_serves_brings_the_version_before_back(shelf: Shelf) -> N
     asyncio.run(story())
 
 
+def test_nobody_is_told_to_hold_nothing_while_the_version_to_go_back_to_is_on_its_way(shelf: Shelf) -> None:
+    """A fresh process knows only the version that is left: until the good one is there it gives no signal at all, which closes nothing."""
+
+    async def story() -> None:
+        first, second = shelf.register(), shelf.promote()
+        async with shelf.serving() as models:
+            assert shelf.served(models) == second
+            shelf.state(barred=(shelf.digest(second),), **state_of(shelf, first))
+            await models.refresh()  # the alias has not moved yet
+            slot = slot_of(shelf, models)
+            assert (slot.production, slot.halt) == (None, None)
+            shelf.alias("production", first)
+            await models.refresh()
+            assert (shelf.served(models), slot_of(shelf, models).halt) == (first, None)
+
+    asyncio.run(story())
+
+
 def test_a_bar_reaches_the_fallback_and_the_challenger(shelf: Shelf) -> None:
     async def story() -> None:
         first = shelf.promote()

@@ -32,6 +32,9 @@ class FixedClock:
         del closed_at
         return self.now
 
+    def seen(self, closed_at: int) -> None:
+        """Stands still."""
+
 
 def nowhere() -> dict[str, Any]:
     """Settings of a registry that is down."""

@@ -241,3 +241,16 @@ def test_other_kinds_of_connections_are_not_answered() -> None:
         raise AssertionError
 
     asyncio.run(Border().front({"type": "websocket"}, nobody, send))
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/openmetrics-text;version=abc", "application/openmetrics-text;version=", "a/b"]
+)
+def test_metrics_are_told_whatever_form_a_client_names(accept: str) -> None:
+    told = Border().ask("GET", "/metrics", headers={"accept": accept})
+    assert (told.status, b"tidegate_ready" in told.body) == (200, True)
+
+
+def test_docs_are_sent_whole_whatever_range_a_client_names() -> None:
+    told = Border().ask("GET", "/docs/swagger-ui.css", headers={"range": "bytes=nonsense"})
+    assert (told.status, len(told.body) > 10_000) == (200, True)

@@ -56,6 +56,21 @@ def test_a_broken_file_keeps_the_keys_before_and_says_so(tmp_path: Path, caplog:
     assert asyncio.run(watched(ring, lambda: path.write_bytes(good), lambda: ring.note is None))
 
 
+def test_rights_that_were_mended_are_noticed(tmp_path: Path) -> None:
+    path, texts = key_file(tmp_path, old=["predict"])
+    ring = KeyRing(path, look_s=0.01)
+    text, key = new_key("new", ["predict"], created_at=0)
+
+    def open_to_all() -> None:
+        ApiKeys([key]).write(path)
+        path.chmod(0o666)
+
+    assert asyncio.run(watched(ring, open_to_all, lambda: ring.note is not None))
+    assert ring.identify(texts["old"]) is not None
+    assert asyncio.run(watched(ring, lambda: path.chmod(0o600), lambda: ring.note is None))
+    assert (ring.identify(texts["old"]), ring.identify(text) is not None) == (None, True)
+
+
 def test_a_file_that_is_taken_away_keeps_the_keys_before(tmp_path: Path) -> None:
     path, texts = key_file(tmp_path, bot=["predict"])
     ring = KeyRing(path, look_s=0.01)

@@ -393,6 +393,25 @@ def test_closed_files_go_when_they_are_old_enough(tmp_path: Path) -> None:
     assert verify(tmp_path).damages == ()
 
 
+def test_a_full_log_gives_up_what_need_not_be_kept(tmp_path: Path) -> None:
+    log = log_in(tmp_path, max_bytes=3 * SEGMENT, keep_days=10)
+
+    def fill() -> None:
+        for number in range(2000):
+            log.append(rows(number))
+            log.commit()
+
+    with pytest.raises(LogUnavailable, match="is full"):
+        fill()
+    settled(log)
+    for path in tmp_path.rglob("*.log"):
+        modified_s = NOW / 1000 - 11 * 86_400
+        os.utime(path, (modified_s, modified_s))
+    log.append(rows(1))
+    assert log.commit() == 1
+    log.close()
+
+
 def test_an_open_file_never_goes_for_its_age(tmp_path: Path) -> None:
     log = log_in(tmp_path)
     log.append(rows(1))
