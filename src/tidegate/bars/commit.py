@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from tidegate.durable import sync as _sync
 from tidegate.errors import StoreError
 
 _JOURNAL: Final = "commit.json"
@@ -132,11 +133,3 @@ def write_atomically(path: Path, content: str) -> None:
     _sync(temporary)
     os.replace(temporary, path)  # noqa: PTH105
     _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tidegate.durable import sync
 from tidegate.errors import ConfigurationError
 
 PRIVATE, PUBLIC = 0o600, 0o644
@@ -64,7 +65,7 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
         raise _unwritable(path, error) from error
     try:
         os.link(temporary, path)  # unlike a rename, a link never replaces a file
-        _sync_folder(path.parent)
+        sync(path.parent)
     except FileExistsError as error:
         raise ConfigurationError(
             f"{path} exists and is never overwritten", next_step="name another folder, or move the file away"
@@ -94,7 +95,7 @@ def replace(path: Path, content: bytes, mode: int) -> None:
         except OSError:
             temporary.unlink()
             raise
-        _sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
 
@@ -130,14 +131,6 @@ def _written(path: Path, content: bytes, mode: int) -> Path:
         Path(name).unlink()
         raise
     return Path(name)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigurationError:

@@ -8,7 +8,7 @@ from tidegate.bars.interval import Interval
 from tidegate.errors import DataError
 from tidegate.policy.policy import PositionState, Side, target_position
 from tidegate.serving.distribution import TrainingRange
-from tidegate.serving.messages import Abstain, Answer, Position, Signal
+from tidegate.serving.messages import Abstain, Answer, Position, Signal, unanswered
 from tidegate.serving.predictor import Prediction
 from tidegate.serving.served import ServedModel
 
@@ -136,21 +136,7 @@ class Answerer:
 
 def halted_answer(symbol: str, detail: str) -> Answer:
     """What a halted strategy answers to everybody: no signal, and nothing to be held."""
-    return Answer(
-        symbol=symbol,
-        version=None,
-        bundle_digest=None,
-        bar_closed_at=None,
-        valid_until=None,
-        data_age_ms=None,
-        probability=None,
-        signal="flat",
-        target_position=0,
-        out_of_distribution=None,
-        abstain=Abstain("halted", detail),
-        problem=None,
-        input_digest=None,
-    )
+    return unanswered(symbol, signal="flat", target_position=0, abstain=Abstain("halted", detail))
 
 
 def _state(position: Position) -> PositionState:

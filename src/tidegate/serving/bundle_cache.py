@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from tidegate.durable import sync
 from tidegate.errors import BundleError, ServiceError
 from tidegate.model.bundle import GOLDEN, MANIFEST, ONNX, UBJ, Bundle, golden_bytes, load_bundle
 
@@ -112,10 +113,10 @@ class BundleCache:
                 _write_all(fresh / _SIGNATURE, signatures)
                 load_bundle(fresh / _BUNDLE)
                 fresh.chmod(0o755)
-                _sync_folder(fresh)
+                sync(fresh)
                 shutil.rmtree(final, ignore_errors=True)
                 fresh.rename(final)
-                _sync_folder(place)
+                sync(place)
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
 
@@ -233,7 +234,7 @@ def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
     folder.mkdir()
     for name, content in contents.items():
         _write_synced(folder / name, content)
-    _sync_folder(folder)
+    sync(folder)
 
 
 def _write_small(place: Path, name: str, text: str) -> None:
@@ -242,7 +243,7 @@ def _write_small(place: Path, name: str, text: str) -> None:
     try:
         _write_synced(fresh, text.encode())
         fresh.rename(place / name)
-        _sync_folder(place)
+        sync(place)
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -253,11 +254,3 @@ def _write_synced(path: Path, content: bytes) -> None:
         file.flush()
         os.fchmod(file.fileno(), 0o444)
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

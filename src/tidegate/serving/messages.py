@@ -110,6 +110,32 @@ class Answer(Strict, frozen=True):
     input_digest: str | None
 
 
+def unanswered(
+    symbol: str,
+    *,
+    signal: Signal | None = None,
+    target_position: Literal[-1, 0, 1] | None = None,
+    abstain: Abstain | None = None,
+    problem: ProblemBody | None = None,
+) -> Answer:
+    """An answer that no model gave."""
+    return Answer(
+        symbol=symbol,
+        version=None,
+        bundle_digest=None,
+        bar_closed_at=None,
+        valid_until=None,
+        data_age_ms=None,
+        probability=None,
+        signal=signal,
+        target_position=target_position,
+        out_of_distribution=None,
+        abstain=abstain,
+        problem=problem,
+        input_digest=None,
+    )
+
+
 class PredictAnswer(Strict, frozen=True):
     """Answers in the order of the questions.
 

@@ -6,7 +6,7 @@ from typing import Literal
 from tidegate.bars.bars import Floats
 from tidegate.serving.clock import wall_ms
 from tidegate.serving.log.record import Row
-from tidegate.serving.messages import Answer, ProblemBody
+from tidegate.serving.messages import Answer, ProblemBody, unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +55,4 @@ def row_of(
 
 def refused_answer(symbol: str, problem: ProblemBody) -> Answer:
     """The answer about a symbol that was refused."""
-    return Answer(
-        symbol=symbol,
-        version=None,
-        bundle_digest=None,
-        bar_closed_at=None,
-        valid_until=None,
-        data_age_ms=None,
-        probability=None,
-        signal=None,
-        target_position=None,
-        out_of_distribution=None,
-        abstain=None,
-        problem=problem,
-        input_digest=None,
-    )
+    return unanswered(symbol, problem=problem)

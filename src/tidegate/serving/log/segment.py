@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tidegate.durable import sync
 from tidegate.serving.log.lines import Begin, Commit, End, mark_line
 
 END_ROOM: Final = 256
@@ -84,7 +85,7 @@ class Segment:
                     pause = None if pause() else pause
             os.fsync(descriptor)
             os.rename(new, path)  # noqa: PTH104 -- the tests cut in at os.rename
-            sync_folder(path.parent)
+            sync(path.parent)
         except BaseException:
             os.close(descriptor)
             for left in (new, path):
@@ -167,7 +168,7 @@ def finish(path: Path, descriptor: int, *, modified_ns: int | None = None) -> Pa
     os.fsync(descriptor)
     closed = path.with_suffix(".log")
     os.rename(path, closed)  # noqa: PTH104
-    sync_folder(path.parent)
+    sync(path.parent)
     return closed
 
 
@@ -179,15 +180,6 @@ def write_all(descriptor: int, content: bytes, offset: int) -> None:
         if not wrote:
             raise OSError(errno.EIO, "nothing was written")
         done += wrote
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _least(a: int | None, b: int) -> int:

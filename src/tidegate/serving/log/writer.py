@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tidegate import durable
 from tidegate.errors import LogUnavailable
 from tidegate.serving.log.folder import (
     held,
@@ -30,7 +31,7 @@ from tidegate.serving.log.folder import (
 from tidegate.serving.log.leftovers import close_leftovers
 from tidegate.serving.log.lines import Begin, row_line
 from tidegate.serving.log.record import Row
-from tidegate.serving.log.segment import END_ROOM, Segment, fdatasync, sync_folder
+from tidegate.serving.log.segment import END_ROOM, Segment, fdatasync
 
 _log = logging.getLogger(__name__)
 _COMMIT_ROOM: Final = 64  # the line that ends a commit
@@ -273,8 +274,8 @@ class PredictionLog:
     def _start(self) -> None:
         for damage in close_leftovers(self._own, self._now_ms()):
             _log.error("%s is damaged at byte %d: %s", damage.path, damage.offset, damage.what)
-        sync_folder(self._folder)
-        sync_folder(self._own)
+        durable.sync(self._folder)
+        durable.sync(self._own)
         self._number = max(map(number_of, segments(self._own)), default=0)
         self._size_bytes = total_bytes(self._folder)
         try:
