@@ -9,7 +9,8 @@
     │   ├── StoreError                the bar store is damaged or contradicts itself
     │   ├── ValidationFailed          a fatal validation rule found rows
     │   ├── NotEnoughHistory          fewer bars than the computation needs
-    │   └── LogDamaged                a file of the prediction log is not what was written
+    │   ├── LogDamaged                a file of the prediction log is not what was written
+    │   └── FiguresRefused            figures of monitoring do not add up, so nothing is decided by them
     ├── ModelError                4   training, export or a bundle failed its checks
     │   └── BundleError               a bundle's file is missing, altered or of an unknown schema
     │       └── SignatureRefused          a signature is missing, wrong, or by a key that is not trusted
@@ -18,7 +19,9 @@
     ├── RegistryError             6   MLflow or the ledger could not be reached or contradict each other
     │   └── LedgerError               the ledger's chain is broken or refuses a row
     └── ServiceError              7   a server did not start, answer or stop
-        └── LogUnavailable            answers cannot be made durable in the prediction log
+        ├── LogUnavailable            answers cannot be made durable in the prediction log
+        ├── NotVerified               serving processes do not answer with the version that they should
+        └── DeliveryFailed            a notification did not reach its receiver
 
 A message says what, where, what was expected and what was found, and the next step. `code` is stable and meant for machines.
 """
@@ -128,6 +131,12 @@ class LogDamaged(DataError):
     code = "log_damaged"
 
 
+class FiguresRefused(DataError):
+    """Figures of monitoring do not add up, so nothing is decided by them."""
+
+    code = "figures_refused"
+
+
 class ModelError(TidegateError):
     """Training, export or a bundle failed its checks."""
 
@@ -184,3 +193,15 @@ class LogUnavailable(ServiceError):
     """Rows could not be made durable: the disk is full or failing, or the prediction log has reached its largest size."""
 
     code = "log_unavailable"
+
+
+class NotVerified(ServiceError):
+    """Serving processes do not answer with the version that they should."""
+
+    code = "not_verified"
+
+
+class DeliveryFailed(ServiceError):
+    """A notification did not reach its receiver."""
+
+    code = "delivery_failed"

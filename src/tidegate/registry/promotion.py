@@ -7,7 +7,7 @@ leaves is an open intent or an old signed state, which `repair` finishes, aborts
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -182,6 +182,7 @@ class Promoter:
         to_version: int | None = None,
         leaving: int | None = None,
         bar: bool = True,
+        evidence: Mapping[str, Any] | None = None,
     ) -> Outcome:
         """Go back to the last good version: the newest earlier production that is not barred, not expired and verifies.
 
@@ -196,6 +197,7 @@ class Promoter:
             to_version: a version to go to instead; it must have been in production before.
             leaving: the version to leave; nothing is done when production is another one.
             bar: bar the version that is left, so that it never starts again until `clear`.
+            evidence: what the decision stands on; kept in the ledger as `cause`.
 
         Raises:
             ConfigurationError: the version to leave and the version to go to are the same, or it must be signed and there is no key.
@@ -220,7 +222,7 @@ class Promoter:
                 message += f"; to leave it as well, say so: --from {alias}, and --to N for a version of your choice"
             return Outcome(before.last_change, False, message)
         target, digest, passed_over = self._target(before, alias, to_version)
-        evidence = {"bar": bar and alias is not None, "passed_over": passed_over}
+        kept: dict[str, Any] = {"bar": bar and alias is not None, "passed_over": passed_over} | _cause(evidence)
         with self.ledger.writing() as writer:
             state = writer.state(strategy)
             if state.last_row != before.last_row or self.versions.alias(strategy, PRODUCTION) != alias:
@@ -231,7 +233,7 @@ class Promoter:
             rest = state.good_versions(without=(target, alias))
             action: Action = "halt" if target is None else "rollback"
             draft = Draft(strategy, action, alias, target, actor, reason, digest)
-            intent = self._intend(writer, draft, evidence, previous_after=rest[0] if rest and target else None)
+            intent = self._intend(writer, draft, kept, previous_after=rest[0] if rest and target else None)
         message = (
             f"{strategy} is halted: no good version is left"
             if target is None
@@ -270,8 +272,15 @@ class Promoter:
             row = writer.append(Draft(strategy, "clear", None, version, actor, reason), "committed")
         return self._told(strategy, row, f"{strategy} v{version} is no longer barred")
 
-    def halt(self, strategy: str, *, actor: str, reason: str) -> Outcome:
-        """Halt a strategy: nothing is promoted and no version may be used until `resume`. The alias stays."""
+    def halt(self, strategy: str, *, actor: str, reason: str, evidence: Mapping[str, Any] | None = None) -> Outcome:
+        """Halt a strategy: nothing is promoted and no version may be used until `resume`. The alias stays.
+
+        Args:
+            strategy: the registered model's name.
+            actor: who halts.
+            reason: why.
+            evidence: what the decision stands on; kept in the ledger as `cause`.
+        """
         self.publisher.require_signer(f"{strategy} not halted")
         with self.ledger.writing() as writer:
             state = writer.state(strategy)
@@ -279,7 +288,8 @@ class Promoter:
                 self.publisher.bring_up_to_date(state)
                 return Outcome(state.halt, False, f"{strategy} is already halted")
             signed = self.publisher.evidence(act_message("halt", strategy, state.token + 1))
-            draft = Draft(strategy, "halt", state.current, state.current, actor, reason, evidence=signed)
+            kept = signed | _cause(evidence)
+            draft = Draft(strategy, "halt", state.current, state.current, actor, reason, evidence=kept)
             row = writer.append(draft, "committed")
         return self._told(strategy, row, f"{strategy} is halted")
 
@@ -480,6 +490,10 @@ def refuse(what: str, refusals: list[Refusal]) -> None:
             f"{what}: {'; '.join(map(str, refusals))}",
             next_step="nothing was changed; see the run's report for the gates",
         )
+
+
+def _cause(evidence: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {} if evidence is None else {"cause": dict(evidence)}
 
 
 def _already_back(state: StrategyState, alias: int | None, to_version: int | None) -> bool:

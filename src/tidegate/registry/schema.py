@@ -28,7 +28,7 @@ from tidegate.errors import LedgerError
 SCHEMA_VERSION = 1
 
 # Longest names, in characters. SQLite would take any length, PostgreSQL refuses a longer one; `require_fit` refuses it on both.
-STRATEGY, RETRAIN_KEY, TRIAL_ID, ACTOR, HOLDER, RUN_ID = 200, 220, 400, 300, 400, 200
+STRATEGY, RETRAIN_KEY, TRIAL_ID, ACTOR, HOLDER, RUN_ID, SUBJECT = 200, 220, 400, 300, 400, 200, 200
 
 metadata = MetaData()
 
@@ -121,7 +121,25 @@ retrain_locks = Table(
     Column("expires_at", BigInteger, nullable=False),  # 0: released
 )
 
-APPEND_ONLY = (promotion_ledger, trial_ledger, holdout_reads, retrain_runs)
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("strategy", String(STRATEGY), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("subject", String(SUBJECT), nullable=False),
+    Column("actor", String(ACTOR), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("row_hash", String(64), nullable=False),
+    UniqueConstraint("previous_hash", name="events_no_fork"),
+    UniqueConstraint("row_hash", name="events_row_hash"),
+    Index("events_by_strategy", "strategy", "kind", "id"),
+    Index("events_by_subject", "kind", "subject", "id"),
+)
+
+APPEND_ONLY = (promotion_ledger, trial_ledger, holdout_reads, retrain_runs, events)
 
 # What an INSERT into the promotion ledger must satisfy, as SQL that is false where it does not; both databases read it. Without
 # it SQLite's INSERT OR REPLACE would be a way around the UPDATE and DELETE triggers.

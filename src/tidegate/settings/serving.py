@@ -1,21 +1,11 @@
 """Settings of the serving container, and of the keys that sign and verify models."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
-from pydantic_settings import NoDecode
+from pydantic import Field, model_validator
 
-from tidegate.settings.section import Section
-
-
-def _listed(value: object) -> object:
-    """A text of the environment as the list it stands for: names separated by commas."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
-Files = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_listed)]
+from tidegate.settings.section import Files, Names, Section
 
 
 class Signing(Section):

@@ -9,6 +9,7 @@ from typing import Final, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tidegate.settings.operations import Logs, Monitoring, Notify, Watch, refuse_unencrypted
 from tidegate.settings.section import Section
 from tidegate.settings.serving import Serving, Signing, refuse_open
 
@@ -197,6 +198,10 @@ class Settings(BaseSettings):
     compute: Compute = Field(default_factory=Compute, description="Threads and caches.")
     signing: Signing = Field(default_factory=Signing, description="Keys that sign and verify models.")
     serving: Serving = Field(default_factory=Serving, description="The serving container.")
+    monitoring: Monitoring = Field(default_factory=Monitoring, description="Monitoring runs.")
+    watch: Watch = Field(default_factory=Watch, description="The watch over serving processes.")
+    notify: Notify = Field(default_factory=Notify, description="Where people are told.")
+    logs: Logs = Field(default_factory=Logs, description="The processes' own logs.")
 
     @field_validator("validation")
     @classmethod
@@ -209,6 +214,7 @@ class Settings(BaseSettings):
         if self.environment == "production":
             refuse_loosened(self.validation)
             refuse_open(self.serving)
+            refuse_unencrypted(self.notify)
         return self
 
     @property

@@ -51,7 +51,7 @@ This page is generated from the models: `python -m docs.generate --write`.
 - `windows.max_age_days` counts from the end of the newest test window.
 - `source.since` of a `ccxt` source has to be set: nothing else says where to begin.
 - Times (`since`, `starts_at`, `edge_ends_at`) are ISO 8601 and UTC unless they carry a zone; quotes are not needed. A key that stands twice is refused.
-- `monitor` and `rollback` are checked and kept; no part reads them yet."""
+- `monitor` and `rollback` are read at each run of the monitor and every few seconds by `tidegate watch`: a changed file holds from then on."""
 
 
 def reference() -> str:

@@ -311,19 +311,84 @@ class Gates(Part):
 
 
 class Monitor(Part):
-    """What is watched after promotion."""
+    """What is watched after promotion, and how unlikely an unfounded alarm has to be."""
 
     yearly_false_alarms: float = Field(
-        0.1, gt=0, le=10, description="False alarms a year that the sequential test may raise."
+        0.1,
+        gt=0,
+        le=10,
+        description="False alarms a year that the sequential test on closed trades may raise on a healthy model.",
+    )
+    window_days: int = Field(30, ge=1, le=400, description="Days that live figures are computed over.")
+    without_answer: Literal["flat", "hold"] = Field(
+        "flat", description="What the bot does at a bar without an answer; live figures count accordingly."
+    )
+    drift_days: int = Field(7, ge=1, le=90, description="Days of the current window of the drift tests.")
+    drift_false_discovery_rate: float = Field(
+        0.05, gt=0, lt=1, description="Rate of false discoveries over all features (Benjamini-Hochberg)."
+    )
+    drift_effect: float = Field(
+        0.2, gt=0, le=10, description="Population stability index under which a difference is no drift, however sure."
+    )
+    importance_change: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of the importance that may have moved to other features since the model before.",
     )
 
 
-class Rollback(Part):
-    """When to go back."""
+RuleAction = Literal["observe", "alert", "roll_back"]
 
-    win_rate: float = Field(0.52, gt=0, lt=1, description="Alert under this win rate.")
-    win_rate_days: int = Field(3, ge=1, description="Days in a row under it.")
-    sharpe: float = Field(1.0, description="Alert under this Sharpe ratio.")
+
+class Rollback(Part):
+    """When to go back, and what each rule does: `observe` records, `alert` tells people, `roll_back` acts as well.
+
+    `latency`, `errors`, `crashes` and `bots` roll back only where the fault began with the version in production, and alert else.
+    """
+
+    sequential_action: RuleAction = Field(
+        "roll_back", description="The sequential test on closed trades; monitor.yearly_false_alarms is its error rate."
+    )
+    win_rate: float = Field(0.52, gt=0, lt=1, description="Lowest win rate of the last win_rate_window_days.")
+    win_rate_days: int = Field(3, ge=1, le=60, description="Days in a row under it.")
+    win_rate_window_days: int = Field(7, ge=1, le=90, description="Days that each day's win rate looks back on.")
+    win_rate_action: RuleAction = Field(
+        "alert", description="The win rate's rule; it fires on most healthy models within a year."
+    )
+    sharpe: float = Field(1.0, description="Lowest annual Sharpe ratio of the last sharpe_window_days.")
+    sharpe_window_days: int = Field(30, ge=2, le=365, description="Days that the Sharpe ratio looks back on.")
+    sharpe_action: RuleAction = Field(
+        "alert", description="The Sharpe ratio's rule; it fires on most healthy models within a year."
+    )
+    min_trades: int = Field(10, ge=1, description="Closed trades under which win rate and Sharpe ratio say nothing.")
+    drift_action: RuleAction = Field("alert", description="The drift tests.")
+    latency_p95_ms: float = Field(20.0, gt=0, description="Highest p95 of predictions, in each of latency_minutes.")
+    latency_minutes: int = Field(5, ge=1, le=1440, description="Minutes in a row above it.")
+    latency_action: RuleAction = Field("roll_back", description="The latency rule.")
+    error_rate: float = Field(0.05, gt=0, lt=1, description="Highest share of predictions that the service fails.")
+    error_minutes: int = Field(5, ge=1, le=1440, description="Minutes that the share is taken over.")
+    error_action: RuleAction = Field("roll_back", description="The error-rate rule.")
+    min_requests: int = Field(
+        20, ge=1, description="Predictions under which latency and error rate look further back, at most a day."
+    )
+    crashes: int = Field(
+        3, ge=2, le=100, description="Starts of one instance within crash_minutes: it crashes repeatedly."
+    )
+    crash_minutes: int = Field(10, ge=1, le=1440, description="Minutes that starts are counted over.")
+    crash_action: RuleAction = Field("roll_back", description="The crash rule.")
+    bot_minutes: int = Field(2, ge=1, le=1440, description="Minutes that a bot must call the service unreachable.")
+    bot_action: RuleAction = Field("roll_back", description="The rule on what bots say.")
+    attribution_minutes: int = Field(
+        30,
+        ge=1,
+        le=10_080,
+        description="A fault that shows this long after a version's start, and not before it, began with it.",
+    )
+    cooldown_minutes: int = Field(
+        30, ge=0, le=10_080, description="Minutes after an automatic act in which no other one follows."
+    )
+    watch_minutes: int = Field(30, ge=1, le=1440, description="Minutes that a rollback is watched for.")
 
 
 class Strategy(Part):
