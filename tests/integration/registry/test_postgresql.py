@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -14,6 +15,7 @@ from tidegate.errors import LedgerError, PromotionConflict
 from tidegate.model.bundle import sha256
 from tidegate.registry import schema
 from tidegate.registry.database import Database
+from tidegate.registry.events import EventLedger
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.retrains import RetrainLedger
 from tidegate.registry.state import Draft
@@ -21,7 +23,8 @@ from tidegate.registry.trials import HoldoutRead, Trial, TrialLedger
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
-TABLES = ["promotion_ledger", "trial_ledger", "holdout_reads", "retrain_runs"]
+TABLES = ["promotion_ledger", "trial_ledger", "holdout_reads", "retrain_runs", "events"]
+EVENT: dict[str, Any] = {"strategy": "s", "subject": "a", "actor": "ann", "content": {"sharpe": 0.1, "note": "π"}}
 BAR = Draft("eurusd-sample", "bar", None, 1, "ann", "schön", None, {"sharpe": 0.1, "note": "π: 50 %"})
 
 
@@ -39,6 +42,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         reads.record_read(HoldoutRead("s", "s/2026-11", "r", "a" * 64, Window(start_at=0, end_at=1)))
         with RetrainLedger(Database(found)).retrain_lock("s", "2026-11") as lock:
             lock.record("finished", as_of=NOW)
+        EventLedger(Database(found, clock=lambda: NOW)).append("alarm", **EVENT)
         yield found
 
 
@@ -69,6 +73,12 @@ def test_both_databases_hash_alike(url: str, tmp_path: Path) -> None:
     on_postgresql = Ledger(Database(url)).rows("eurusd-sample")
     assert on_postgresql == sqlite.rows()
     assert Ledger(Database(url)).verify() == sqlite.verify()
+
+
+def test_both_databases_hash_events_alike(url: str, tmp_path: Path) -> None:
+    other = EventLedger(Database(f"sqlite:///{tmp_path}/ledger.db", clock=lambda: NOW))
+    assert other.append("alarm", **EVENT) == EventLedger(Database(url)).rows()[0]
+    assert other.verify() == EventLedger(Database(url)).verify()
 
 
 def test_a_busy_ledger_says_so(url: str) -> None:
