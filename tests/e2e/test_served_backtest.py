@@ -1,24 +1,16 @@
 """What the backtest did is what is served: trained, promoted in a real MLflow, served by a real process, replayed over HTTP bar by bar."""
 
 import contextlib
-import http.client
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from tests.e2e.serving_process import Bot, Serving
 from tests.integration.pipeline.small_market import job, settings, strategy
 from tests.servers import free_port, mlflow_server
 
-from tidegate.bars.bars import COLUMNS, Bars
 from tidegate.dataset.dataset import Dataset
 from tidegate.pipeline.data import gather, prepare
 from tidegate.pipeline.fold import Fold
@@ -63,89 +55,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
         promoter = Promoter(Ledger.from_settings(installation), tracking, today=lambda _strategy: chosen.as_of_ms)
         promoter.promote(NAME, version, None, actor="test", reason="test", champion=None, override=True)
         port = free_port()
-        with serving(folder, address, port):
+        with Serving(folder, address, port, NAME):
             yield Trained(chosen, prepared.dataset, folds[-1], folder / "log", port)
-
-
-class serving:  # noqa: N801  used as a context manager
-    """`python -m tidegate.serving` of its own folder, ready."""
-
-    def __init__(self, folder: Path, registry: str, port: int) -> None:
-        names = {
-            "STRATEGIES": NAME,
-            "REGISTRY_URI": registry,
-            "PORT": str(port),
-            "CLOCK": "bars",
-            "ALLOW_UNSIGNED": "true",
-            "CACHE": str(folder / "serving-cache"),
-            "LOG_FOLDER": str(folder / "log"),
-            "INSTANCE": "one",
-            "EXPECTED_RPS": "10000",
-        }
-        own = {f"TIDEGATE_SERVING__{name}": value for name, value in names.items()}
-        self.port = port
-        self.output = folder / "serving.log"
-        self.environment = {**os.environ, "TIDEGATE_ROOT": str(folder), **own}
-
-    def __enter__(self) -> None:
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tidegate.serving"], env=self.environment, stdout=output, stderr=output
-            )
-        deadline = time.monotonic() + 60
-        while get(self.port, "/readyz") != 200:
-            assert self.process.poll() is None, self.output.read_text()
-            assert time.monotonic() < deadline, self.output.read_text()
-            time.sleep(0.1)
-
-    def __exit__(self, *_: object) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(30) == 0, self.output.read_text()
-
-
-def get(port: int, path: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    except OSError:
-        return 0
-    finally:
-        connection.close()
-
-
-class Bot:
-    """Sends a window once and then each new bar, and holds what it was told to hold, filled at the next open."""
-
-    def __init__(self, port: int, symbol: str, lookback: int) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        self.symbol, self.lookback = symbol, lookback
-        self.side, self.entry, self.held, self.wanted = 0, 0.0, 0, 0
-        self.answers: list[dict[str, Any]] = []
-
-    def see(self, bars: Bars, row: int) -> None:
-        if self.wanted != self.side:
-            self.side, self.entry, self.held = self.wanted, float(bars.open[row]), 0
-        self.held += self.side != 0
-        first = not self.answers
-        new = bars.take(slice(row + 1 - self.lookback, row + 1) if first else slice(row, row + 1))
-        item: dict[str, Any] = {
-            "symbol": self.symbol,
-            "bars": {name: getattr(new, name).tolist() for name in COLUMNS},
-            "position": {"side": self.side, "entry_price": self.entry, "bars_held": self.held},
-        }
-        if not first:
-            item["after"] = int(bars.opened_at[row - 1])
-        self.connection.request(
-            "POST", "/v1/predict", json.dumps({"items": [item]}), {"Content-Type": "application/json"}
-        )
-        answer = self.connection.getresponse()
-        body = answer.read()
-        assert answer.status == 200, body
-        (told,) = json.loads(body)["answers"]
-        assert told["abstain"] is None
-        self.wanted = told["target_position"]
-        self.answers.append(told)
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
@@ -155,7 +66,7 @@ def test_the_replay_over_http_equals_the_backtest_bit_for_bit(served: Trained, s
     bot = Bot(served.port, symbol, served.dataset.features.lookback)
     with contextlib.closing(bot.connection):
         for row in range(rows.start, rows.stop):
-            bot.see(bars, row)
+            assert bot.see(bars, row)["abstain"] is None
     tested = served.fold.tested[symbol]
     probability = np.array([answer["probability"] for answer in bot.answers])
     target = np.array([answer["target_position"] for answer in bot.answers], np.int8)
