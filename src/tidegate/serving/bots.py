@@ -1,5 +1,7 @@
 """The bots' signs of life: what each said last. A restart forgets them until their next one."""
 
+import contextlib
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,6 +10,7 @@ from tidegate.serving.metrics import Metrics
 from tidegate.serving.problems import Problem
 
 _SILENT_MS: Final = 3_600_000
+_BREAKER: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,39 @@ class Bots:
             self._forget_silent(now_ms)
         if name not in self._known and len(self._known) >= self._most:
             raise Problem("too_many", f"heartbeats of {self._most} bots are kept, and this is another one")
+        before = self._known.get(name)
         self._known[name] = Known(heartbeat, key_id, now_ms)
-        self._metrics.bot_seen_at.labels(*name[1:]).set(now_ms / 1000)
+        self._show(heartbeat, now_ms)
+        if before is not None:
+            self._hide_sources(before.heartbeat, keep=heartbeat.decisions)
+
+    def _show(self, heartbeat: Heartbeat, now_ms: int) -> None:
+        labels, metrics = (heartbeat.bot, heartbeat.strategy), self._metrics
+        metrics.bot_seen_at.labels(*labels).set(now_ms / 1000)
+        metrics.bot_breaker.labels(*labels).set(_BREAKER[heartbeat.breaker])
+        for source, count in heartbeat.decisions.items():
+            metrics.bot_decisions.labels(*labels, source).set(count)
         if heartbeat.last_version is not None:
-            self._metrics.bot_version.labels(*name[1:]).set(heartbeat.last_version)
+            metrics.bot_version.labels(*labels).set(heartbeat.last_version)
 
     def _forget_silent(self, now_ms: int) -> None:
-        self._known = {name: known for name, known in self._known.items() if now_ms - known.received_at < _SILENT_MS}
+        """Drop bots that were silent for an hour, and what they said from the metrics: names must not pile up there."""
+        for name, known in list(self._known.items()):
+            if now_ms - known.received_at < _SILENT_MS:
+                continue
+            del self._known[name]
+            if any(other[1:] == name[1:] for other in self._known):
+                continue  # another key's bot has the same name, and the metrics do not tell keys
+            self._hide_sources(known.heartbeat, keep=())
+            for gauge in (self._metrics.bot_seen_at, self._metrics.bot_breaker, self._metrics.bot_version):
+                with contextlib.suppress(KeyError):
+                    gauge.remove(*name[1:])
+
+    def _hide_sources(self, heartbeat: Heartbeat, *, keep: Container[str]) -> None:
+        for source in heartbeat.decisions:
+            if source not in keep:
+                with contextlib.suppress(KeyError):
+                    self._metrics.bot_decisions.remove(heartbeat.bot, heartbeat.strategy, source)
 
     def all(self) -> list[Known]:
         """Every bot's last heartbeat, by name."""

@@ -1,6 +1,20 @@
-"""The service's Prometheus metrics, all in one place. Names start with `tidegate_`, times are seconds."""
+"""The service's Prometheus metrics, all in one place. Names start with `tidegate_`, times are seconds; those of the process keep their usual names.
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+No label takes a value that a stranger can choose without limit: routes, reasons and kinds are the code's own, strategies, symbols and
+versions those that are served, keys those of the key file, and bots at most `serving.max_bots` with 16 sources each. Requests without a key are
+counted under one name.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from tidegate import __version__
 
 _LATENCY_S = (
     0.00025,
@@ -109,4 +123,55 @@ class Metrics:
         self.bot_version = Gauge(
             "tidegate_bot_version", "Version a bot saw last.", ["bot", "strategy"], registry=registry
         )
+        self.bot_breaker = Gauge(
+            "tidegate_bot_breaker",
+            "A bot's breaker: 0 closed, 1 half open, 2 open, which means that it does without the service.",
+            ["bot", "strategy"],
+            registry=registry,
+        )
+        self.bot_decisions = Gauge(
+            "tidegate_bot_decisions",
+            "Decisions of a bot since its start, by what it decided on.",
+            ["bot", "strategy", "source"],
+            registry=registry,
+        )
         self.ready = Gauge("tidegate_ready", "1 while the service is ready.", registry=registry)
+        # Of this process: processor time, memory, open files, start. Read from the system at each scrape.
+        ProcessCollector(registry=registry)
+        Gauge("tidegate_build_info", "1, with the version of tidegate.", ["version"], registry=registry).labels(
+            __version__
+        ).set(1)
+
+    def watch_log_folder(self, folder: Path, max_bytes: int) -> None:
+        """Show what the prediction log may take, and what its disk has left.
+
+        Args:
+            folder: of the log; need not be there yet.
+            max_bytes: of the whole log, `serving.log_max_mb`.
+        """
+        self.registry.register(_LogRoom(folder, max_bytes))
+
+
+class _LogRoom(Collector):
+    """Room for the prediction log, looked at when asked. A disk that cannot be looked at gives no sample: nobody takes it for an empty one."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """The families, as the library wants them."""
+        yield GaugeMetricFamily("tidegate_log_max_bytes", "Size at which the log counts as full.", self._max_bytes)
+        free = GaugeMetricFamily("tidegate_log_disk_free_bytes", "Room left on the log's disk.", labels=())
+        size = GaugeMetricFamily("tidegate_log_disk_bytes", "Size of the log's disk.", labels=())
+        with contextlib.suppress(OSError):
+            found = os.statvfs(self._folder)
+            free.add_metric((), found.f_bavail * found.f_frsize)
+            size.add_metric((), found.f_blocks * found.f_frsize)
+        yield free
+        yield size
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Names only, so that registering looks at no disk."""
+        for name in ("tidegate_log_max_bytes", "tidegate_log_disk_free_bytes", "tidegate_log_disk_bytes"):
+            yield GaugeMetricFamily(name, "")

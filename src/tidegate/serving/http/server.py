@@ -193,6 +193,7 @@ async def _serve(settings: Settings, make_service: MakeService, announce: Callab
     listener = _listener(serving)
     address = Address("http" if tls is None else "https", serving.host, listener.getsockname()[1])
     metrics = Metrics()
+    metrics.watch_log_folder(serving.log_folder, serving.log_max_mb * 1_000_000)
     named = _named(settings, address)
     service = make_service(named, named.serving.instance, metrics)
     access_log = AccessLog()
