@@ -5,7 +5,6 @@ Order of an act: an `intent` row; then, holding the ledger's lock and past the f
 leaves is an open intent or an old signed state, which `repair` finishes, aborts or publishes at the next start.
 """
 
-import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from tidegate.errors import BundleError, ConfigurationError, PromotionConflict, 
 from tidegate.gates.result import Decision
 from tidegate.keys.signing import act_message
 from tidegate.model.bundle import ONNX
-from tidegate.model.manifest import Manifest
+from tidegate.registry.eligibility import Eligibility, Judged, refuse
 from tidegate.registry.ledger import Ledger, LedgerWriter, conflict_with
 from tidegate.registry.publishing import Publisher, Registry, Signs
 from tidegate.registry.rules import (
     REQUIRED_GATES,
-    Refusal,
     decision_refusals,
     manifest_refusals,
     named,
@@ -35,7 +33,7 @@ PRODUCTION, PREVIOUS, CHALLENGER = "production", "previous", "challenger"
 KEEP_AT_LEAST = 3
 
 
-class Versions(Registry, Protocol):
+class Versions(Registry, Judged, Protocol):
     """What the acts need of the model registry; `tracking.Tracking` is the real one."""
 
     def alias(self, strategy: str, alias: str) -> int | None:
@@ -43,15 +41,6 @@ class Versions(Registry, Protocol):
 
     def set_alias(self, strategy: str, alias: str, version: int | None) -> None:
         """Point an alias to a version, or remove it."""
-
-    def kind(self, strategy: str) -> str | None:
-        """The registered model's kind, as set at its first registration."""
-
-    def verified_manifest(self, strategy: str, version: int) -> Manifest:
-        """The manifest of a version whose files were fetched and match their digests, else BundleError."""
-
-    def decision(self, strategy: str, version: int) -> Decision | None:
-        """The gates' decision kept with a version, None where there is none, BundleError where it cannot be read as one."""
 
     def signature(self, strategy: str, version: int) -> bytes | None:
         """The production signature kept beside the version's bundle, None where there is none."""
@@ -99,8 +88,7 @@ class Promoter:
         self.ledger = ledger
         self.versions = versions
         self.publisher = Publisher(ledger, versions, signer, must_sign=must_sign)
-        self._required_gates = frozenset(required_gates)
-        self._today = today
+        self.eligibility = Eligibility(versions, required_gates, today or (lambda _strategy: ledger.database.clock()))
         self._step = on_step
 
     def current(self, strategy: str) -> int | None:
@@ -142,10 +130,10 @@ class Promoter:
             RegistryError: MLflow or the ledger could not be reached.
         """
         self.publisher.require_signer(f"{strategy} v{version} not promoted")
-        manifest = self.verified(strategy, version)
+        manifest = self.eligibility.verified(strategy, version)
         digest = manifest.digest()
-        refusals = manifest_refusals(manifest, strategy, self.versions.kind(strategy), self._now(strategy))
-        gates = decision_refusals(decision, strategy, digest, self._required_gates)
+        refusals = manifest_refusals(manifest, strategy, self.versions.kind(strategy), self.eligibility.today(strategy))
+        gates = decision_refusals(decision, strategy, digest, self.eligibility.required_gates)
         evidence: dict[str, Any] = {
             "decision": None if decision is None else decision.model_dump(mode="json"),
             "override": override,
@@ -153,7 +141,9 @@ class Promoter:
             "model": manifest.files[ONNX],
         }
         refusals += [] if override else gates
-        refusals += same_model_refusals(manifest.files[ONNX], self._barred_models(self.ledger.state(strategy)))
+        refusals += same_model_refusals(
+            manifest.files[ONNX], self.eligibility.barred_models(self.ledger.state(strategy))
+        )
         with self.ledger.writing() as writer:
             state, alias = writer.state(strategy), self.versions.alias(strategy, PRODUCTION)
             if state.open_intent is not None:
@@ -221,7 +211,7 @@ class Promoter:
             if alias is not None:
                 message += f"; to leave it as well, say so: --from {alias}, and --to N for a version of your choice"
             return Outcome(before.last_change, False, message)
-        target, digest, passed_over = self._target(before, alias, to_version)
+        target, digest, passed_over = self.eligibility.target(before, alias, to_version)
         kept: dict[str, Any] = {"bar": bar and alias is not None, "passed_over": passed_over} | _cause(evidence)
         with self.ledger.writing() as writer:
             state = writer.state(strategy)
@@ -423,73 +413,6 @@ class Promoter:
             self._step("closing row written")
         self._step("committed")
         return self._told(intent.strategy, row, message)
-
-    def _target(
-        self, state: StrategyState, alias: int | None, to_version: int | None
-    ) -> tuple[int | None, str | None, list[str]]:
-        """The version to go back to, its digest, and why newer ones were passed over."""
-        strategy = state.strategy
-        if to_version is not None:
-            found = [] if to_version in state.productions else [Refusal("never_produced", "was never in production")]
-            found += [Refusal("barred", f"v{to_version} was barred")] if to_version in state.barred else []
-            refuse(f"{strategy} not rolled back to v{to_version}", found)
-            manifest = self.verified(strategy, to_version)
-            refuse(f"{strategy} not rolled back to v{to_version}", self.usable(state, to_version, manifest))
-            return to_version, manifest.digest(), []
-        passed_over: list[str] = []
-        for version in state.good_versions(without=(alias,)):
-            try:
-                manifest = self.verified(strategy, version)
-            except PromotionRefused as error:
-                passed_over.append(f"v{version}: {error.what}")
-                continue
-            refusals = self.usable(state, version, manifest)
-            if not refusals:
-                return version, manifest.digest(), passed_over
-            passed_over.append(f"v{version}: {'; '.join(map(str, refusals))}")
-        return None, None, passed_over
-
-    def verified(self, strategy: str, version: int) -> Manifest:
-        """The manifest of a version whose files verify, else PromotionRefused."""
-        try:
-            return self.versions.verified_manifest(strategy, version)
-        except BundleError as error:
-            raise PromotionRefused(f"{strategy} v{version}: bundle_broken ({error})") from error
-
-    def usable(self, state: StrategyState, version: int, manifest: Manifest) -> list[Refusal]:
-        """Why a version's bundle may not be in production."""
-        kind = self.versions.kind(state.strategy)
-        return manifest_refusals(manifest, state.strategy, kind, self._now(state.strategy), state.digests.get(version))
-
-    def judged(self, state: StrategyState, version: int, manifest: Manifest) -> tuple[Decision | None, list[Refusal]]:
-        """The gates' decision that is kept with a version, and why it does not let it into production."""
-        try:
-            decision = self.versions.decision(state.strategy, version)
-        except BundleError as error:
-            return None, [Refusal("no_decision", error.what)]
-        found = decision_refusals(decision, state.strategy, manifest.digest(), self._required_gates)
-        others = {barred: model for barred, model in self._barred_models(state).items() if barred != version}
-        return decision, found + same_model_refusals(manifest.files[ONNX], others)
-
-    def _barred_models(self, state: StrategyState) -> dict[int, str]:
-        """Digests of the models of barred versions; one whose files are gone and that no row describes cannot be compared."""
-        found = {version: state.models[version] for version in state.barred if version in state.models}
-        for version in state.barred - found.keys():
-            with contextlib.suppress(BundleError):
-                found[version] = self.versions.verified_manifest(state.strategy, version).files[ONNX]
-        return found
-
-    def _now(self, strategy: str) -> int:
-        return self.ledger.database.clock() if self._today is None else self._today(strategy)
-
-
-def refuse(what: str, refusals: list[Refusal]) -> None:
-    """Raise PromotionRefused with every reason, if there is one."""
-    if refusals:
-        raise PromotionRefused(
-            f"{what}: {'; '.join(map(str, refusals))}",
-            next_step="nothing was changed; see the run's report for the gates",
-        )
 
 
 def _cause(evidence: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -163,10 +163,10 @@ def _sign_production(promoter: Promoter, strategy: str) -> bool:
 def _judge_newcomer(promoter: Promoter, state: StrategyState, version: int) -> tuple[dict[str, Any], list[Refusal]]:
     """A version that never was in production needs a decision of the gates that promotes, also when somebody moves the alias."""
     try:
-        manifest = promoter.verified(state.strategy, version)
+        manifest = promoter.eligibility.verified(state.strategy, version)
     except PromotionRefused:
         return {}, []  # its bundle does not verify, which is refused already
-    decision, refusals = promoter.judged(state, version, manifest)
+    decision, refusals = promoter.eligibility.judged(state, version, manifest)
     shown = None if decision is None else decision.model_dump(mode="json")
     return {"decision": shown, "model": manifest.files[ONNX]}, refusals
 
@@ -176,7 +176,7 @@ def _bundle_refusals(promoter: Promoter, state: StrategyState, version: int | No
         return []
     barred = [Refusal("barred", f"v{version} was barred")] if version in state.barred else []
     try:
-        manifest = promoter.verified(state.strategy, version)
+        manifest = promoter.eligibility.verified(state.strategy, version)
     except PromotionRefused as error:
         return [*barred, Refusal("bundle_broken", error.what)]
-    return barred + promoter.usable(state, version, manifest)
+    return barred + promoter.eligibility.usable(state, version, manifest)

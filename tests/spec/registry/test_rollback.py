@@ -6,6 +6,7 @@ by hand, `a-` removes it, `g3` says that the gates' decision kept with v3 promot
 """
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.registry_factories import NOW, REAL, FakeVersions, decision
@@ -92,7 +93,7 @@ class Story:
             self.act(act[0], act[1:])
 
     def act(self, kind: str, text: str) -> None:
-        who = {"actor": "ann", "reason": "told"}
+        who: Any = {"actor": "ann", "reason": "told"}
         version = int(text) if text.isdigit() else None
         promoter, versions = self.promoter, self.versions
         if kind == "p" and version:

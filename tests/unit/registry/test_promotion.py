@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.registry_factories import NOW, REAL, Crash, FakeVersions, decision
@@ -261,7 +262,7 @@ def test_a_registry_that_is_down_never_halts(ledger: Ledger, versions: FakeVersi
 def test_bar_clear_halt_and_resume_twice_equal_once(ledger: Ledger, versions: FakeVersions) -> None:
     signer = Signer.new()
     promoter = Promoter(ledger, versions, signer)
-    who = {"actor": "ann", "reason": "test"}
+    who: Any = {"actor": "ann", "reason": "test"}
     acts: list[Callable[[], Outcome]] = [
         lambda: promoter.bar(REAL, 2, **who),
         lambda: promoter.clear(REAL, 2, **who),
@@ -342,3 +343,15 @@ def test_the_model_of_a_barred_version_does_not_come_back_by_hand(ledger: Ledger
     versions.aliases["production"] = again
     (alert,) = repair(promoter, REAL).alerts
     assert "same_as_barred" in alert
+
+
+def test_the_cause_of_a_rollback_and_of_a_halt_is_kept(ledger: Ledger, versions: FakeVersions) -> None:
+    promoter = Promoter(ledger, versions)
+    first, second = versions.add(), versions.add()
+    promote(promoter, first, None)
+    promote(promoter, second, first)
+    cause = {"rule": "sequential", "observed": 7.5}
+    promoter.rollback(REAL, actor="monitor", reason="alarm", evidence=cause)
+    promoter.halt(REAL, actor="monitor", reason="again", evidence=cause)
+    kept = [(row.action, row.state) for row in promoter.history(REAL) if row.evidence.get("cause") == cause]
+    assert kept == [("rollback", "intent"), ("halt", "committed")]
