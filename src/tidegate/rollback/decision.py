@@ -1,6 +1,6 @@
 """From findings to one decision: what is to be done, why, and why not more. Pure: what happened before stands in the situation.
 
-Order of the reasons that hold back an act, the first one counts: nothing in production, halted already, acting switched off, another act is open,
+Order of the reasons that hold back an act, the first one counts: halted already, nothing in production, acting switched off, another act is open,
 cooldown. An open incident of an automatic rollback, and a strategy without a good version to go back to, turn a rollback into a halt.
 """
 
@@ -89,16 +89,15 @@ def decide(findings: Sequence[Finding], situation: Situation) -> Decision:
         return Decision(act, finding, reason, suppressed, situation.strategy, situation.version, tuple(findings))
 
     if asking is None:
-        if alarming is not None:
-            return decision("alert", alarming, alarming.reason)
-        missing = sorted(finding.rule for finding in findings if finding.verdict == "not_enough_evidence")
-        quiet = "no rule fired" if findings else "no rule was judged"
-        return decision("nothing", None, f"{quiet}; not enough evidence for {', '.join(missing)}" if missing else quiet)
-    if situation.halted:
-        return decision("nothing", asking, asking.reason, "the strategy is halted already")
+        return (
+            decision("nothing", None, _quiet(findings))
+            if alarming is None
+            else decision("alert", alarming, alarming.reason)
+        )
     held_back = _held_back(situation)
     if held_back:
-        return decision("alert", asking, asking.reason, held_back)
+        # People know of a halt already; of everything else they are told that a rollback was due and did not happen.
+        return decision("nothing" if situation.halted else "alert", asking, asking.reason, held_back)
     if situation.open_incident is not None:
         told = f"{asking.reason}; incident {situation.open_incident} of an automatic rollback is still open, so the strategy is halted"
         return decision("halt", asking, told)
@@ -107,7 +106,15 @@ def decide(findings: Sequence[Finding], situation: Situation) -> Decision:
     return decision("roll_back", asking, asking.reason)
 
 
+def _quiet(findings: Sequence[Finding]) -> str:
+    missing = sorted(finding.rule for finding in findings if finding.verdict == "not_enough_evidence")
+    quiet = "no rule fired" if findings else "no rule was judged"
+    return f"{quiet}; not enough evidence for {', '.join(missing)}" if missing else quiet
+
+
 def _held_back(situation: Situation) -> str:
+    if situation.halted:
+        return "the strategy is halted already"
     if situation.version is None:
         return "nothing is in production"
     if not situation.acting_allowed:

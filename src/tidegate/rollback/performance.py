@@ -12,7 +12,7 @@ import numpy as np
 from tidegate.backtest.result import Floats, Times
 from tidegate.bars.interval import DAY_MS
 from tidegate.monitoring.result import Drift, Sequential
-from tidegate.rollback.finding import Finding
+from tidegate.rollback.finding import Action, Finding
 from tidegate.strategy.strategy import Rollback
 
 UNKNOWN_RATE: Final = "not computed"
@@ -189,7 +189,7 @@ def drift(found: Drift | None, rules: Rollback, *, error_rate: str = UNKNOWN_RAT
 
 def _missing(
     rule: str,
-    action: str,
+    action: Action,
     reason: str,
     unit: str,
     n: int = 0,
