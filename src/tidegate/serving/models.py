@@ -10,12 +10,14 @@ import platform
 import random
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
 from tidegate.errors import ConfigurationError
 from tidegate.keys.signing import Verifier
+from tidegate.logs.ids import bound
 from tidegate.serving.clock import Clock
 from tidegate.serving.instances import Instance
 from tidegate.serving.loading import Loader
@@ -183,7 +185,8 @@ class Models:
     async def _looked(self, name: str) -> RegisteredModel | None:
         """Follow the registry's signed state, and give what else it says; None where there is nothing to follow."""
         try:
-            slot, model = await self._work(partial(self._loader.look, self._slots[name].noted("look", None)))
+            with bound(strategy=name):
+                slot, model = await self._work(partial(self._loader.look, self._slots[name].noted("look", None)))
         except Exception as error:
             log.exception("the look for %s failed", name)
             self._assign(self._slots[name].noted("look", f"the last look failed: {type(error).__name__}"))
@@ -195,7 +198,8 @@ class Models:
         name = before.strategy
         try:
             if model is not None:
-                await self._load(self._slots[name], model, at_once=at_once)
+                with bound(strategy=name):
+                    await self._load(self._slots[name], model, at_once=at_once)
         except Exception as error:
             # The border of the worker's thread: what one strategy's look came to must not keep the others from theirs.
             log.exception("the look for %s failed", name)
@@ -250,7 +254,8 @@ class Models:
                 continue
             result = "removed" if now is None else "loaded"
             self._metrics.reloads.labels(slot.strategy, result if role == "production" else f"shadow_{result}").inc()
-            log.info("%s: %s: %s -> %s", slot.strategy, role, _named(was), _named(now))
+            ids = {"strategy": slot.strategy, "version": None if now is None else now.version}
+            log.info("%s: %s: %s -> %s", slot.strategy, role, _named(was), _named(now), extra=ids)
         if old.halt != slot.halt:
             log.warning("%s: %s", slot.strategy, "no longer halted" if slot.halt is None else f"halted: {slot.halt}")
 
@@ -258,7 +263,8 @@ class Models:
         return all(slot.production is not None or slot.halt is not None for slot in self._slots.values())
 
     async def _work(self, job: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, job)
+        # In the context of who asks, so that the worker's lines have the strategy too.
+        return await asyncio.get_running_loop().run_in_executor(self._worker, copy_context().run, job)
 
     def _task(self, job: Coroutine[object, object, _T]) -> asyncio.Task[_T]:
         task = asyncio.get_running_loop().create_task(job)

@@ -226,12 +226,13 @@ class Service:
         try:
             answered = answerer.answer(own, digest, item.position, now_ms)
         except ModelError as error:
-            log.error("v%s of %s failed: %s", model.version, slot.strategy, error)  # noqa: TRY400  the message says all
-            answered = self._fall_back(slot, window, item.position, now_ms)
+            ids = {"request_id": asked.request_id, "strategy": slot.strategy, "version": model.version}
+            log.error("v%s of %s failed: %s", model.version, slot.strategy, error, extra=ids)  # noqa: TRY400  the message says all
+            answered = self._fall_back(slot, window, item.position, now_ms, asked.request_id)
         self._ask_challenger(slot, window, asked, now_ms)
         return answered
 
-    def _fall_back(self, slot: Slot, window: Bars, position: Position | None, now_ms: int) -> Answered:
+    def _fall_back(self, slot: Slot, window: Bars, position: Position | None, now_ms: int, request_id: str) -> Answered:
         """The answer of the model that served before, when the one in production fails on a sound window."""
         if slot.before is not None:
             spare = self._answerer(slot.before)
@@ -240,7 +241,8 @@ class Service:
                 try:
                     answered = spare.answer(own, own.content_hash(), position, now_ms)
                 except ModelError as error:
-                    log.error("v%s of %s failed too: %s", slot.before.version, slot.strategy, error)  # noqa: TRY400
+                    ids = {"request_id": request_id, "strategy": slot.strategy, "version": slot.before.version}
+                    log.error("v%s of %s failed too: %s", slot.before.version, slot.strategy, error, extra=ids)  # noqa: TRY400
                 else:
                     self.metrics.fallbacks.labels(slot.strategy).inc()
                     return answered

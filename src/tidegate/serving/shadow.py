@@ -89,15 +89,16 @@ class Shadow:
 
     def _answer(self, question: ShadowQuestion) -> None:
         asked = question.asked
+        ids = {"request_id": asked.request_id, "strategy": asked.strategy, "version": question.answerer.model.version}
         try:
             answered = question.answerer.answer(question.window, question.window.content_hash(), None, question.now_ms)
         except TidegateError as error:
-            log.warning("challenger of %s did not answer: %s", asked.strategy, error)
+            log.warning("challenger of %s did not answer: %s", asked.strategy, error, extra=ids)
             self._metrics.problems.labels("shadow_failed").inc()
             return
         except Exception:
             # A challenger's own feature function may raise anything, and must never stop the loop that serves production.
-            log.exception("challenger of %s failed", asked.strategy)
+            log.exception("challenger of %s failed", asked.strategy, extra=ids)
             self._metrics.problems.labels("shadow_failed").inc()
             return
         version = str(answered.model.version)

@@ -145,7 +145,7 @@ class Front:
             pass
         except Exception:
             # The border: whatever happened inside, the client learns nothing but that it did.
-            log.exception("request %s failed", exchange.request_id)
+            log.exception("request %s failed", exchange.request_id, extra={"request_id": exchange.request_id})
             if not started:
                 await self._refuse(exchange, send, Problem("internal", "the request id names it in the service's log"))
 

@@ -16,10 +16,13 @@ import uvicorn
 import uvloop
 
 from tidegate.errors import ConfigurationError, ServiceError
+from tidegate.logs.ids import of_process
+from tidegate.logs.starting import start_logging
 from tidegate.serving.http.access_log import AccessLog
 from tidegate.serving.http.front import Front
 from tidegate.serving.http.keyring import KeyRing
 from tidegate.serving.http.port import ServicePort
+from tidegate.serving.http.process_log import PROCESS
 from tidegate.serving.http.protocol import BoundedProtocol, ConnectionBounds
 from tidegate.serving.metrics import Metrics
 from tidegate.settings.serving import Serving
@@ -195,8 +198,9 @@ async def _serve(settings: Settings, make_service: MakeService, announce: Callab
     metrics = Metrics()
     metrics.watch_log_folder(serving.log_folder, serving.log_max_mb * 1_000_000)
     named = _named(settings, address)
+    start_logging(named.logs, PROCESS, instance=named.serving.instance)
     service = make_service(named, named.serving.instance, metrics)
-    access_log = AccessLog()
+    access_log = AccessLog(ids=of_process())
     access_log.start()
     watching = loop.create_task(keys.watch())
     try:
