@@ -136,6 +136,27 @@ class Service:
         finally:
             self._in_flight -= 1
 
+    def check(self, body: bytes, request_id: str) -> Reply:
+        """Answer whole windows as `predict` would, and leave no trace: nothing is logged, kept, counted or asked of the challenger.
+
+        So whoever deploys or rolls back can see that this process answers golden windows with the version that it should. The model that served
+        before never stands in here: what is asked is whether the one in production answers.
+
+        Args:
+            body: JSON of a `PredictRequest`, without `after`.
+            request_id: of the border; the request's own one wins.
+        Raises:
+            Problem: the request as a whole is refused, or its only symbol is.
+        """
+        request = self._request(body)
+        slot = self._slot(request.strategy)
+        asked = request.request_id or request_id
+        answers = [self._check_item(item, slot, asked) for item in request.items]
+        if len(answers) == 1 and answers[0].problem is not None:
+            return Reply(answers[0].problem.status, self._encode(answers[0].problem))
+        told = PredictAnswer(asked, self.instance, slot.strategy, wall_ms(), logged=False, answers=answers)
+        return Reply(200, self._encode(told))
+
     def model(self) -> list[dict[str, Any]]:
         """What is served, strategy by strategy."""
         return [describe_slot(self.models.slot(name)) for name in self._serving.strategies]
@@ -200,14 +221,8 @@ class Service:
         return _Outcome(answered.message, answered, answered.status)
 
     def _answer(self, item: Item, slot: Slot, key_id: str, asked: Asked) -> Answered:
-        model = slot.production
-        if model is None:
-            raise Problem("not_ready", "no model is loaded")
-        answerer = self._answerer(model)
-        if item.symbol not in answerer.symbols:
-            raise Problem("unknown_symbol", f"the model knows {', '.join(sorted(answerer.symbols))}")
-        if item.position is not None:
-            require_usable(item.position)
+        answerer = self._addressed(item, slot)
+        model = answerer.model
         spares = [self._answerer(one) for one in (slot.before, slot.challenger) if one is not None]
         closed_at = item.bars.opened_at[-1] + answerer.interval.milliseconds if item.bars.opened_at else 0
         now_ms = self._clock.at(closed_at)
@@ -231,6 +246,43 @@ class Service:
             answered = self._fall_back(slot, window, item.position, now_ms, asked.request_id)
         self._ask_challenger(slot, window, asked, now_ms)
         return answered
+
+    def _addressed(self, item: Item, slot: Slot) -> Answerer:
+        """Who in production answers a question.
+
+        Raises:
+            Problem: nobody, or not about this symbol, or not with this position.
+        """
+        model = slot.production
+        if model is None:
+            raise Problem("not_ready", "no model is loaded")
+        answerer = self._answerer(model)
+        if item.symbol not in answerer.symbols:
+            raise Problem("unknown_symbol", f"the model knows {', '.join(sorted(answerer.symbols))}")
+        if item.position is not None:
+            require_usable(item.position)
+        return answerer
+
+    def _check_item(self, item: Item, slot: Slot, request_id: str) -> Answer:
+        try:
+            return halted_answer(item.symbol, slot.halt) if slot.halt is not None else self._checked(item, slot)
+        except Problem as problem:
+            return refused_answer(item.symbol, problem.body(request_id))
+
+    def _checked(self, item: Item, slot: Slot) -> Answer:
+        if item.after is not None:
+            raise Problem("malformed", "a check takes whole windows only: leave `after` out")
+        answerer = self._addressed(item, slot)
+        interval, lookback = answerer.interval, answerer.lookback
+        now_ms = self._clock.at(item.bars.opened_at[-1] + interval.milliseconds if item.bars.opened_at else 0)
+        # Kept windows belong to bots: this one is forgotten with the answer.
+        key, as_of_ms = ("check", slot.strategy, item.symbol), now_ms + self._serving.clock_skew_ms
+        window = newest(window_of(item, key, Windows(1), interval, lookback, lookback, as_of_ms), lookback)
+        try:
+            return answerer.answer(window, window.content_hash(), item.position, now_ms).message
+        except ModelError as error:
+            log.error("v%s of %s failed a check: %s", answerer.model.version, slot.strategy, error)  # noqa: TRY400  the message says all
+            raise Problem("model_failed", "the model does not answer with a probability") from error
 
     def _fall_back(self, slot: Slot, window: Bars, position: Position | None, now_ms: int, request_id: str) -> Answered:
         """The answer of the model that served before, when the one in production fails on a sound window."""

@@ -88,6 +88,12 @@ def _add_service(app: FastAPI, service: ServicePort) -> None:
         service.heartbeat(message, request.state.key_id)
         return Response(status_code=204)
 
+    @app.post("/v1/admin/check")
+    async def check(request: Request) -> Response:
+        reply = service.check(await request.body(), request.state.request_id)
+        kind = JSON if reply.status < 400 else PROBLEM
+        return Response(reply.body, reply.status, {"content-type": kind.decode()})
+
     @app.post("/v1/admin/reload")
     async def reload() -> Response:
         return _json(await service.reload())

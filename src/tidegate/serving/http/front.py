@@ -162,8 +162,9 @@ class Front:
             most_bytes = self._most_bytes if route.body_bytes is None else route.body_bytes
             body = await read_body(receive, headers, most_bytes, self._timeout_s, here=WHOLE in scope)
             exchange.began = perf_counter()
+            if route.body_bytes is None:
+                self._bounds.require_within(body)
         if route is PREDICT:
-            self._bounds.require_within(body)
             reply = await self._service.predict(body, exchange.request_id, key_id)
             kind = JSON if reply.status < 400 else PROBLEM
             await self._send(exchange, send, reply.status, kind, reply.body, _encoded(reply.headers))

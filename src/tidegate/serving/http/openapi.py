@@ -38,11 +38,24 @@ _OWN: Final[Mapping[str, tuple[str, ...]]] = {
         "not_ready",
     ),
     "/v1/bots/heartbeat": ("unknown_strategy", "too_many"),
+    "/v1/admin/check": (
+        "unknown_strategy",
+        "bars_refused",
+        "window_too_short",
+        "unknown_symbol",
+        "position_refused",
+        "too_many",
+        "model_failed",
+        "not_ready",
+    ),
 }
 _PREDICT_TEXT: Final = """\
 Send a whole window of bars, or with `after` only the new ones; the service keeps the window of each symbol and API key. A problem with one
 symbol of several stands in its answer; a problem with the only symbol is the whole answer. Every answer is durable in the prediction log
 before it is sent, unless `logged` is false."""
+_CHECK_TEXT: Final = """\
+Whole windows, answered as `/v1/predict` would by the model in production, without a trace: nothing is logged, kept or counted, and `logged` is
+false. A golden window is old, so its answer abstains for `stale_data`; its probability is there all the same."""
 # What each path is for, in few words and in more.
 _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "/v1/predict": (
@@ -56,6 +69,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "/v1/bots": ("The bots' last signs of life", "A restart forgets them until the next ones."),
     "/v1/admin/reload": ("Look at the registry now", "One result a strategy; a body is not read."),
+    "/v1/admin/check": ("Answer without a trace", _CHECK_TEXT),
     "/healthz": (
         "Whether the process answers",
         "Says nothing about models; restart the process when it does not answer.",
@@ -68,6 +82,7 @@ _RESULTS: Final[Mapping[str, dict[str, Any]]] = {
     "/v1/model": {"type": "array", "items": {"$ref": "#/components/schemas/Served"}},
     "/v1/bots": {"type": "array", "items": {"$ref": "#/components/schemas/Bot"}},
     "/v1/admin/reload": {"type": "array", "items": {"$ref": "#/components/schemas/Looked"}},
+    "/v1/admin/check": {"$ref": "#/components/schemas/PredictAnswer"},
     "/healthz": {"$ref": "#/components/schemas/Alive"},
     "/readyz": {"$ref": "#/components/schemas/Ready"},
 }
@@ -79,6 +94,10 @@ _REQUESTS: Final[Mapping[str, dict[str, Any]]] = {
     "/v1/bots/heartbeat": {
         "schema": {"$ref": "#/components/schemas/Heartbeat"},
         "examples": {"heartbeat": {"value": HEARTBEAT}},
+    },
+    "/v1/admin/check": {
+        "schema": {"$ref": "#/components/schemas/PredictRequest"},
+        "examples": {"whole_window": {"value": WHOLE_WINDOW}},
     },
 }
 _ABOUT: Final = """\

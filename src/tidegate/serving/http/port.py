@@ -13,6 +13,9 @@ class ServicePort(Protocol):
     async def predict(self, body: bytes, request_id: str, key_id: str) -> Reply:
         """Answer a body of `POST /v1/predict`."""
 
+    def check(self, body: bytes, request_id: str) -> Reply:
+        """Answer a body of `POST /v1/admin/check`, without a trace."""
+
     def model(self) -> Sequence[Mapping[str, Any]]:
         """What is served, one entry a strategy."""
 

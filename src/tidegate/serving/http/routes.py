@@ -42,6 +42,7 @@ ROUTES: Final = (
     Route("POST", "/v1/bots/heartbeat", "predict", 16_384, json=True),
     Route("GET", "/v1/bots", "admin"),
     Route("POST", "/v1/admin/reload", "admin", 1024),
+    Route("POST", "/v1/admin/check", "admin", None, json=True),
     Route("GET", "/healthz", None),
     Route("GET", "/readyz", None),
     Route("GET", "/metrics", "metrics"),

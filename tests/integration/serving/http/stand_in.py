@@ -56,6 +56,15 @@ class StandIn:
         told = {"request_id": request_id, "key": key_id, "bytes": len(body)}
         return Reply(200, json.dumps(told).encode(), {})
 
+    def check(self, body: bytes, request_id: str) -> Reply:
+        asked = json.loads(body)
+        if "problem" in asked:
+            raise Problem(asked["problem"], "as asked")
+        if "refused" in asked:
+            return Reply(409, Problem(asked["refused"], "as asked").to_bytes(request_id))
+        told = {"request_id": request_id, "instance": "stand-in", "strategy": "stand-in", "answered_at": 1}
+        return Reply(200, json.dumps({**told, "logged": False, "answers": []}).encode())
+
     def model(self) -> Sequence[Mapping[str, Any]]:
         nothing = dict.fromkeys(("halted", "refused", "registry_reached_at", "before", "challenger"))
         return [{"strategy": "stand-in", "production": LOADED, "notes": {}, **nothing}]

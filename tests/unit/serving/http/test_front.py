@@ -43,6 +43,7 @@ SCOPES: dict[tuple[str, str], set[str | None]] = {
     ("GET", "/v1/model"): {"bot"},
     ("GET", "/metrics"): {"graph"},
     ("POST", "/v1/admin/reload"): {"boss"},
+    ("POST", "/v1/admin/check"): {"boss"},
     ("GET", "/v1/bots"): {"boss"},
     ("GET", "/healthz"): {"bot", "boss", "graph", None},
     ("GET", "/readyz"): {"bot", "boss", "graph", None},
