@@ -1,4 +1,4 @@
-"""One `tidegate up` a project: a lock that the system releases even after kill -9, with a note on who holds it."""
+"""One `tidegate up`, and one watch, a project: a lock that the system releases even after kill -9, with a note on who holds it."""
 
 import contextlib
 import fcntl
@@ -60,7 +60,7 @@ class Held:
 
 
 @contextlib.contextmanager
-def hold(path: Path) -> Iterator[Held]:
+def hold(path: Path, title: str = "tidegate up") -> Iterator[Held]:
     """Hold the project's lock while the block runs.
 
     A note that is left in a file which nobody holds is stale: the process was killed. `flock` knows that for sure, where a
@@ -76,7 +76,7 @@ def hold(path: Path) -> Iterator[Held]:
             note = _read(path)
             who = f"process {note.pid}" if note else "another process"
             raise ServiceError(
-                f"tidegate up runs already in this project, as {who}",
+                f"{title} runs already in this project, as {who}",
                 next_step="use its servers (tidegate status shows them), or stop it first with Ctrl-C or SIGTERM",
             )
         held = Held(path, _read(path))

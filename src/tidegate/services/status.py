@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate.services import lock, mlflow_server, prefect_server, worker
+from tidegate.services import lock, mlflow_server, prefect_server, watch_service, worker
 from tidegate.services.probe import HOST, answers
 from tidegate.settings.settings import Settings
 
@@ -62,10 +62,16 @@ def status(settings: Settings) -> Status:
     """Look at the lock, the processes and the addresses. Starts nothing and waits two seconds a server at most."""
     note = lock.read(lock_file(settings))
     entries = {entry.name: entry for entry in note.entries} if note else {}
+    watch = watch_service.running(settings)
+    if watch is not None and watch_service.NAME not in entries:  # somebody started it beside `tidegate up`
+        entries[watch_service.NAME] = (
+            watch.entries[0] if watch.entries else lock.Entry(watch_service.NAME, watch.pid, "")
+        )
     health = {
         mlflow_server.NAME: f"http://{HOST}:{settings.mlflow.port}/health",
         prefect_server.NAME: f"{prefect_server.api_url(settings)}/health",
         worker.NAME: None,
+        watch_service.NAME: watch_service.health_address(settings),
     }
     if not mlflow_server.is_ours(settings):
         del health[mlflow_server.NAME]
@@ -80,7 +86,7 @@ def status(settings: Settings) -> Status:
                 answering=None if url is None else running and answers(url),
                 pid=entry.pid if entry else None,
                 address=entry.address if entry else None,
-                log=entry.log if entry else None,
+                log=(entry.log or None) if entry else None,
             )
         )
     return Status(note.pid if note else None, tuple(found))

@@ -1,4 +1,4 @@
-"""`tidegate up`: Prefect, MLflow, a worker and the schedules on one machine, until asked to stop."""
+"""`tidegate up`: Prefect, MLflow, a worker, the watch and the schedules on one machine, until asked to stop."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Literal
 
 from tidegate.errors import ServiceError
-from tidegate.services import deployments, lock, mlflow_server, prefect_server, worker
+from tidegate.services import deployments, lock, mlflow_server, prefect_server, watch_service, worker
 from tidegate.services.deployments import MONTHLY
 from tidegate.services.probe import require_free
 from tidegate.services.process import Interrupted, Process, Service, is_guard, start, wait_ready
@@ -102,8 +102,11 @@ def _wait_until_gone(entries: Sequence[lock.Entry], stop_event: threading.Event)
 def _start_all(started: "_Started", root: Path, logs: Path, strategies: Sequence[str], cron: str) -> None:
     settings, inherited = started.settings, dict(os.environ)
     servers = []
-    # Both ports are looked at before anything is started, so that a refusal has nothing to undo.
+    # All ports are looked at before anything is started, so that a refusal has nothing to undo.
     require_free(settings.prefect.port, prefect_server.TITLE, prefect_server.PORT_SETTING)
+    watched = watch_service.running(settings)
+    if watched is None and settings.watch.port:
+        require_free(settings.watch.port, watch_service.TITLE, watch_service.PORT_SETTING)
     if mlflow_server.is_ours(settings):
         require_free(settings.mlflow.port, mlflow_server.TITLE, mlflow_server.PORT_SETTING)
         servers.append(started.start(mlflow_server.service(settings, logs, inherited)))
@@ -114,7 +117,12 @@ def _start_all(started: "_Started", root: Path, logs: Path, strategies: Sequence
     servers.append(started.start(prefect_server.service(settings, logs, inherited)))
     started.wait_ready(*servers)
     _deploy(started, deployments.service(settings, root, logs, strategies, cron, inherited), logs)
-    started.wait_ready(started.start(worker.service(settings, root, logs, inherited)))
+    further = [started.start(worker.service(settings, root, logs, inherited))]
+    if watched is None:
+        further.append(started.start(watch_service.service(settings, root, logs, inherited)))
+    else:
+        started.notify(Notice(watch_service.NAME, "note", f"not started: one runs already, as process {watched.pid}"))
+    started.wait_ready(*further)
 
 
 def _deploy(started: "_Started", service: Service, logs: Path) -> None:

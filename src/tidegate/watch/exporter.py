@@ -1,6 +1,8 @@
 """The watch's own `/metrics`, with the figures of flows and ledgers, and `/healthz`, which fails when the loop does not turn any more."""
 
 import json
+import logging
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ from prometheus_client.registry import Collector
 
 from tidegate.errors import ServiceError
 from tidegate.watch.figures import Sample
+
+log = logging.getLogger(__name__)
 
 DESCRIPTIONS: Final = {
     "tidegate_instance_up": "1 while the instance answers the watch.",
@@ -123,14 +127,13 @@ def exporting(host: str, port: int, metrics: WatchMetrics, is_turning: Callable[
             return is_turning()
 
     try:
-        server = ThreadingHTTPServer((host, port), Handler)
+        server = _Server((host, port), Handler)
     except (OSError, OverflowError) as error:
         raise ServiceError(
             f"the watch cannot show its metrics on {host}:{port}: {error}",
             setting="watch.port",
             next_step="choose another port with watch.port or TIDEGATE_WATCH__PORT; 0 takes a free one",
         ) from error
-    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="watch metrics", daemon=True)
     thread.start()
     try:
@@ -139,6 +142,19 @@ def exporting(host: str, port: int, metrics: WatchMetrics, is_turning: Callable[
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    """A thread each connection."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a client that left early, and tell everything else in the log."""
+        del request
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            log.error("a question of %s was not answered", client_address, exc_info=error)
 
 
 class _Handler(BaseHTTPRequestHandler):

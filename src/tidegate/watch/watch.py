@@ -43,8 +43,8 @@ class Desk(Protocol):
     def version(self, model: str) -> int | None:
         """The version in production as the ledger had it last, None where none is or nothing is known yet. Waits for nothing."""
 
-    def go_round(self, watched: Watched, findings: Sequence[Finding]) -> None:
-        """Bring ledger and aliases together, and look after incidents."""
+    def go_round(self, watched: Watched, version: int | None, findings: Sequence[Finding]) -> None:
+        """Bring ledger and aliases together, and look after incidents; `findings` are about `version`."""
 
     def figures(self, watched: Watched) -> list[Sample]:
         """Figures of the ledgers and of the flows' newest runs."""
@@ -197,7 +197,7 @@ class Watch:
         watched = list(self._watched)
         jobs: list[tuple[str, Callable[[], None]]] = [("instances", self._find_targets)]
         for one in watched:
-            jobs.append(("registry", partial(self._desk.go_round, one, self._findings.get(one.model, _NOTHING)[1])))
+            jobs.append(("registry", partial(self._desk.go_round, one, *self._findings.get(one.model, _NOTHING))))
             jobs.append(("ledgers", partial(self._show_ledgers, one)))
         failures: dict[str, None] = {}
         for kind, job in jobs:  # each is done whatever becomes of the others

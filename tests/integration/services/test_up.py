@@ -206,6 +206,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     environment |= {
         "TIDEGATE_MLFLOW__PORT": str(mlflow_port),
         "TIDEGATE_PREFECT__PORT": str(prefect_port),
+        "TIDEGATE_WATCH__PORT": "0",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
         # The quick look at new deployments misses one when a pass takes over a second; the full one comes every minute.
@@ -227,7 +228,7 @@ def first(project: Project) -> list[dict[str, str]]:
 
 def groups(found: Status) -> list[int]:
     pids = [one.pid for one in found.services if one.pid is not None]
-    assert len(pids) == 3
+    assert len(pids) == 4
     return pids
 
 
@@ -388,7 +389,7 @@ def restart(project: Project, soon: list[dict[str, Any]]) -> Restart:
     made = post_json(f"{project.mlflow}/api/2.0/mlflow/experiments/create", {"name": "kept"})
     assert isinstance(made, dict)
     family = whole_family(project)
-    assert len(family) >= 8  # three guards, Prefect, MLflow and its child, the worker and the flow run
+    assert len(family) >= 10  # four guards, Prefect, MLflow and its child, the worker, the watch and the flow run
     killed = project.caller
     assert killed is not None
     killed.kill()
@@ -426,7 +427,7 @@ def test_sigterm_stops_everything_in_reverse_order(project: Project, restart: Re
     project.caller.send_signal(signal.SIGTERM)
     rest = [json.loads(line) for line in project.caller.communicate(timeout=60)[0].splitlines()]
     assert project.caller.returncode == 0
-    assert [one["service"] for one in rest if one["event"] == "stopped"] == ["worker", "prefect", "mlflow"]
+    assert [one["service"] for one in rest if one["event"] == "stopped"] == ["watch", "worker", "prefect", "mlflow"]
     assert not any(Path(f"/proc/{pid}").exists() for pid in family)
     assert is_free(project.settings.mlflow.port)
     assert is_free(project.settings.prefect.port)

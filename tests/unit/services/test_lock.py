@@ -91,6 +91,7 @@ def test_status_without_servers_and_with_dead_ones(tmp_path: Path) -> None:
         ("mlflow", False, None),
         ("prefect", False, None),
         ("worker", False, None),
+        ("watch", False, None),
     ]
     with lock.hold(lock_file(settings)) as held:
         held.write([SERVER, Entry("worker", os.getpid(), "worker.log")])
@@ -101,9 +102,10 @@ def test_status_without_servers_and_with_dead_ones(tmp_path: Path) -> None:
         ("mlflow", False, False),
         ("prefect", False, False),
         ("worker", True, None),
+        ("watch", False, None),
     ]
 
 
 def test_status_leaves_out_an_mlflow_server_that_is_not_ours(tmp_path: Path) -> None:
     settings = Settings(paths=Paths(runs=tmp_path), mlflow=Mlflow(tracking_uri="https://mlflow.example"))
-    assert [one.name for one in status(settings).services] == ["prefect", "worker"]
+    assert [one.name for one in status(settings).services] == ["prefect", "worker", "watch"]

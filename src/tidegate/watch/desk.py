@@ -1,0 +1,260 @@
+"""What the watch does by MLflow and the ledgers: repair, decisions, incidents under watch, figures, and telling people. Everything here may wait long."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
+
+from tidegate.bars.bars import iso
+from tidegate.registry.events import EventLedger, Kind
+from tidegate.registry.instances import Instances
+from tidegate.registry.promotion import PRODUCTION, Promoter
+from tidegate.registry.repair import RepairReport, repair
+from tidegate.registry.retrains import RetrainLedger
+from tidegate.rollback.automatic import read_situation
+from tidegate.rollback.decision import ACTS, Decision, decide
+from tidegate.rollback.finding import Finding
+from tidegate.rollback.incidents import Incident, note_incident, open_incidents
+from tidegate.rollback.maintenance import active
+from tidegate.settings.operations import Watch as WatchSettings
+from tidegate.watch.figures import Ledgers, Sample, samples_of
+from tidegate.watch.scrape import Target
+from tidegate.watch.strategies import Watched
+from tidegate.watch.targets import configured, registered
+
+log = logging.getLogger(__name__)
+
+ACTOR: Final = "tidegate watch"
+_DAY_MS: Final = 86_400_000
+_RUNS: Final[tuple[Kind, ...]] = ("monitor_run",)
+_RUNS_MS: Final = 40 * _DAY_MS
+"""How far back runs of monitoring are read: a monthly one is still among them."""
+_WHOLE_EVERY: Final = 20
+"""Rounds between two whole repairs, which also look at the signed state and at signatures."""
+_SETTLING_MS: Final = 60_000
+"""An act that is under way is left alone for so long; after that it was broken off, and repair ends it."""
+
+
+class Notifies(Protocol):
+    """Tells people; never raises."""
+
+    def send(
+        self, severity: Literal["info", "warning", "critical"], title: str, body: str, *, strategy: str, subject: str
+    ) -> None:
+        """Record a notification and deliver it."""
+
+
+class Delivers(Notifies, Protocol):
+    """Delivers again what could not be delivered."""
+
+    def retry(self) -> Any:  # noqa: ANN401  what it did is of no interest here
+        """Try what is undelivered once more."""
+
+    def undelivered(self) -> Sequence[Any]:
+        """What has not been delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the desk works with.
+
+    Attributes:
+        promoter: the promotion ledger, MLflow, and the acts on both.
+        events: the event ledger.
+        retrains: the ledger of retrains.
+        instances: serving processes as they registered themselves.
+        notifier: tells people.
+        carry_out: carries a decision out, by the rules of the strategy that it is about.
+    """
+
+    promoter: Promoter
+    events: EventLedger
+    retrains: RetrainLedger
+    instances: Instances
+    notifier: Delivers
+    carry_out: Callable[[Decision, Watched], object]
+
+
+class RegistryDesk:
+    """The desk of one project; used by the watch's own threads only.
+
+    Args:
+        settings: of the watch.
+        ports: what it works with.
+        now_ms: UTC ms.
+    """
+
+    def __init__(self, settings: WatchSettings, ports: Ports, now_ms: Callable[[], int]) -> None:
+        self._settings = settings
+        self._ports = ports
+        self._now_ms = now_ms
+        self._began_at = now_ms()
+        self._versions: dict[str, int | None] = {}
+        self._rounds: dict[str, int] = {}
+        self._alerts: dict[str, tuple[str, ...]] = {}
+        self._said: set[tuple[object, ...]] = set()
+        self._broken: set[str] = set()
+        self._lock = threading.Lock()
+
+    def targets(self, now_ms: int) -> list[Target]:
+        """Serving processes that the settings name, else those that have registered themselves."""
+        if self._settings.instances:
+            return configured(self._settings.instances)
+        return registered(self._ports.instances.all(now_ms), now_ms)
+
+    def version(self, model: str) -> int | None:
+        """The version in production as the ledger had it last."""
+        return self._versions.get(model)
+
+    def go_round(self, watched: Watched, version: int | None, findings: Sequence[Finding]) -> None:
+        """Bring ledger and aliases together where they differ, and look after incidents."""
+        model = watched.model
+        try:
+            self._versions[model] = self._ports.promoter.current(model)
+            if self._needs_repair(model):
+                self._tell_repair(model, repair(self._ports.promoter, model))
+        finally:
+            self._versions[model] = self._ports.promoter.current(model)
+        # Findings about a version that is not in production any more say nothing about what came after it.
+        self._look_after(model, findings if self._versions[model] == version else ())
+
+    def figures(self, watched: Watched) -> list[Sample]:
+        """Figures of the ledgers and of the flows' newest runs."""
+        now_ms, model, events = self._now_ms(), watched.model, self._ports.events
+        return samples_of(
+            Ledgers(
+                strategy=model,
+                acts=self._ports.promoter.history(model),
+                retrains=self._ports.retrains.runs(model),
+                runs=events.rows(model, kinds=_RUNS, since_ms=now_ms - _RUNS_MS),
+                open_incidents=len(open_incidents(events, model)),
+                maintenance=active(events, model, now_ms) is not None,
+            )
+        )
+
+    def decide(self, watched: Watched, version: int, findings: Sequence[Finding]) -> None:
+        """Decide by findings about a version, and carry the decision out. Nothing is done where another version is in production."""
+        model, ports = watched.model, self._ports
+        situation = read_situation(
+            ports.promoter.ledger, ports.events, model, watched.rules, acting_allowed=self._settings.act
+        )
+        self._versions[model] = situation.version
+        if situation.version != version:
+            return
+        self._note_findings(model, findings)
+        decision = decide(findings, situation)
+        if decision.finding is None or self._is_said(decision):
+            return
+        try:
+            ports.carry_out(decision, watched)
+        finally:
+            self._versions[model] = ports.promoter.current(model)
+        if decision.act not in ACTS:
+            self._said.add(_saying(decision, self._now_ms()))
+
+    def deliver(self) -> list[Sample]:
+        """Try undelivered notifications again, and return how many there are."""
+        self._ports.notifier.retry()
+        return [Sample("tidegate_undelivered_notifications", (), float(len(self._ports.notifier.undelivered())))]
+
+    def failed(self, kind: str, why: str) -> None:
+        """Tell people once that something does not work."""
+        with self._lock:
+            if kind in self._broken:
+                return
+            self._broken.add(kind)
+        severity, title = _trouble(kind)
+        self._ports.notifier.send(severity, title, why, strategy="", subject=f"watch/{kind}")
+
+    def worked(self, kind: str) -> None:
+        """Tell people that it works again."""
+        with self._lock:
+            if kind not in self._broken:
+                return
+            self._broken.discard(kind)
+        title = f"works again: {_trouble(kind)[1]}"
+        self._ports.notifier.send("info", title, "the watch could do it again", strategy="", subject=f"watch/{kind}")
+
+    def _needs_repair(self, model: str) -> bool:
+        """Repair holds the ledger's lock while it asks MLflow, so it is done where it is due, not at each look."""
+        promoter = self._ports.promoter
+        rounds = self._rounds.get(model, 0)
+        self._rounds[model] = rounds + 1
+        alias, state = promoter.versions.alias(model, PRODUCTION), promoter.ledger.state(model)
+        intent = state.open_intent
+        if intent is not None and self._now_ms() - intent.created_at < _SETTLING_MS:
+            return False  # the aliases of an act that is under way may differ for a moment
+        if state.last_row is None and alias is None:
+            return False
+        return intent is not None or alias != state.current or rounds % _WHOLE_EVERY == 0
+
+    def _tell_repair(self, model: str, report: RepairReport) -> None:
+        told = self._alerts.get(model, ())
+        refused = any(row.state == "aborted" for row in report.rows)
+        for alert in report.alerts:
+            if alert in told:
+                continue  # repeated at each repair for as long as nobody does anything about it
+            recorded = any(row.action == "external" and row.state == "committed" for row in report.rows)
+            title = (
+                f"{model}: production was changed in MLflow"
+                if recorded and not refused
+                else f"{model}: ledger and MLflow do not agree"
+            )
+            subject = f"repair/{report.rows[-1].id}" if report.rows else f"repair/{model}"
+            severity: Literal["warning", "critical"] = "warning" if recorded and not refused else "critical"
+            self._ports.notifier.send(severity, title, alert, strategy=model, subject=subject)
+        self._alerts[model] = tuple(report.alerts)
+
+    def _look_after(self, model: str, findings: Sequence[Finding]) -> None:
+        if any(finding.verdict == "fired" for finding in findings):
+            self._note_findings(model, findings)
+        now_ms = self._now_ms()
+        for incident in open_incidents(self._ports.events, model):
+            if incident.watched is None and incident.watch_until <= now_ms:
+                self._end_watching(incident, findings)
+
+    def _note_findings(self, model: str, findings: Sequence[Finding]) -> None:
+        """A rule that fires while an incident is watched is noted there, once; what is done about it is decided elsewhere."""
+        fired = [one for one in findings if one.verdict == "fired" and one.action != "observe"]
+        now_ms = self._now_ms()
+        for incident in open_incidents(self._ports.events, model) if fired else ():
+            if incident.watched is None and now_ms < incident.watch_until:
+                rules = {one.rule: one.reason for one in fired}
+                content = {"watched": "fired", "rules": rules, "from": incident.opened_at, "until": now_ms}
+                note_incident(self._ports.events, incident.id, actor=ACTOR, content=content)
+
+    def _end_watching(self, incident: Incident, findings: Sequence[Finding]) -> None:
+        verdicts = {one.rule: one.verdict for one in findings}
+        measured = [rule for rule, verdict in verdicts.items() if verdict != "not_enough_evidence"]
+        begins = max(incident.opened_at, self._began_at)
+        if begins >= incident.watch_until:
+            outcome, told = "not_watched", "no watch was running while it was to be watched"
+        elif not measured:
+            outcome, told = "not_measured", "no rule had enough evidence to say anything"
+        else:
+            outcome = "quiet"
+            told = f"no rule fired from {iso(begins)} to {iso(incident.watch_until)}; measured: {', '.join(sorted(measured))}"
+        content = {"watched": outcome, "rules": verdicts, "from": begins, "until": incident.watch_until}
+        note_incident(self._ports.events, incident.id, actor=ACTOR, content=content)
+        title = f"incident {incident.id}: watched, {outcome.replace('_', ' ')}"
+        body = f"{told}; close it with `tidegate incident close {incident.id}`"
+        severity: Literal["info", "warning"] = "info" if outcome == "quiet" else "warning"
+        self._ports.notifier.send(severity, title, body, strategy=incident.strategy, subject=incident.id)
+
+    def _is_said(self, decision: Decision) -> bool:
+        """Whether an alert was carried out today: a rule goes on firing at each look, and each would ask for the ledger's lock."""
+        return decision.act not in ACTS and _saying(decision, self._now_ms()) in self._said
+
+
+def _saying(decision: Decision, now_ms: int) -> tuple[object, ...]:
+    day = now_ms // _DAY_MS
+    return (decision.strategy, decision.version, decision.act, decision.rule, decision.suppressed, day)
+
+
+def _trouble(kind: str) -> tuple[Literal["warning", "critical"], str]:
+    if kind.startswith("decision "):
+        return "critical", f"{kind.removeprefix('decision ')}: a rule fired, and the act that it asks for failed"
+    if kind == "round":
+        return "warning", "the watch cannot reach the registry or the ledgers: nothing is rolled back meanwhile"
+    return "warning", f"the watch cannot do its {kind}"
