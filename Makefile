@@ -98,6 +98,10 @@ format: $(READY)  ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only --exit-zero .
 
+.PHONY: dashboards
+dashboards:  ## write Grafana's dashboards anew from docker/grafana
+	$(PYTHON) docker/grafana/build.py --write
+
 .PHONY: bench
 bench: $(READY)  ## measure speed and memory, and how often the gates promote
 	$(BIN)/python -m benchmarks.window --threads 1
