@@ -15,6 +15,7 @@ from tidegate.backtest.result import Floats
 
 Counts = NDArray[np.int64]
 _QUIET_LAGS: Final = 5  # autocorrelations in a row that must be small before the memory counts as over
+_ROUNDING: Final = 1e-9  # of the values: what varies less is constant
 _BLOCKS_AT_MOST: Final = 200  # in one drawn window; more would only take time
 
 
@@ -29,9 +30,9 @@ def block_length(series: Floats) -> float:
     1995. The memory is looked for up to a quarter of the series rather than its square root, which is too short for features of bars.
     """
     t = len(series)
-    covariance = _autocovariance(series)
-    if t < 2 * _QUIET_LAGS or covariance[0] <= 0:
+    if t < 2 * _QUIET_LAGS or np.ptp(series) <= _ROUNDING * np.abs(series).max():
         return 1.0
+    covariance = _autocovariance(series)
     small = 2.0 * math.sqrt(math.log10(t) / t)
     loud = np.flatnonzero(np.abs(covariance[1:] / covariance[0]) >= small) + 1
     gaps = np.diff(np.concatenate(([0], loud, [t + _QUIET_LAGS + 1])))

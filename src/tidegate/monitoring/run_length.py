@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tidegate.backtest.result import Floats
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
@@ -30,17 +32,34 @@ class Chain:
 def average_run_length(chain: Chain) -> float:
     """Mean number of trades until the alarm, from 0.
 
-    Solves (I - Q) x = 1, Q the moves among the states below the threshold; x of state 0 is the answer. Infinite when trades never
-    lose.
+    Solves (I - Q) x = 1, Q the moves among the states below the threshold; x of state 0 is the answer. No move is longer than m =
+    max(loss_steps, win_steps), so in blocks of m states the system is tridiagonal, and is eliminated from the last block down. Infinite
+    when trades never lose.
     """
     if chain.win_rate >= 1:
         return math.inf
-    n = chain.threshold
-    system, state = np.eye(n), np.arange(n)
-    system[state, np.maximum(state - chain.win_steps, 0)] -= chain.win_rate
-    stays = state[state + chain.loss_steps < n]
-    system[stays, stays + chain.loss_steps] -= 1.0 - chain.win_rate
-    return float(np.linalg.solve(system, np.ones(n))[0])
+    m = max(chain.loss_steps, chain.win_steps)
+    last = (chain.threshold - 1) // m
+    slope, level = np.zeros((m, m)), np.zeros(m)  # of the block above: x there = slope @ (x one below it) + level
+    for block in range(last, -1, -1):
+        down, stay, up, alive = _moves(chain, block * m, m)
+        system = np.eye(m) - stay - up @ slope
+        solved = np.linalg.solve(system, np.column_stack((down, alive + up @ level)))
+        slope, level = solved[:, :m], solved[:, m]
+    return float(level[0])
+
+
+def _moves(chain: Chain, first: int, m: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Probabilities from the m states at `first` to the m below, to themselves and to the m above; and 1 for states that exist."""
+    state = np.arange(first, first + m)
+    alive = state < chain.threshold
+    moves = np.zeros((m, 3 * m))
+    offset = first - m
+    rows = np.flatnonzero(alive)
+    moves[rows, np.maximum(state[rows] - chain.win_steps, 0) - offset] += chain.win_rate
+    rows = rows[state[rows] + chain.loss_steps < chain.threshold]
+    moves[rows, state[rows] + chain.loss_steps - offset] += 1.0 - chain.win_rate
+    return moves[:, :m], moves[:, m : 2 * m], moves[:, 2 * m :], alive.astype(np.float64)
 
 
 def run_length_quantile(chain: Chain, share: float, most: int) -> float:

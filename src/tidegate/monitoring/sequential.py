@@ -20,8 +20,10 @@ from tidegate.monitoring.run_length import Chain, average_run_length, run_length
 
 NAN: Final = math.nan
 LEAST_DISTANCE: Final = 0.03  # of the win rates that are told apart; a nearer pair takes thousands of trades
-_STEPS: Final = range(6, 13)  # units of the smaller step: whole numbers among which the ratio of both steps is matched
-MOST_STATES: Final = 2_500
+_UNIT: Final = 0.05  # most log likelihood of a unit: a coarser threshold would give speed away
+_OFF: Final = 0.02  # most that rounding moves the win rate at which the statistic neither climbs nor sinks, of healthy - gone
+_MOST_STEPS: Final = 60  # units of the smaller step
+MOST_STATES: Final = 10_000
 MOST_TRADES: Final = 50_000  # a test that needs more to see that the edge is gone is none
 
 
@@ -149,14 +151,18 @@ def between(
 def lattice(healthy: float, gone: float) -> tuple[float, int, int]:
     """Unit, loss steps and win steps whose ratio is nearest to the log likelihood ratios'.
 
-    The statistic that is watched is this one, so nothing is approximated in its error rates; the rounding (at most about one
-    per cent where both steps are alike) only costs some of the speed.
+    The statistic that is watched is this one, so nothing is approximated in its error rates; the rounding only costs a little speed.
     """
     loss, win = math.log((1 - gone) / (1 - healthy)), math.log(healthy / gone)
     small, large = min(loss, win), max(loss, win)
-    few = min(_STEPS, key=lambda steps: (abs(round(steps * large / small) * small / (steps * large) - 1), steps))
+
+    def off(steps: int) -> float:
+        return abs(small / (small + large) - steps / (steps + round(steps * large / small))) / (healthy - gone)
+
+    fine = range(min(_MOST_STEPS, math.ceil(small / _UNIT)), _MOST_STEPS + 1)
+    few = next((steps for steps in fine if off(steps) <= _OFF), _MOST_STEPS)
     many = round(few * large / small)
-    return loss / (few if loss <= win else many), *((few, many) if loss <= win else (many, few))
+    return small / few, *((few, many) if loss <= win else (many, few))
 
 
 def test(design: Design, version: int, won: ArrayLike) -> Sequential:
