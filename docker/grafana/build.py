@@ -39,20 +39,18 @@ def whole(dashboard: Dashboard) -> dict[str, Any]:
 
 
 def _variable(label: str, metric: str) -> dict[str, Any]:
-    asked = f"label_values({metric}, {label})"
     return {
         "name": label,
         "label": label,
         "type": "query",
         "datasource": SOURCE,
-        "query": {"query": asked, "refId": "values"},
-        "definition": asked,
+        "query": {"query": f"label_values({metric}, {label})", "refId": "values"},
         "refresh": 2,
         "sort": 1,
         "includeAll": True,
         "allValue": ".*",
         "multi": True,
-        "current": {"text": "All", "value": "$__all"},
+        "current": {"text": ["All"], "value": ["$__all"]},
     }
 
 
