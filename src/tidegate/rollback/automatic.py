@@ -23,16 +23,23 @@ class Taken:
 
     Attributes:
         row: the committed row.
-        cause: what it stands on, as `act` wrote it: automatic, rule, reason, watch_minutes, ...
+        cause: what it stands on, as `act` wrote it: automatic, rule, finding, watch_minutes, logs.
+        reason: why, also where a repair finished the act after a crash.
     """
 
     row: LedgerRow
     cause: dict[str, Any]
+    reason: str
 
     @property
     def automatic(self) -> bool:
         """Whether a rule acted."""
         return self.cause.get("automatic") is True
+
+    @property
+    def incident(self) -> str:
+        """Id of its incident, opened or not."""
+        return incident_id(self.row.strategy, self.row.id)
 
 
 def acts_taken(rows: Sequence[LedgerRow]) -> list[Taken]:
@@ -49,7 +56,7 @@ def acts_taken(rows: Sequence[LedgerRow]) -> list[Taken]:
         source = row if row.intent_id is None else intents.get(row.intent_id, row)
         cause = source.evidence.get("cause")
         if isinstance(cause, dict) and "automatic" in cause:
-            taken.append(Taken(row, cause))
+            taken.append(Taken(row, cause, source.reason))
     return taken
 
 
