@@ -2,9 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from tidegate.bars.bars import iso
 from tidegate.registry.events import EventLedger, Kind
@@ -48,11 +48,8 @@ class Notifies(Protocol):
 class Delivers(Notifies, Protocol):
     """Delivers again what could not be delivered."""
 
-    def retry(self) -> Any:  # noqa: ANN401  what it did is of no interest here
-        """Try what is undelivered once more."""
-
-    def undelivered(self) -> Sequence[Any]:
-        """What has not been delivered."""
+    def retry(self) -> Sized:
+        """Try what is undelivered once more, and return what still is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +63,7 @@ class Ports:
         instances: serving processes as they registered themselves.
         notifier: tells people.
         carry_out: carries a decision out, by the rules of the strategy that it is about.
+        finish: completes acts of a model that were broken off: verification, incident, telling people.
     """
 
     promoter: Promoter
@@ -74,6 +72,7 @@ class Ports:
     instances: Instances
     notifier: Delivers
     carry_out: Callable[[Decision, Watched], object]
+    finish: Callable[[str], object]
 
 
 class RegistryDesk:
@@ -108,7 +107,7 @@ class RegistryDesk:
         return self._versions.get(model)
 
     def go_round(self, watched: Watched, version: int | None, findings: Sequence[Finding]) -> None:
-        """Bring ledger and aliases together where they differ, and look after incidents."""
+        """Bring ledger and aliases together where they differ, complete acts that were broken off, and look after incidents."""
         model = watched.model
         try:
             self._versions[model] = self._ports.promoter.current(model)
@@ -116,6 +115,7 @@ class RegistryDesk:
                 self._tell_repair(model, repair(self._ports.promoter, model))
         finally:
             self._versions[model] = self._ports.promoter.current(model)
+        self._ports.finish(model)
         # Findings about a version that is not in production any more say nothing about what came after it.
         self._look_after(model, findings if self._versions[model] == version else ())
 
@@ -155,8 +155,8 @@ class RegistryDesk:
 
     def deliver(self) -> list[Sample]:
         """Try undelivered notifications again, and return how many there are."""
-        self._ports.notifier.retry()
-        return [Sample("tidegate_undelivered_notifications", (), float(len(self._ports.notifier.undelivered())))]
+        left = len(self._ports.notifier.retry())
+        return [Sample("tidegate_undelivered_notifications", (), float(left))]
 
     def failed(self, kind: str, why: str) -> None:
         """Tell people once that something does not work."""
@@ -237,8 +237,8 @@ class RegistryDesk:
             told = f"no rule fired from {iso(begins)} to {iso(incident.watch_until)}; measured: {', '.join(sorted(measured))}"
         content = {"watched": outcome, "rules": verdicts, "from": begins, "until": incident.watch_until}
         note_incident(self._ports.events, incident.id, actor=ACTOR, content=content)
-        title = f"incident {incident.id}: watched, {outcome.replace('_', ' ')}"
-        body = f"{told}; close it with `tidegate incident close {incident.id}`"
+        title = f"{incident.strategy}: the time in which an incident is watched has passed: {outcome.replace('_', ' ')}"
+        body = f"incident {incident.id}: {told}; close it with `tidegate incident close {incident.id}`"
         severity: Literal["info", "warning"] = "info" if outcome == "quiet" else "warning"
         self._ports.notifier.send(severity, title, body, strategy=incident.strategy, subject=incident.id)
 

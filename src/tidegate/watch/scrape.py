@@ -108,13 +108,14 @@ class Scraper:
 
     Args:
         timeout_s: time limit of one look.
-        api_key: sent with every question but `/readyz`, None sends none. It goes to the address that was named, and follows no redirect.
+        api_key: gives the key that is sent with every question but `/readyz`, None sends none. It goes to the address that was named, and follows no
+            redirect.
         now_ms: UTC ms.
     """
 
-    def __init__(self, timeout_s: float, api_key: str | None, now_ms: Callable[[], int]) -> None:
+    def __init__(self, timeout_s: float, api_key: Callable[[], str | None], now_ms: Callable[[], int]) -> None:
         self._timeout_s = timeout_s
-        self._headers = {} if api_key is None else {"X-API-Key": api_key}
+        self._api_key = api_key
         self._now_ms = now_ms
         self._http = urllib3.PoolManager(num_pools=100, maxsize=2, retries=False)
 
@@ -126,8 +127,10 @@ class Scraper:
             status, _ = self._get(target, "/readyz", ends_at, {})
         except _Unreadable as error:
             return Look(target.instance, self._now_ms(), reachable=False, missing={"/readyz": str(error)})
-        told = self._read(target, "/metrics", ends_at, told_of, missing)
-        bots = self._read(target, "/v1/bots", ends_at, bots_of, missing)
+        key = self._api_key()
+        headers = {} if key is None else {"X-API-Key": key}
+        told = self._read(target, "/metrics", ends_at, headers, told_of, missing)
+        bots = self._read(target, "/v1/bots", ends_at, headers, bots_of, missing)
         found = Look(target.instance, self._now_ms(), reachable=True, ready=status == 200, bots=bots, missing=missing)
         if told is None:
             return found
@@ -141,10 +144,16 @@ class Scraper:
         )
 
     def _read(
-        self, target: Target, path: str, ends_at: float, parse: Callable[[bytes], _Parsed], missing: dict[str, str]
+        self,
+        target: Target,
+        path: str,
+        ends_at: float,
+        headers: Mapping[str, str],
+        parse: Callable[[bytes], _Parsed],
+        missing: dict[str, str],
     ) -> _Parsed | None:
         try:
-            status, body = self._get(target, path, ends_at, self._headers)
+            status, body = self._get(target, path, ends_at, headers)
             if status == 200:
                 return parse(body)
             missing[path] = f"status {status}"

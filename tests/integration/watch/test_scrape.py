@@ -80,7 +80,7 @@ def server(made: ThreadingHTTPServer) -> Iterator[int]:
 
 
 def scraper(timeout_s: float = 5.0, key: str | None = None) -> Scraper:
-    return Scraper(timeout_s, key, lambda: 42)
+    return Scraper(timeout_s, lambda: key, lambda: 42)
 
 
 def test_a_good_answer_is_read_whole() -> None:
