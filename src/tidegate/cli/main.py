@@ -13,11 +13,13 @@ from tidegate.cli import (
     instance_commands,
     key_commands,
     log_commands,
+    notify_commands,
     registry_commands,
     retrain_commands,
     serve_commands,
     server_commands,
     trial_commands,
+    watch_commands,
 )
 from tidegate.cli.output import errors, print_error
 from tidegate.errors import ConfigurationError, TidegateError
@@ -53,6 +55,8 @@ key_commands.add_to(app)
 server_commands.add_to(app)
 serve_commands.add_to(app)
 log_commands.add_to(app)
+watch_commands.add_to(app)
+notify_commands.add_to(app)
 
 
 @app.callback()

@@ -56,6 +56,7 @@ def test_the_commands_are_these() -> None:
                 "instances",
                 "keys",
                 "log",
+                "notify",
                 "serve",
                 "up",
                 "status",
