@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tidegate.backtest.result import Backtest, Floats, Times
 
 Role = Literal["production", "shadow"]
@@ -16,14 +19,16 @@ class Balance:
     Attributes:
         rows: rows of the strategy within the window.
         repeated: rows that another row of the same symbol, bar, version and role stands for (retries, replicas).
-        without_bar: refusals before the bar was known.
+        without_bar: rows about no bar: refusals before the bar was known, and what a halted strategy answers.
         refused: canonical rows whose status is a problem.
         abstained: canonical rows that abstained.
         not_yet_known: canonical answers whose next bar has not closed yet at `as_of`.
         unmatched: canonical answers at bars that the store does not hold.
         counted: canonical answers that figures are computed from.
-        bars_without_answer: bars of the window at which nothing was answered (not rows).
-        damaged: rows that could not be read (not in `rows`).
+        bars_without_answer: bars, from the first that production answered on, at which it neither answered nor abstained (not rows); all of
+            the window where it never did.
+        damaged: places of the log that could not be read (not in `rows`): how many rows each held cannot be known.
+        superseded: canonical production answers at a bar where another version's answer counts.
     """
 
     rows: int
@@ -36,6 +41,7 @@ class Balance:
     counted: int
     bars_without_answer: int
     damaged: int
+    superseded: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +56,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VersionFigures:
-    """One version in one role within the window.
+    """One version in one role within the window. Trades that are still open are in the returns, and in nothing that counts trades.
 
     Attributes:
         version: its number.
@@ -62,7 +68,7 @@ class VersionFigures:
         metrics: keys of `backtest.metrics.METRICS`, over the bars that this version answered for.
         regimes: as `backtest.regimes.by_regime` gives them.
         calibration: probabilities against the strategy's own labels that are known at `as_of`.
-        estimated_win_rate: win rate of its entries as its own probabilities foretell it, before any outcome is known.
+        estimated_win_rate: see `monitoring.calibration.estimated_win_rate`; needs no outcome.
         trade_won: (m,) bool, its closed trades in order of exit: net profit above zero.
         trade_exit_at: (m,) int64.
         trade_net_return: (m,) float64.
@@ -79,7 +85,7 @@ class VersionFigures:
     regimes: Mapping[str, Mapping[str, float]]
     calibration: Calibration
     estimated_win_rate: float
-    trade_won: Floats
+    trade_won: NDArray[np.bool_]
     trade_exit_at: Times
     trade_net_return: Floats
 
