@@ -20,6 +20,7 @@ from tidegate.pipeline.fold import Fold, Trial
 from tidegate.pipeline.job import Job, describe_job
 from tidegate.pipeline.judge import Judged
 from tidegate.registry.chain import canonical
+from tidegate.registry.events import EventLedger
 from tidegate.registry.opening import open_promoter, open_signer
 from tidegate.registry.repair import repair
 from tidegate.registry.tracking.runs import TrackedRun
@@ -29,6 +30,7 @@ from tidegate.registry.trials import Trial as TrialRow
 from tidegate.report.markdown import markdown_summary
 from tidegate.report.page import write_report
 from tidegate.report.record import FoldRecord, PromotionRecord, RunRecord
+from tidegate.rollback.maintenance import Window, active
 from tidegate.strategy.strategy import slug
 
 _CURVES = frozenset({"sharpe", "win_rate", "total_return", "max_drawdown", "trades"})
@@ -117,6 +119,8 @@ def record_run(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Ju
 def promote(job: Job, judged: Judged, registered: Registered, champion: Champion | None) -> PromotionRecord:
     """Ask the registry to promote what the gates let through. A refusal is an outcome here, not an error.
 
+    A maintenance window freezes this, since nobody but the gates decides here. A person still promotes by `tidegate promote`, which asks no window.
+
     Raises:
         RegistryError: MLflow or the ledger cannot be reached.
     """
@@ -126,6 +130,10 @@ def promote(job: Job, judged: Judged, registered: Registered, champion: Champion
         repair(promoter, job.strategy.name)
         if not judged.decision.promote:
             return PromotionRecord("refused", registered.version, before, judged.decision.summary)
+        database = promoter.ledger.database
+        window = active(EventLedger(database), job.strategy.name, database.clock())
+        if window is not None:
+            return PromotionRecord("refused", registered.version, before, _frozen(job, registered, window))
         try:
             outcome = promoter.promote(
                 job.strategy.name,
@@ -139,6 +147,13 @@ def promote(job: Job, judged: Judged, registered: Registered, champion: Champion
             return PromotionRecord("refused", registered.version, before, str(refusal))
         promoter.prune(job.strategy.name)
         return PromotionRecord("promoted", registered.version, before, outcome.message)
+
+
+def _frozen(job: Job, registered: Registered, window: Window) -> str:
+    return (
+        f"maintenance until {iso(window.until)} ({window.actor}: {window.reason}): nothing is promoted automatically; the gates let it through, "
+        f"so a person may: tidegate promote {job.strategy.name} {registered.version}"
+    )
 
 
 def publish_report(
