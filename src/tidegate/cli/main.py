@@ -10,6 +10,7 @@ import typer
 from tidegate import __version__
 from tidegate.cli import (
     data_commands,
+    incident_commands,
     instance_commands,
     key_commands,
     log_commands,
@@ -51,6 +52,7 @@ data_commands.add_to(app)
 registry_commands.add_to(app)
 trial_commands.add_to(app)
 instance_commands.add_to(app)
+incident_commands.add_to(app)
 key_commands.add_to(app)
 server_commands.add_to(app)
 serve_commands.add_to(app)

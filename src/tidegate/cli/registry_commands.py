@@ -126,19 +126,38 @@ def rollback(
         typer.Option("--from", help="Version to leave; nothing is done when production is another one.", min=1),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Do not bar the version that is left.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify/--no-verify", help="Ask every serving process whether it follows; exit code 7 if not."),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Go back to the last good version and bar the one that is left; without a good one, halt.
+    """Go back to the last good version, bar the one that is left, and see that every serving process follows; without a good one, halt.
 
-    Doing it twice equals doing it once. When the version gone back to is bad as well, name it by --from.
+    Doing it twice equals doing it once. When the version gone back to is bad as well, name it by --from. It opens an incident.
     """
+    from tidegate.cli.incident_commands import tell_report
+    from tidegate.notify.notifier import Notifier
+    from tidegate.registry.events import EventLedger
+    from tidegate.rollback.act import roll_back
+    from tidegate.rollback.procedure import open_procedure, rules_of
+
     with served_project(quiet=as_json) as project:
         promoter = _promoter(project)
         _repair(promoter, strategy)
-        outcome = promoter.rollback(
-            strategy, actor=person(), reason=reason, to_version=to, leaving=leaving, bar=not keep
+        notifier = Notifier(project.settings, EventLedger(promoter.ledger.database))
+        report = roll_back(
+            open_procedure(project.settings, notifies=notifier, promoter=promoter),
+            strategy,
+            actor=person(),
+            reason=reason,
+            watch_minutes=rules_of(project.settings, strategy).watch_minutes,
+            leaving=leaving,
+            to=to,
+            keep=keep,
+            verify=verify,
         )
-    _say(outcome, as_json=as_json)
+    tell_report(report, None if report.row is None else _row(report.row), as_json=as_json)
 
 
 def bar(strategy: StrategyName, version: VersionNumber, *, reason: Reason, as_json: AsJson = False) -> None:

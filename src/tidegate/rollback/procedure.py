@@ -1,10 +1,12 @@
 """What the procedure of a rollback works with, and what it tells when it is through."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from tidegate.errors import ConfigurationError
 from tidegate.registry.events import EventLedger
 from tidegate.registry.opening import open_promoter
 from tidegate.registry.promotion import Promoter
@@ -12,6 +14,7 @@ from tidegate.registry.state import LedgerRow
 from tidegate.rollback.decision import Act
 from tidegate.rollback.verification import Verification, verify
 from tidegate.settings.settings import Settings
+from tidegate.strategy.strategy import Rollback, load_strategy
 
 
 class Notifies(Protocol):
@@ -97,6 +100,17 @@ def open_procedure(
         return verify(settings, strategy, version, digest, deadline_s=deadline_s)
 
     return Procedure(promoter, EventLedger(promoter.ledger.database), verifies, notifies, _logs(settings))
+
+
+def rules_of(settings: Settings, model: str) -> Rollback:
+    """The rules of a model's strategy; the defaults where its file is gone or wrong, since that must keep nobody from going back."""
+    folder = settings.paths.strategies
+    for path in sorted(folder.glob("*.yaml"), key=lambda each: each.stem != model):
+        with suppress(ConfigurationError):
+            strategy = load_strategy(path)
+            if model in {strategy.name, *(single.name for single in strategy.single())}:
+                return strategy.rollback
+    return Rollback()
 
 
 def _logs(settings: Settings) -> tuple[str, ...]:
