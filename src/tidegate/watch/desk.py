@@ -255,6 +255,8 @@ def _saying(decision: Decision, now_ms: int) -> tuple[object, ...]:
 def _trouble(kind: str) -> tuple[Literal["warning", "critical"], str]:
     if kind.startswith("decision "):
         return "critical", f"{kind.removeprefix('decision ')}: a rule fired, and the act that it asks for failed"
+    if kind.startswith("looks "):
+        return "critical", f"the watch cannot read the metrics in its {kind}: its rules are blind there"
     if kind == "round":
         return "warning", "the watch cannot reach the registry or the ledgers: nothing is rolled back meanwhile"
     return "warning", f"the watch cannot do its {kind}"

@@ -28,11 +28,13 @@ class History:
     Args:
         path: the file; its folder is made.
         keep_ms: how long a minute is kept.
+        slack_bytes: by which the file may grow beyond twice of what is kept before it is rewritten.
     """
 
-    def __init__(self, path: Path, keep_ms: int = KEEP_MS) -> None:
+    def __init__(self, path: Path, keep_ms: int = KEEP_MS, slack_bytes: int = 1_000_000) -> None:
         self.path = path
         self._keep_ms = keep_ms
+        self._slack_bytes = slack_bytes
         self._kept_bytes = 0
 
     def load(self, now_ms: int) -> list[Kept]:
@@ -68,7 +70,7 @@ class History:
         with self.path.open("ab") as file:
             file.write(text.encode())
             size = file.tell()
-        if size > 2 * self._kept_bytes + 1_000_000 or size > _MOST_BYTES:
+        if size > 2 * self._kept_bytes + self._slack_bytes or size > _MOST_BYTES:
             self.load(now_ms)
 
     def _rewrite(self, kept: Iterable[Kept]) -> None:

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _RETRY_MS: Final = 60_000
 _STALLED_POLLS: Final = 10
+_BLIND_LOOKS: Final = 10
+"""Looks in a row without counters after which people are told: no rule can fire for such an instance."""
 
 Judge = Callable[[Watched, int | None, Sequence[Minute], Sequence[BotWord], int], list[Finding]]
 
@@ -90,6 +92,7 @@ class Watch:
         self._watched: list[Watched] = []
         self._targets: tuple[Target, ...] = ()
         self._looked_at: set[str] = set()
+        self._blind: dict[str, int] = {}
         self._findings: dict[str, _Judged] = {}
         self._round_at = self._retry_at = float("-inf")
         self._turned_at = parts.monotonic()
@@ -155,11 +158,25 @@ class Watch:
         self._looked_at = {one.instance for one in targets}
         for look in looks:
             self._metrics.looks.labels(look.instance, _result(look)).inc()
-            for path in look.missing if look.reachable else ():
-                self._metrics.errors.labels(f"unreadable {path}").inc()
+            self._note_missing(look)
             ended += self._minutes.take(look)
         self._metrics.shown.replace("instances", instance_samples(looks))
         self._keep(ended)
+
+    def _note_missing(self, look: Look) -> None:
+        """Count what an instance that answers does not say, and tell people where the rules stay blind for it."""
+        for path in look.missing if look.reachable else ():
+            self._metrics.errors.labels(f"unreadable {path}").inc()
+        if not look.reachable:
+            return  # that is what the rules see
+        blind = self._blind.get(look.instance, 0) + 1 if look.counts is None else 0
+        kind = f"looks at {look.instance}"
+        if blind == _BLIND_LOOKS:
+            told = ", ".join(f"{path}: {why}" for path, why in look.missing.items())
+            self._post.submit(kind, partial(self._desk.failed, kind, told))
+        elif not blind and self._blind.get(look.instance, 0) >= _BLIND_LOOKS:
+            self._post.submit(f"{kind} again", partial(self._desk.worked, kind))
+        self._blind[look.instance] = blind
 
     def _judge(self) -> None:
         now_ms = self._parts.now_ms()

@@ -132,7 +132,7 @@ def test_an_alias_moved_by_hand_is_recorded_and_told_once(desk: Desk) -> None:
 def test_a_refused_change_alerts_once_until_it_is_another_one(desk: Desk) -> None:
     desk.promote()
     desk.versions.aliases[PRODUCTION] = desk.versions.add()
-    for _ in range(45):
+    for _ in range(25):
         desk.round()
     ((severity, title, body),) = desk.notes.sent
     assert (severity, title) == ("critical", f"{REAL}: ledger and MLflow do not agree")

@@ -38,6 +38,7 @@ class Desk:
     instances: list[Target] = field(default_factory=lambda: [Target("one", "http://one")])
     away: set[str] = field(default_factory=set)
     hold: threading.Event = field(default_factory=threading.Event)
+    begun: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.hold.set()
@@ -60,6 +61,7 @@ class Desk:
 
     def decide(self, watched: Watched, version: int, findings: Sequence[Finding]) -> None:
         assert FIRED in findings
+        self.begun.set()
         self.hold.wait(10)
         self._require("decide")
         self.decided.append((watched.model, version))
@@ -72,7 +74,8 @@ class Desk:
         self.told.append(f"{kind}: {why}")
 
     def worked(self, kind: str) -> None:
-        del kind
+        if kind.startswith("looks "):
+            self.told.append(f"{kind}: works")
 
     def _require(self, name: str) -> None:
         if name in self.away:
@@ -183,6 +186,7 @@ def test_a_rule_that_is_quiet_by_the_time_of_the_decision_decides_nothing(scene:
     scene.findings["aa"] = FIRED
     scene.desk.hold.clear()
     scene.watch.turn()
+    assert scene.desk.begun.wait(10)
     scene.watch.turn()
     scene.findings["aa"] = QUIET
     scene.watch.turn()
@@ -255,6 +259,18 @@ def test_unreachable_and_unreadable_looks_are_told_apart(scene: Scene) -> None:
         assert scene.sample("tidegate_watch_looks_total", instance=instance, result=result) == 1
     assert scene.sample("tidegate_instance_up", instance="one") == 0
     assert scene.sample("tidegate_watch_errors_total", kind="unreadable /metrics") == 1
+
+
+def test_people_are_told_once_that_the_rules_are_blind(scene: Scene) -> None:
+    scene.turn()
+    scene.looking = lambda _: Look("one", scene.now_ms(), reachable=True, missing={"/metrics": "status 401"})
+    scene.turn(9)
+    assert scene.desk.told == []
+    scene.turn(9)
+    assert scene.desk.told == ["looks at one: /metrics: status 401"]
+    scene.looking = scene.seen
+    scene.turn(2)
+    assert scene.desk.told == ["looks at one: /metrics: status 401", "looks at one: works"]
 
 
 def test_an_instance_that_signed_off_is_forgotten(scene: Scene) -> None:
