@@ -172,3 +172,13 @@ def test_every_name_in_a_rule_or_panel_is_shown_by_somebody() -> None:
 def test_every_recorded_figure_is_used() -> None:
     everything = "\n".join(f"{text}\n" for where, text in expressions().items() if ":" not in where)
     assert [rule["record"] for rule in RECORDED if not re.search(rf"{rule['record']}\b", everything)] == []
+
+
+def test_the_page_names_every_figure_of_a_serving_process() -> None:
+    serving = Metrics()
+    serving.watch_log_folder(ROOT, 1)
+    shown = {f"{one.name}{'_total' if one.type == 'counter' else ''}" for one in serving.registry.collect()}
+    assert (
+        sorted(name for name in shown - {"process_virtual_memory_bytes", "process_max_fds"} if f"`{name}`" not in PAGE)
+        == []
+    )
