@@ -1,8 +1,9 @@
-"""A rotated file of lines that several processes may name: each takes one of its own."""
+"""Rotated files of lines, which several processes may name: each takes names of its own."""
 
 import fcntl
 import logging
 import os
+import re
 import sys
 import time
 from logging.handlers import RotatingFileHandler
@@ -19,17 +20,20 @@ _PLACE: Final = "{process}"
 
 
 class RotatedFile(RotatingFileHandler):
-    """The newest lines in `path`, older ones in `path.1` and so on.
+    """Lines in `watch-000001.jsonl`, and once that is full in `watch-000002.jsonl` and so on; the oldest is deleted when there are too many.
 
-    Rotation renames files, which two writers of one file would do to each other. So a process holds a lock on its file as long as it lives, and one
-    that finds it held takes the next name: `watch.jsonl`, `watch-2.jsonl`, `watch-3.jsonl`.
+    No file is ever renamed. Whoever follows the files (rsyslog, Alloy) therefore loses no line that was written between its last look and a rotation,
+    nor while it was not running, as long as the file is kept.
+
+    Two writers of one file would be in each other's way. So a process holds a lock on its name as long as it lives, and one that finds it held takes
+    the next: `watch-2-000001.jsonl`.
 
     A disk that is full costs lines, never the process: how many is told on standard error, at most once a minute.
 
     Args:
-        path: the file to write, or the first name to try.
-        max_bytes: size at which it is rotated.
-        keep: rotated files that are kept.
+        path: the files' names without their number, such as logs/watch.jsonl.
+        max_bytes: size at which the next file is begun.
+        keep: full files that are kept beside the one that is written.
 
     Raises:
         OSError: it cannot be made.
@@ -37,14 +41,30 @@ class RotatedFile(RotatingFileHandler):
 
     def __init__(self, path: Path, *, max_bytes: int, keep: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        own, self._lock = _take(path)
+        self._path, self._lock = _take(path)
+        self._keep = keep
         self._lost = 0
         self._told_at = float("-inf")
+        self._number = max(_numbered(self._path), default=1)
         try:
-            super().__init__(own, maxBytes=max_bytes, backupCount=keep, encoding="utf-8")
+            super().__init__(self._file(self._number), maxBytes=max_bytes, backupCount=keep, encoding="utf-8")
         except OSError:
             os.close(self._lock)
             raise
+
+    def doRollover(self) -> None:  # noqa: N802  logging's name
+        """Begin the next file."""
+        if self.stream:
+            self.stream.close()
+        self._number += 1
+        self.baseFilename = str(self._file(self._number).absolute())
+        self.stream = self._open()
+        for number, path in _numbered(self._path).items():
+            if number < self._number - self._keep:
+                path.unlink(missing_ok=True)
+
+    def _file(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.stem}-{number:06d}{self._path.suffix}")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
         """Count the line as lost."""
@@ -83,8 +103,14 @@ def rotated_file(logs: Logs, process: str) -> RotatedFile | None:
         ) from error
 
 
+def _numbered(path: Path) -> dict[int, Path]:
+    """The files of a name by their numbers."""
+    name = re.compile(rf"{re.escape(path.stem)}-(\d{{6,}}){re.escape(path.suffix)}")
+    return {int(found[1]): each for each in path.parent.iterdir() if (found := name.fullmatch(each.name))}
+
+
 def _take(path: Path) -> tuple[Path, int]:
-    """A file that no living process holds, and the descriptor of its lock."""
+    """A name that no living process holds, and the descriptor of its lock."""
     for number in range(1, _MOST_PROCESSES + 1):
         own = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
         descriptor = os.open(own.with_name(f".{own.name}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
