@@ -1,4 +1,1 @@
-"""The page about one monitoring run: one HTML file, complete without scripts, and a summary as Markdown.
-
-In: a `MonitorRecord`. Out: text. Uses the report's charts, tables and style; decides nothing.
-"""
+"""The page of a monitoring run: a record in plain values comes in, one self-contained HTML page and a Markdown summary go out."""
