@@ -23,7 +23,7 @@ def up(
         str | None, typer.Option(help="When every strategy is retrained, UTC. Default: monthly, 03:17 on the first.")
     ] = None,
 ) -> None:
-    """Start Prefect, MLflow and a worker, create the monthly schedules, and print both addresses. Ctrl-C stops everything."""
+    """Start Prefect, MLflow, a worker and the watch, create the schedules, and print their addresses. Ctrl-C stops everything."""
     from tidegate.services.deployments import MONTHLY
     from tidegate.services.up import Notice
     from tidegate.services.up import up as run

@@ -13,7 +13,6 @@ from tidegate.settings.settings import Settings
 NAME = "watch"
 TITLE = "watch"
 PORT_SETTING = "watch.port"
-_GRACE_S = 15.0  # an act that is under way is finished rather than cut off
 
 
 def lock_file(settings: Settings) -> Path:
@@ -59,6 +58,5 @@ def service(settings: Settings, root: Path, logs: Path, inherited: Mapping[str, 
         folder=root,
         log=logs / f"{NAME}.log",
         ready=ready,
-        grace_s=_GRACE_S,
         address=f"http://{settings.watch.host}:{port}/metrics" if port else None,
     )
