@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tidegate.backtest.ratios import wilson_interval
+from tidegate.backtest.result import Times
+from tidegate.bars.interval import DAY_MS
 from tidegate.errors import FiguresRefused
 from tidegate.monitoring.result import Sequential
 from tidegate.monitoring.run_length import Chain, average_run_length, run_length_quantile
@@ -21,8 +23,11 @@ from tidegate.monitoring.run_length import Chain, average_run_length, run_length
 NAN: Final = math.nan
 LEAST_DISTANCE: Final = 0.03  # of the win rates that are told apart; a nearer pair takes thousands of trades
 _UNIT: Final = 0.05  # most log likelihood of a unit: a coarser threshold would give speed away
-_OFF: Final = 0.02  # most that rounding moves the win rate at which the statistic neither climbs nor sinks, of healthy - gone
+_OFF: Final = (
+    0.02  # most that rounding moves the win rate at which the statistic neither climbs nor sinks, of healthy - gone
+)
 _MOST_STEPS: Final = 60  # units of the smaller step
+_LEAST_DAYS: Final = 20
 MOST_STATES: Final = 10_000
 MOST_TRADES: Final = 50_000  # a test that needs more to see that the edge is gone is none
 
@@ -39,7 +44,7 @@ class Design:
         threshold_steps: alarm at or above it, in units.
         trades_per_day: of market time, from the backtest.
         trades_per_year: closed trades a calendar year.
-        average_run_length: trades until an alarm on a healthy model, on average.
+        average_run_length: trades until an alarm on a healthy model, on average; with dispersion at least that, by approximation.
         false_alarms_per_year: trades_per_year / average_run_length.
         median_trades_to_detection, late_trades_to_detection: by when half and nine tenths of the alarms have come once the win rate is
             `gone`, from a statistic of zero, which is the slowest start.
@@ -70,7 +75,11 @@ class Design:
 
 
 def design(
-    out_of_sample: Mapping[str, float | None], yearly_false_alarms: float, *, days_per_year: float = 365.0
+    out_of_sample: Mapping[str, float | None],
+    yearly_false_alarms: float,
+    *,
+    days_per_year: float = 365.0,
+    dispersion: float = 1.0,
 ) -> Design:
     """The test for a version, from what its backtest found.
 
@@ -83,14 +92,22 @@ def design(
             payoff_ratio, trades, trades_per_day.
         yearly_false_alarms: highest number a year on a healthy model.
         days_per_year: market days of 24 hours in a year: 365, or 260 on the fx calendar.
+        dispersion: how many times more wins a day vary than independent trades would, from `dispersion`; the threshold is multiplied by
+            it. With 1 the rate holds for independent trades only. NaN gives no test.
     Returns:
         a design that is not testable, with the reason, where a figure is missing or no test of use can be had.
     Raises:
-        FiguresRefused: yearly_false_alarms or days_per_year is not a number above zero.
+        FiguresRefused: yearly_false_alarms or days_per_year is not a number above 0, or dispersion is below 1.
     """
     for name, value in (("yearly_false_alarms", yearly_false_alarms), ("days_per_year", days_per_year)):
         if not (math.isfinite(value) and value > 0):
             raise FiguresRefused(f"{name} of the sequential test", expected="a number above 0", actual=value)
+    if dispersion < 1:
+        raise FiguresRefused("dispersion of the sequential test", expected="at least 1, or NaN", actual=dispersion)
+    if not math.isfinite(dispersion):
+        return Design(
+            reason="how far the backtest's trades win and lose together is not known: too few days with trades"
+        )
     figures = {name: _finite(out_of_sample.get(name)) for name in ("win_rate", "payoff_ratio", "trades_per_day")}
     figures["win_rate_low"] = _lower_end(out_of_sample)
     missing = sorted(name for name, value in figures.items() if math.isnan(value))
@@ -102,11 +119,24 @@ def design(
     gone = min(1.0 / (1.0 + figures["payoff_ratio"]), healthy - LEAST_DISTANCE)
     if gone <= LEAST_DISTANCE:
         return Design(reason=f"a win rate of {healthy:.3f} leaves no room below it")
-    return between(healthy, gone, figures["trades_per_day"], yearly_false_alarms, days_per_year=days_per_year)
+    return between(
+        healthy,
+        gone,
+        figures["trades_per_day"],
+        yearly_false_alarms,
+        days_per_year=days_per_year,
+        dispersion=dispersion,
+    )
 
 
 def between(
-    healthy: float, gone: float, trades_per_day: float, yearly_false_alarms: float, *, days_per_year: float = 365.0
+    healthy: float,
+    gone: float,
+    trades_per_day: float,
+    yearly_false_alarms: float,
+    *,
+    days_per_year: float = 365.0,
+    dispersion: float = 1.0,
 ) -> Design:
     """The test that tells two win rates apart, with the lowest threshold that keeps the stated rate.
 
@@ -116,6 +146,8 @@ def between(
         trades_per_day: of market time, > 0.
         yearly_false_alarms: highest number a year at `healthy`, > 0.
         days_per_year: market days in a year.
+        dispersion: of the wins, >= 1. A walk whose steps vary that many times more reaches a threshold that many times higher no sooner
+            (scaling of Brownian motion; quasi-likelihood of Wedderburn 1974), so the rate is kept, by approximation.
     """
     unit, loss_steps, win_steps = lattice(healthy, gone)
     a_year = trades_per_day * days_per_year
@@ -127,6 +159,7 @@ def between(
             f"{healthy:.3f} and {gone:.3f} are too near to be told apart at {yearly_false_alarms:g} false alarms a year"
         )
         return replace(known, reason=reason)
+    threshold = math.ceil(threshold * dispersion)
     chain = Chain(gone, loss_steps, win_steps, threshold)
     median, late = (run_length_quantile(chain, share, MOST_TRADES) for share in (0.5, 0.9))
     days = 365.0 / a_year
@@ -202,12 +235,34 @@ def cusum(steps: NDArray[np.int_]) -> NDArray[np.int_]:
     return np.asarray(total - np.minimum(np.minimum.accumulate(total, axis=0), 0))
 
 
+def dispersion(won: ArrayLike, exit_at: Times) -> float:
+    """How many times more wins a day vary than those of independent trades would.
+
+    Trades of several symbols, or of one signal, win and lose together, and then the computed rate of false alarms is too low.
+
+    Args:
+        won: (m,) 0 or 1, of the backtest's closed trades.
+        exit_at: (m,) UTC ms.
+    Returns:
+        sum over days of (wins - expected wins)^2 over the sum of their variances (Pearson's), at least 1; over d days its standard error
+        is sqrt(2 / d). NaN with fewer than 20 days with trades, or where all win or all lose.
+    """
+    wins = np.asarray(won, np.float64)
+    _, day = np.unique(exit_at // DAY_MS, return_inverse=True)
+    if not len(wins) or day.max() < _LEAST_DAYS - 1 or np.ptp(wins) == 0:
+        return NAN
+    share = float(wins.mean())
+    off = np.bincount(day, wins - share)
+    days = int(day.max()) + 1
+    return max(1.0, float(np.sum(off**2)) / (share * (1 - share) * len(wins)) * days / (days - 1))
+
+
 def error_rate_words(found: Sequential) -> str:
     """How often it errs and how fast it sees, for `Finding.error_rate`."""
     if not found.testable:
         return f"not known: {found.reason}"
     return (
-        f"at most {found.false_alarms_per_year:.2g} false alarms a year while {found.healthy:.1%} of trades win, independently; "
+        f"at most {found.false_alarms_per_year:.2g} false alarms a year while {found.healthy:.1%} of trades win (computed for independent trades); "
         f"half of all alarms within {found.median_days_to_detection:.0f} days once only {found.gone:.1%} win"
     )
 

@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 
+from tidegate.bars.interval import DAY_MS
 from tidegate.errors import FiguresRefused
 from tidegate.monitoring import sequential
 from tidegate.monitoring.sequential import Design, between, design
@@ -116,10 +118,71 @@ def test_what_is_neither_win_nor_loss_is_refused(won: list[float]) -> None:
         sequential.test(SMALL, 1, won)
 
 
-@pytest.mark.parametrize(("rate", "days"), [(0.0, 365.0), (math.nan, 365.0), (0.1, 0.0)])
-def test_a_rate_that_is_none_is_refused(rate: float, days: float) -> None:
+@pytest.mark.parametrize(
+    ("rate", "days", "wide"), [(0.0, 365.0, 1.0), (math.nan, 365.0, 1.0), (0.1, 0.0, 1.0), (0.1, 365.0, 0.9)]
+)
+def test_a_rate_that_is_none_is_refused(rate: float, days: float, wide: float) -> None:
     with pytest.raises(FiguresRefused):
-        design(BACKTEST, rate, days_per_year=days)
+        design(BACKTEST, rate, days_per_year=days, dispersion=wide)
+
+
+def test_trades_that_win_together_raise_the_threshold_as_much_as_they_spread() -> None:
+    once, twice = (design(BACKTEST, 0.1, dispersion=wide) for wide in (1.0, 2.0))
+    assert twice.threshold_steps == 2 * once.threshold_steps
+    assert twice.median_days_to_detection > 1.5 * once.median_days_to_detection
+    unknown = design(BACKTEST, 0.1, dispersion=math.nan)
+    assert (unknown.testable, "too few days" in unknown.reason) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        # A day's wins of 2 at a share of 1/2 have variance 1/2. Always one of two: none. All or none: 1, over 1/2, by 30/29.
+        ([[1, 0]] * 30, 1.0),
+        ([[1, 1], [0, 0]] * 15, 2.0 * 30 / 29),
+        ([[1], [0]] * 15, 30 / 29),
+        ([[1, 1, 1, 1], [0, 0, 0, 0]] * 10, 4.0 * 20 / 19),
+        ([[1, 1], [0, 0]] * 9, math.nan),
+        ([[1, 1]] * 30, math.nan),
+        ([], math.nan),
+    ],
+    ids=["even", "together", "one a day", "four together", "few days", "all win", "none"],
+)
+def test_dispersion_by_hand(days: list[list[int]], expected: float) -> None:
+    won = [win for day in days for win in day]
+    exit_at = [index * DAY_MS + place for index, day in enumerate(days) for place in range(len(day))]
+    found = sequential.dispersion(won, np.array(exit_at, np.int64))
+    assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_dispersion_of_clusters_is_known_and_keeps_the_rate() -> None:
+    chance = np.random.default_rng(8)
+    size, correlation = 4, 0.4
+
+    def trades(days: int, paths: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        weight = (1 - correlation) / correlation
+        rate = chance.beta(0.6 * weight, 0.4 * weight, (paths, days))
+        return chance.random((paths, days, size)) < rate[:, :, None]
+
+    seen = [sequential.dispersion(one.ravel(), np.repeat(np.arange(200), size) * DAY_MS) for one in trades(200, 50)]
+    assert np.mean(seen) == pytest.approx(1 + (size - 1) * correlation, abs=0.1)
+    # 100 years, ten at a time.
+    rates = []
+    for wide in (1.0, 2.2):
+        plan = between(0.6, 0.5, size, 1.0, dispersion=wide)
+        steps = np.where(trades(3650, 10).reshape(10, -1), -plan.win_steps, plan.loss_steps)
+        rates.append(sum(_alarms(one, plan.threshold_steps) for one in steps) / 100)
+    assert rates[0] > 2
+    assert rates[1] <= 1
+
+
+def _alarms(steps: np.ndarray[tuple[int, ...], np.dtype[np.int_]], threshold: int) -> int:
+    found = level = 0
+    for step in steps.tolist():
+        level = max(0, level + step)
+        if level >= threshold:
+            found, level = found + 1, 0
+    return found
 
 
 def test_a_year_of_fewer_market_days_has_fewer_trades() -> None:
@@ -132,5 +195,6 @@ def test_a_year_of_fewer_market_days_has_fewer_trades() -> None:
 def test_the_words_hold_the_figures() -> None:
     words = sequential.error_rate_words(sequential.test(between(0.6, 0.5, 5, 0.1), 1, []))
     assert words == (
-        "at most 0.099 false alarms a year while 60.0% of trades win, independently; half of all alarms within 42 days once only 50.0% win"
+        "at most 0.099 false alarms a year while 60.0% of trades win (computed for independent trades); half of all alarms within 42 days "
+        "once only 50.0% win"
     )
