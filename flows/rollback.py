@@ -18,7 +18,6 @@ from tidegate.rollback.page import markdown
 from tidegate.rollback.procedure import ActReport, open_procedure, rules_of
 from tidegate.settings.loading import load_settings
 from tidegate.settings.settings import Settings
-from tidegate.strategy.strategy import slug
 
 
 @flow(name="rollback", flow_run_name="rollback {strategy}")
@@ -79,7 +78,7 @@ def go_back(strategy: str, reason: str, leaving: int | None, to: int | None, kee
 @task(name="report", cache_policy=NO_CACHE)
 def show(strategy: str, text: str, message: str) -> None:
     """Show what every serving process did."""
-    create_markdown_artifact(text, key=f"rollback-{slug(strategy)}", description=message)
+    create_markdown_artifact(text, key=f"rollback-{strategy}", description=message)
 
 
 def _settings() -> Settings:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,10 +98,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         }
         os.environ["TIDEGATE_SIGNING__PUBLIC_KEY_FILES"] = str(folder / "public.pem")
         try:
-            one, two = (
-                stack.enter_context(Serving(folder, address, free_port(), NAME, name, **changes))
-                for name in ("one", "two")
-            )
+            both = [Serving(folder, address, free_port(), NAME, name, **changes) for name in ("one", "two")]
+            with ThreadPoolExecutor(2) as pool:
+                one, two = pool.map(stack.enter_context, both)
         finally:
             del os.environ["TIDEGATE_SIGNING__PUBLIC_KEY_FILES"]
         yield Place(settings, open_procedure(settings, promoter=promoter), (one, two))

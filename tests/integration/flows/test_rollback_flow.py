@@ -1,0 +1,64 @@
+"""The flow `rollback`: the whole procedure with a real Prefect server; its report is an artifact, and a process that does not follow fails it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.pipeline.small_market import give_mlflow, settings
+from tests.servers import free_port
+
+from tidegate.errors import NotVerified
+from tidegate.registry.events import EventLedger
+from tidegate.rollback.incidents import open_incidents
+
+pytestmark = [pytest.mark.slow, pytest.mark.servers]
+
+NAME = "nothing-promoted"
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    give_mlflow(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TIDEGATE_ROOT", str(tmp_path))
+    return tmp_path
+
+
+def artifact(key: str) -> str:
+    from prefect.artifacts import Artifact
+
+    found: Any = Artifact.get(key)
+    if asyncio.iscoroutine(found):
+        found = asyncio.run(found)
+    assert found is not None
+    return str(found.data)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_without_a_good_version_it_halts_and_reports(root: Path) -> None:
+    from flows.rollback import rollback
+
+    told = rollback(NAME, "losses")
+    assert (told["changed"], told["verdict"]) == (True, "no_instances")
+    assert "is halted" in str(told["message"])
+    events = EventLedger.from_settings(settings(root))
+    (incident,) = open_incidents(events, NAME)
+    assert incident.id == told["incident"]
+    assert (incident.act, incident.automatic) == ("halt", False)
+    assert incident.opened_by.startswith("prefect flow run rollback ")
+    assert [note.content for note in incident.notes] == [{"told": f"{NAME} halted by {incident.opened_by}"}]
+    shown = artifact(f"rollback-{NAME}")
+    assert incident.id in shown
+    assert "no serving process is known" in shown
+
+
+@pytest.mark.usefixtures("prefect_server", "root")
+def test_a_process_that_does_not_follow_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.rollback import rollback
+
+    monkeypatch.setenv("TIDEGATE_WATCH__INSTANCES", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("TIDEGATE_WATCH__VERIFY_S", "0.5")
+    with pytest.raises(NotVerified):
+        rollback(NAME, "losses")
+    assert "| behind |" in artifact(f"rollback-{NAME}")
