@@ -62,6 +62,7 @@ def test_the_commands_are_these() -> None:
                 "notify",
                 "serve",
                 "up",
+                "watch",
                 "status",
                 "settings",
             ]
@@ -98,7 +99,7 @@ def test_help_is_printed(tidegate: CommandLine, name: str) -> None:
                 assert option in told.out
 
 
-@pytest.mark.parametrize("name", [name for name in LEAVES if name not in {"serve", "up"}])
+@pytest.mark.parametrize("name", [name for name in LEAVES if name not in {"serve", "up", "watch"}])
 def test_every_command_that_ends_can_answer_in_json(name: str) -> None:
     assert "--json" in [option for parameter in LEAVES[name].params for option in parameter.opts]
 
