@@ -86,10 +86,10 @@ class Gathered:
         place = np.full(len(self), _NONE, dtype=np.intp)
         versions = self.columns["version"][chosen]
         counts = {}
-        for version in np.unique(versions):
+        for version in distinct(versions):
             mine = chosen[versions == version]
             place[mine] = np.arange(len(mine))
-            counts[int(version)] = len(mine)
+            counts[version] = len(mine)
         found: dict[int, Floats] = {}
         self.parts.reverse()
         while self.parts:
@@ -146,13 +146,13 @@ class Columns:
     def _add_features(self, rows: Sequence[Row]) -> None:
         versions = self._numbers["version"][-1]
         has = np.array([row.features is not None for row in rows])
-        for version in np.unique(versions[has]):
+        for version in distinct(versions[has]):
             mine = np.flatnonzero(has & (versions == version))
             values = [rows[at].features or () for at in mine.tolist()]
             lengths = {len(each) for each in values}
             if len(lengths) > 1:
-                raise _lengths(int(version), lengths)
-            self._parts.append(_Part(int(version), mine + len(self._request_ids), np.array(values, dtype=np.float64)))
+                raise _lengths(version, lengths)
+            self._parts.append(_Part(version, mine + len(self._request_ids), np.array(values, dtype=np.float64)))
 
     def gathered(self) -> Gathered:
         """All that was taken."""
@@ -168,6 +168,14 @@ class Columns:
             codes = np.concatenate([np.empty(0, dtype=np.int32), *self._codes[name]])
             columns[name] = order[codes] if len(codes) else codes
         return Gathered(columns, names, self._request_ids, self._parts)
+
+
+def distinct(values: NDArray[Any]) -> list[int]:
+    """The values that occur, ascending; at once where there is only one, as is usual for versions."""
+    if not len(values):
+        return []
+    low, high = int(values.min()), int(values.max())
+    return [low] if low == high else [int(value) for value in np.unique(values)]
 
 
 def _joined(old: Gathered, kept: NDArray[np.intp], new: Gathered) -> Gathered:

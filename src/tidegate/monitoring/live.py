@@ -16,6 +16,7 @@ from tidegate.labels.labels import minimum_bars
 from tidegate.model.bundle import Bundle
 from tidegate.monitoring.balance import Standing, balance, first_answer, standings
 from tidegate.monitoring.calibration import known_labels
+from tidegate.monitoring.columns import distinct
 from tidegate.monitoring.outcomes import NO_ROW, Timeline, bar_of, rows_by_bar, timeline
 from tidegate.monitoring.predictions import NO_TARGET, NO_VERSION, Mask, Predictions
 from tidegate.monitoring.reconciliation import reconcile
@@ -141,7 +142,7 @@ def _regimes(known: Mapping[str, Bars], line: Timeline, bundles: Mapping[int, Bu
     first = line.version[int(np.argmax(line.version != NO_VERSION))]
     version = np.where(line.version == NO_VERSION, first, line.version)
     found = np.full(len(version), UNKNOWN, dtype=np.int8)
-    for each in np.unique(version).tolist():
+    for each in distinct(version):
         mine = version == each
         found[mine] = regimes(known[line.bars.symbol], line.bars, bundles.get(each))[mine]
     return found
@@ -175,7 +176,7 @@ def _production(
     last: dict[int, int] = {}
     for line in lines.values():
         there = line.row != NO_ROW
-        for version in np.unique(line.version[there]).tolist():
+        for version in distinct(line.version[there]):
             at = int(line.bars.closed_at[there & (line.version == version)][-1])
             last[version] = max(at, last.get(version, at))
     found = []
@@ -206,7 +207,7 @@ def _shadows(
 ) -> tuple[VersionFigures, ...]:
     found = []
     answered = predictions.shadow & (predictions.version != NO_VERSION)
-    for version in np.unique(predictions.version[answered]).tolist():
+    for version in distinct(predictions.version[answered]):
         bundle, mine = bundles.get(version), predictions.of(version, "shadow")
         earned = {} if bundle is None else _shadow(predictions, mine, known, window, bundle, strategy)
         found.append(version_figures(version, "shadow", predictions, counted & mine, won, earned, strategy))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tidegate.backtest.result import Floats, Times
 from tidegate.errors import FiguresRefused
-from tidegate.monitoring.columns import CHUNK_ROWS, Columns, Gathered
+from tidegate.monitoring.columns import CHUNK_ROWS, Columns, Gathered, distinct
 from tidegate.monitoring.result import Role
 from tidegate.serving.log.reader import canonical, read
 from tidegate.serving.log.record import Row
@@ -105,12 +105,10 @@ class Predictions:
         Raises:
             FiguresRefused: rows of several versions, whose features do not compare.
         """
-        versions = np.unique(self.version[chosen])
+        versions = distinct(self.version[chosen])
         if len(versions) != 1:
-            raise FiguresRefused(
-                "features of several versions do not compare", expected="one version", actual=versions.tolist()
-            )
-        version = int(versions[0])
+            raise FiguresRefused("features of several versions do not compare", expected="one version", actual=versions)
+        (version,) = versions
         if version not in self.features:
             return np.empty((int(chosen.sum()), 0))
         chosen_features: Floats = self.features[version][chosen[self.version == version]]

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from tests.unit.monitoring.live.market import AS_OF, OTHER, START, SYMBOL, bars_of, model
 
-from tidegate.monitoring.calibration import BINS, calibration, estimated_win_rate
+from tidegate.labels.labels import label
+from tidegate.monitoring.calibration import BINS, calibration, estimated_win_rate, known_labels
+from tidegate.monitoring.live import regimes
 
 
 def test_two_bins_by_hand() -> None:
@@ -38,3 +41,20 @@ def test_the_estimated_win_rate_takes_each_side_s_own_chance() -> None:
     sides = np.array([1, -1, 1], dtype=np.int8)
     assert estimated_win_rate(np.array([0.7, 0.2, np.nan]), sides) == pytest.approx(0.75)
     assert np.isnan(estimated_win_rate(np.empty(0), np.empty(0, np.int8)))
+
+
+def test_labels_and_regimes_of_a_window_are_those_of_all_history() -> None:
+    strategy, bars = model().strategy, bars_of(SYMBOL).until(AS_OF)
+    part = bars.between(START, AS_OF)
+    whole = label(bars, strategy.labels, strategy.costs).won
+    assert known_labels(bars, part.closed_at, strategy).tobytes() == whole[-len(part) :].tobytes()
+    last = known_labels(bars, part.closed_at, strategy)[-1]
+    assert np.isnan(last)
+    elsewhere = known_labels(bars, part.closed_at[:3] + 1, strategy)
+    assert np.isnan(elsewhere).all()
+    assert np.isnan(known_labels(bars.take(slice(0, 5)), part.closed_at[:3], strategy)).all()
+    found = regimes(bars, part, model().bundle)
+    assert set(found.tolist()) == {0, 1, 2}
+    later = part.take(slice(1000, None))
+    assert regimes(bars, later, model().bundle).tolist() == found[1000:].tolist()
+    assert set(regimes(bars.with_symbol(OTHER), later.with_symbol(OTHER), model().bundle).tolist()) == {-1}
