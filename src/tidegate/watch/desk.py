@@ -32,6 +32,8 @@ _RUNS_MS: Final = 40 * _DAY_MS
 """How far back runs of monitoring are read: a monthly one is still among them."""
 _WHOLE_EVERY: Final = 20
 """Rounds between two whole repairs, which also look at the signed state and at signatures."""
+_VERIFYING_MS: Final = 15_000
+"""On top of `watch.verify_s`: what else belongs to an act that somebody is doing right now."""
 _SETTLING_MS: Final = 60_000
 """An act that is under way is left alone for so long; after that it was broken off, and repair ends it."""
 
@@ -115,7 +117,8 @@ class RegistryDesk:
                 self._tell_repair(model, repair(self._ports.promoter, model))
         finally:
             self._versions[model] = self._ports.promoter.current(model)
-        self._ports.finish(model)
+        if not self._is_verifying(model):
+            self._ports.finish(model)
         # Findings about a version that is not in production any more say nothing about what came after it.
         self._look_after(model, findings if self._versions[model] == version else ())
 
@@ -175,6 +178,11 @@ class RegistryDesk:
             self._broken.discard(kind)
         title = f"works again: {_trouble(kind)[1]}"
         self._ports.notifier.send("info", title, "the watch could do it again", strategy="", subject=f"watch/{kind}")
+
+    def _is_verifying(self, model: str) -> bool:
+        """Whether an act is so young that whoever did it may still be asking the serving processes."""
+        acted = [row.created_at for row in self._ports.promoter.history(model) if row.action in {"rollback", "halt"}]
+        return self._now_ms() - max(acted, default=0) < self._settings.verify_s * 1000 + _VERIFYING_MS
 
     def _needs_repair(self, model: str) -> bool:
         """Repair holds the ledger's lock while it asks MLflow, so it is done where it is due, not at each look."""

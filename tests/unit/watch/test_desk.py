@@ -166,6 +166,17 @@ def test_an_act_that_is_under_way_is_left_alone_and_a_broken_one_is_ended(desk: 
     assert desk.desk.version(REAL) == 1
 
 
+def test_an_act_that_somebody_is_doing_is_not_completed_beside_him(desk: Desk) -> None:
+    desk.promote()
+    desk.promote()
+    desk.promoter.rollback(REAL, actor="a", reason="r")
+    desk.round()
+    assert desk.finished == []
+    desk.now += 45_000
+    desk.round()
+    assert desk.finished == [REAL]
+
+
 def test_a_registry_that_is_away_is_an_error_and_the_ledgers_version_stays_known(desk: Desk) -> None:
     desk.promote()
     desk.versions.reachable = False

@@ -83,10 +83,7 @@ def test_a_client_that_leaves_early_disturbs_nobody(capsys: pytest.CaptureFixtur
     metrics = WatchMetrics()
     metrics.shown.replace(
         "a",
-        [
-            Sample("tidegate_drift_effect", (("strategy", "s"), ("feature", "f" * 90 + str(n))), n)
-            for n in range(6_000)
-        ],
+        [Sample("tidegate_drift_effect", (("strategy", "s"), ("feature", "f" * 90 + str(n))), n) for n in range(6_000)],
     )
     with exporting("127.0.0.1", 0, metrics, lambda: True) as address:
         port = int(address.rpartition(":")[2])
