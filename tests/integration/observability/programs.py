@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,8 +36,9 @@ def run(name: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedPro
     )
 
 
+@cache
 def content(path: Path) -> dict[str, Any]:
-    """A YAML file."""
+    """A YAML file, read once; not to be changed."""
     return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
