@@ -1,94 +1,117 @@
-"""A monitoring run as Markdown with a small plot of characters, for a Prefect artifact."""
+"""The verdict, the figures that matter, two small plots, rules and checklist as Markdown, for a Prefect artifact."""
 
+import math
 import re
 from typing import Final
 
-import numpy as np
-
-from tidegate.backtest.result import Floats
+from tidegate.monitoring.page.headline import basis, headline
 from tidegate.monitoring.page.record import MonitorRecord
-from tidegate.monitoring.page.words import MarkedRow, basis, checklist_rows, headline, rule_rows, tiles
+from tidegate.monitoring.page.sections.judgement import CheckRow, FindingRow, check_rows, finding_rows
+from tidegate.monitoring.page.sections.wins import alarm_words
+from tidegate.monitoring.page.sparkline import sparkline
+from tidegate.monitoring.page.tiles import tiles
 from tidegate.report import formats
 
+MOST_BYTES: Final = 20_000
+_LONGEST: Final = 300
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]#|~!])")
-_BARS: Final = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
-_LONGEST: Final = 400
 
 
 def markdown_summary(record: MonitorRecord) -> str:
-    """Verdict, key figures, rules, checklist: what people look at first."""
+    """Verdict first, under 20 kB; long reasons are cut, and what does not fit is said to be missing."""
     said = headline(record)
     lines = [f"# {said.word}: {_text(record.strategy.name)}", ""]
     if record.strategy.kind == "simulated":
         lines += ["> **SIMULATED MARKET: this says nothing about real markets.**", ""]
-    lines += [
-        _text(said.sentence),
-        "",
-        f"{record.period}, as of {formats.moment(record.as_of)}. {_text(basis(record))}",
-        "",
-    ]
-    lines += [f"- {_text(alert)}" for alert in record.alerts]
-    series = None if record.live is None else record.live.series
-    if series is not None and len(series):
-        lines += [
-            f"Equity `{sparkline(series.equity)}` {formats.percent(float(np.sum(series.net_return)), signed=True)}",
-            "",
-        ]
-    if record.sequential is not None and len(record.sequential.statistic):
-        found = record.sequential
-        plot = sparkline(found.statistic, top=found.threshold)
-        lines += [
-            f"Evidence against the promise `{plot}` {formats.decimal(float(found.statistic[-1]))} of {formats.decimal(found.threshold)}",
-            "",
-        ]
-    lines += ["", "| Figure | Live | |", "|:--|--:|:--|"]
-    lines += [
-        f"| {tile.title} | {_text(tile.value)} | {_text('; '.join(filter(None, (tile.detail, tile.threshold))))} |"
-        for tile in tiles(record)
-    ]
-    lines += _table("Rule", rule_rows(record.findings)) + _table("Checklist", checklist_rows(record.checklist))
+    now = "nothing in production" if record.now is None else f"v{record.now} in production"
+    place = (f"{_text(record.period)} run", _text(", ".join(record.strategy.symbols)), record.strategy.interval, now, f"as of {formats.moment(record.as_of)}")  # fmt: skip
+    lines += [_text(said.sentence, longest=1500), "", " \u00b7 ".join(place), "", _text(basis(record)), ""]
+    lines += [f"> {_text(alert)}" for alert in record.alerts[:10]] + ([""] if record.alerts else [])
+    if record.own is not None:
+        lines += ["| Figure | Live | Promised | |", "|:--|--:|:--|:--|"]
+        for tile in tiles(record):
+            verdict = f"{tile.mark.icon} {tile.mark.word}; " if tile.mark else ""
+            lines.append(
+                f"| {tile.title} | {_text(tile.value)} | {_text(tile.threshold)} | {verdict}{_text(tile.detail)} |"
+            )
+        lines.append("")
+    lines += [*_plots(record), *_tables(record, MOST_BYTES - 400 - len("\n".join(lines).encode()))]
     return "\n".join([*lines, ""])
 
 
-def sparkline(values: Floats, width: int = 48, *, top: float | None = None) -> str:
-    """Values as a line of blocks, each the last of its part; what is not finite is a space.
-
-    Args:
-        values: (n,).
-        width: characters at most.
-        top: value of a full block; None: the highest value.
-
-    >>> sparkline(np.array([0.0, 1.0, 2.0]))
-    '\u2581\u2585\u2588'
-    """
-    if not len(values):
-        return ""
-    ends = np.unique(np.linspace(0, len(values), min(width, len(values)) + 1).astype(np.intp))[1:] - 1
-    shown = values[ends]
-    finite = shown[np.isfinite(shown)]
-    if not len(finite):
-        return " " * len(shown)
-    low, high = (float(finite.min()), float(finite.max())) if top is None else (0.0, top)
-    reach = high - low if high > low else 1.0
-    steps = [
-        round((value - low) / reach * (len(_BARS) - 1)) if np.isfinite(value) else None for value in shown.tolist()
-    ]
-    return "".join(" " if step is None else _BARS[min(max(step, 0), len(_BARS) - 1)] for step in steps)
-
-
-def _table(title: str, rows: tuple[MarkedRow, ...]) -> list[str]:
-    if not rows:
-        return []
-    labels = [label for label, _ in rows[0].values]
-    lines = ["", f"| Verdict | {title} | {' | '.join(labels)} | Reason |", f"|:--|:--|{'--:|' * len(labels)}:--|"]
-    for row in rows:
-        values = " | ".join(_text(value) for _, value in row.values)
-        lines.append(f"| {row.mark.icon} {row.mark.word} | {_text(row.title)} | {values} | {_text(row.reason)} |")
+def _plots(record: MonitorRecord) -> list[str]:
+    lines = []
+    series = None if record.live is None else record.live.series
+    if series is not None and len(series):
+        total = formats.percent(math.fsum(series.net_return), signed=True)
+        lines += [f"Equity `{sparkline(series.equity)}` {total}", ""]
+    found = record.sequential
+    if found is not None and found.testable and len(found.statistic):
+        last = formats.decimal(float(found.statistic[-1]))
+        alarm = f", {alarm_words(record)}" if found.alarm_trade is not None else ""
+        plot = sparkline(found.statistic, low=0.0, high=found.threshold)
+        lines += [
+            f"Sequential test `{plot}` {last} of {formats.decimal(found.threshold)} (full height: alarm){alarm}",
+            "",
+        ]
     return lines
 
 
-def _text(text: str) -> str:
+def _tables(record: MonitorRecord, room: int) -> list[str]:
+    """Rules and checklist, as many rows as there is room for."""
+    heads = {
+        "rules": [
+            "| Verdict | Rule | Observed | Threshold | n | Fires | Reason | How often it errs |",
+            "|:--|:--|--:|--:|--:|:--|:--|:--|",
+        ],
+        "rows of the checklist": [
+            "| Verdict | Checklist | Observed | Required | Period | Reason |",
+            "|:--|:--|--:|--:|:--|:--|",
+        ],
+    }
+    bodies = {
+        "rules": [_finding(row) for row in finding_rows(record)],
+        "rows of the checklist": [_check(row) for row in check_rows(record)],
+    }
+    lines: list[str] = []
+    for name, body in bodies.items():
+        if not body:
+            lines += [f"No {name} were judged.", ""]
+            continue
+        room -= len("\n".join(heads[name]).encode()) + 80
+        kept = _fitting(body, room)
+        room -= sum(len(row.encode()) + 1 for row in body[:kept])
+        lines += [*heads[name], *body[:kept], ""]
+        if kept < len(body):
+            lines += [f"{len(body) - kept} further {name} do not fit here: see the HTML page.", ""]
+    return lines
+
+
+def _finding(row: FindingRow) -> str:
+    return (
+        f"| {row.mark.icon} {_text(row.mark.word)} | {_text(row.title)} | {_text(row.observed)} | {_text(row.threshold)} | {row.n} | "
+        f"{_text(row.acts)} | {_text(row.reason)} | {_text(row.error_rate)} |"
+    )
+
+
+def _check(row: CheckRow) -> str:
+    return (
+        f"| {row.mark.icon} {_text(row.mark.word)} | {_text(row.row)} | {_text(row.observed)} | {_text(row.threshold)} | {_text(row.period)} | "
+        f"{_text(row.reason)} |"
+    )
+
+
+def _fitting(rows: list[str], room: int) -> int:
+    used = 0
+    for number, row in enumerate(rows):
+        used += len(row.encode()) + 1
+        if used > room:
+            return number
+    return len(rows)
+
+
+def _text(text: str, longest: int = _LONGEST) -> str:
     """Text that Markdown and HTML take literally, on one line."""
     flat = " ".join(text.split(None)).strip()
-    cut = flat if len(flat) <= _LONGEST else f"{flat[: _LONGEST - 1]}\u2026"
+    cut = flat if len(flat) <= longest else f"{flat[: longest - 1]}\u2026"
     return _SPECIAL.sub(r"\\\1", cut.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))

@@ -65,6 +65,7 @@ class MonitorRecord:
         findings: what each rule said.
         checklist: rows.
         alerts: what else people must look at.
+        trail: newest acts of the promotion ledger as text, newest first; empty where it was not read.
     """
 
     strategy: Strategy
@@ -85,3 +86,4 @@ class MonitorRecord:
     findings: tuple[FindingLine, ...]
     checklist: tuple[ChecklistRow, ...]
     alerts: tuple[str, ...]
+    trail: tuple[str, ...] = ()
