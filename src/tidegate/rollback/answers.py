@@ -57,6 +57,10 @@ class Asker:
         self._timeout_s = timeout_s
         self._http = urllib3.PoolManager(retries=False, maxsize=4)
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.clear()
+
     def reload(self, address: str, strategy: str, ends_at: float) -> dict[str, Any]:
         """Tell a process to look at the registry now; what it says of the strategy.
 

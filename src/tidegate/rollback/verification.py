@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -166,7 +167,8 @@ def verify(
         return Verification(strategy, version, digest, began_at, took_s, (), f"{error.what}"[:300])
     limit_s = settings.watch.verify_s if deadline_s is None else deadline_s
     expected = Expected(strategy, version, digest, golden)
-    followed = follow_all(asked, expected, asker, began=began, ends_at=time.monotonic() + limit_s)
+    with closing(asker):
+        followed = follow_all(asked, expected, asker, began=began, ends_at=time.monotonic() + limit_s)
     after = [one.after_s for one in followed if one.after_s is not None]
     behind = any(one.state == "behind" for one in followed)
     took_s = time.monotonic() - began if behind or not after else max(after)

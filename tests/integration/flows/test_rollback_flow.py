@@ -2,9 +2,11 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import Artifact
 from tests.integration.pipeline.small_market import give_mlflow, settings
 from tests.servers import free_port
 
@@ -26,13 +28,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def artifact(key: str) -> str:
-    from prefect.artifacts import Artifact
+    """The newest artifact of a key."""
 
-    found: Any = Artifact.get(key)
-    if asyncio.iscoroutine(found):
-        found = asyncio.run(found)
-    assert found is not None
-    return str(found.data)
+    async def read() -> list[Artifact]:
+        async with get_client() as client:
+            return await client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+
+    return str(max(asyncio.run(read()), key=lambda one: one.created or 0).data)
 
 
 @pytest.mark.usefixtures("prefect_server")

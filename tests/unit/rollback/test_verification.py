@@ -77,9 +77,9 @@ def serving(process: Process) -> Iterator[Target]:
 
 
 def asked(process: Process, expected: Expected, *, seconds: float = 0.4, key: str | None = None) -> Followed:
-    with serving(process) as target:
+    with serving(process) as target, contextlib.closing(Asker(key, 0.3)) as asker:
         began = time.monotonic()
-        (found,) = follow_all([target], expected, Asker(key, 0.3), began=began, ends_at=began + seconds)
+        (found,) = follow_all([target], expected, asker, began=began, ends_at=began + seconds)
     return found
 
 
@@ -175,11 +175,11 @@ def test_a_halt(changes: dict[str, Any], state: str) -> None:
 def test_a_slow_or_dead_process_does_not_hold_up_the_others() -> None:
     slow = Process()
     slow.sleep_s = 9.0
-    with serving(slow) as first, serving(Process()) as second:
+    with serving(slow) as first, serving(Process()) as second, contextlib.closing(Asker(None, 0.3)) as asker:
         targets = [Target("slow", first.address), Target("fast", second.address)]
         targets += [Target("dead", f"http://127.0.0.1:{free_port()}"), Target("odd", "ftp://x")]
         began = time.monotonic()
-        found = follow_all(targets, V2, Asker(None, 0.3), began=began, ends_at=began + 0.7)
+        found = follow_all(targets, V2, asker, began=began, ends_at=began + 0.7)
     assert {one.instance: one.state for one in found} == {
         "slow": "behind",
         "fast": "followed",
