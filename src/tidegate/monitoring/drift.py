@@ -19,14 +19,12 @@ from tidegate.monitoring.multiple import q_values
 from tidegate.monitoring.result import Drift, DriftItem
 
 BINS: Final = 10
-MOST_TIMES: Final = (
-    20_000  # bar times of the reference that are compared; above, every k-th time of both sides is taken
+MOST_TIMES: Final = 20_000  # of the reference; above, every k-th bar time of both sides is taken
+LEAST_TIMES: Final = 50  # of the current window
+LEAST_WINDOWS: Final = (
+    8  # lengths of the current window in the reference; with four, one stationary window in ten alarmed
 )
-LEAST_TIMES: Final = 50  # bar times of the current window
-LEAST_WINDOWS: Final = 3  # times that the current window must fit into the reference
-LABEL_SHARE: Final = (
-    0.25  # of the bound on the index, as the bound on a difference of rates: 0.2 and five points of a hundred
-)
+LABEL_SHARE: Final = 0.25  # of the bound on the index, as the bound on a difference of label rates
 _WINDOWS: Final = 999  # drawn at least
 _SMOOTHING: Final = 0.5  # rows added to each bin, so that an empty one has a finite index
 
@@ -96,7 +94,7 @@ def drift(
 
     Args:
         version: whose rows they are.
-        reference: such as its training rows; at least three times as many bar times as the current window.
+        reference: such as its training rows; at least eight times as many bar times as the current window.
         current: the window.
         false_discovery_rate: of what is called drifted, over all items, within (0, 1).
         effect: least population stability index; a quarter of it is the least difference of label rates.

@@ -158,7 +158,7 @@ def test_one_class_of_labels_in_the_reference_is_a_rate_as_well() -> None:
     ("reference", "current", "words"),
     [
         (12_000, 49, "49 bars in the current window"),
-        (2999, 1000, "2999 bars in the reference"),
+        (7999, 1000, "7999 bars in the reference"),
         (0, 100, "0 bars in"),
         (500, 0, "0 bars in"),
     ],
