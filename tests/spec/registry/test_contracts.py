@@ -7,9 +7,10 @@ import pytest
 
 from tidegate.registry import schema
 from tidegate.registry.chain import HASHED_COLUMNS
+from tidegate.registry.events import KINDS
 
 FOLDER = Path(__file__).parents[3] / "docs" / "contracts"
-PAGES = ["promotion-ledger.md", "trial-ledger.md"]
+PAGES = ["promotion-ledger.md", "trial-ledger.md", "events.md"]
 
 
 def described(page: str) -> dict[str, list[str]]:
@@ -31,6 +32,12 @@ def test_every_table_is_described() -> None:
 def test_the_hash_covers_every_other_column() -> None:
     names = [column.name for column in schema.promotion_ledger.columns]
     assert [*HASHED_COLUMNS, "row_hash"] == names
+
+
+def test_the_page_of_events_describes_every_kind() -> None:
+    text = (FOLDER / "events.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|.*\|.*\|.*\|$", text.partition("## Kinds")[2], flags=re.MULTILINE)) == KINDS
+    assert set(re.findall(r"^\*\*`(\w+)`\*\*:", text, flags=re.MULTILINE)) == KINDS
 
 
 def test_the_pages_name_every_action_and_state() -> None:
