@@ -14,6 +14,7 @@ from tidegate.cli import (
     instance_commands,
     key_commands,
     log_commands,
+    monitor_commands,
     notify_commands,
     registry_commands,
     retrain_commands,
@@ -48,6 +49,7 @@ app = typer.Typer(
     ),
 )
 retrain_commands.add_to(app)
+monitor_commands.add_to(app)
 data_commands.add_to(app)
 registry_commands.add_to(app)
 trial_commands.add_to(app)

@@ -6,7 +6,7 @@ done again, or late, gives the same figures for the same `as_of`, and nothing is
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tidegate.monitoring.page.record import FindingLine, MonitorRecord, Outcome
 from tidegate.monitoring.predictions import Predictions
 from tidegate.pipeline.data import Gathered, gather
 from tidegate.pipeline.monitor_checklist import checklist
-from tidegate.pipeline.monitor_event import record_run, run_content
+from tidegate.pipeline.monitor_event import record_run, run_content, subject_of
 from tidegate.pipeline.monitor_figures import Figures, compute, versions_in
 from tidegate.pipeline.monitor_findings import findings_of
 from tidegate.pipeline.monitor_job import MonitorJob
@@ -30,6 +30,7 @@ from tidegate.registry.events import EventLedger
 from tidegate.registry.opening import open_promoter
 from tidegate.registry.promotion import Promoter
 from tidegate.registry.rules import named
+from tidegate.registry.state import StrategyState
 from tidegate.registry.tracking.versions import Tracking
 from tidegate.rollback.act import carry_out
 from tidegate.rollback.automatic import read_situation
@@ -38,8 +39,6 @@ from tidegate.rollback.finding import Finding
 from tidegate.rollback.procedure import ActReport, open_procedure
 
 log = logging.getLogger(__name__)
-
-PAGE = "report.html"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,14 +101,19 @@ def monitor(job: MonitorJob) -> Monitored:
     with bound(strategy=job.strategy.name):
         try:
             return conclude(job, compute_run(job, gather(job.job)))
-        except TidegateError as error:
+        except (TidegateError, OSError) as error:
             raise_alarm(job, error)
             raise
 
 
-def raise_alarm(job: MonitorJob, error: TidegateError) -> None:
+def raise_alarm(job: MonitorJob, error: Exception) -> None:
     """Record that a run failed, and tell people: without a run nobody knows how the model is doing. Never raises."""
-    content = {"what": "monitoring run failed", "run": job.subject, "error": str(error)[:2000], "code": error.code}
+    content = {
+        "what": "monitoring run failed",
+        "run": job.subject,
+        "error": str(error)[:2000],
+        "kind": type(error).__name__,
+    }
     try:
         EventLedger.from_settings(job.settings).append(
             "alarm", strategy=job.strategy.name, subject=f"monitor/{job.subject}", actor=job.job.actor, content=content
@@ -193,23 +197,26 @@ def conclude(job: MonitorJob, computed: Computed) -> Monitored:
     _tell_alerts(job, computed)
     tracking = Tracking(job.settings)
     rows = checklist(job, computed.figures, computed.findings, promoter, tracking)
-    now = promoter.ledger.state(job.strategy.name).current
-    outcome, reason = _outcome(computed, decision, act)
-    record = _record(job, computed, outcome, reason, now, rows)
+    state = promoter.ledger.state(job.strategy.name)
+    outcome, reason = _outcome(computed, decision, state)
+    record = _record(job, computed, outcome, reason, state.current, rows)
     content = run_content(record, computed.findings, decision, computed.newest_closed_at)
-    page = job.folder / PAGE
+    subject, is_new = subject_of(job, events, content)
+    # Each record keeps its own page: what a rollback stood on is not replaced by what the next run sees.
+    page = job.folder / f"report{subject.removeprefix(job.subject).replace('/', '-')}.html"
     write_page(record, page)
-    event, subject = record_run(job, events, {**content, "report": str(page)})
-    if event is not None and subject != job.subject:
-        log.warning("%s gives other figures than before: %s", subject, ", ".join(event.content["differs"]))
-    return Monitored(record, decision, act, content, subject, event is not None, page, markdown_summary(record))
+    if is_new:
+        event = record_run(job, events, subject, {**content, "report": str(page)})
+        if event is not None and "differs" in event.content:
+            log.warning("%s gives other figures than before: %s", subject, ", ".join(event.content["differs"]))
+    return Monitored(record, decision, act, content, subject, is_new, page, markdown_summary(record))
 
 
 def _act(job: MonitorJob, computed: Computed, promoter: Promoter, events: EventLedger) -> tuple[Decision, ActReport]:
     rules, allowed = job.strategy.rollback, job.settings.watch.act
     situation = read_situation(promoter.ledger, events, job.strategy.name, rules, acting_allowed=allowed)
-    findings = computed.findings if situation.version == computed.production.version else ()
-    decision = decide(findings, situation)
+    # The findings are about the version that was looked at; where another one is in production by now, `carry_out` does nothing.
+    decision = decide(computed.findings, replace(situation, version=computed.production.version))
     procedure = open_procedure(job.settings, notifies=job.notifies, promoter=promoter, deadline_s=job.verify_s)
     return decision, carry_out(decision, procedure, rules, actor=job.job.actor, acting_allowed=allowed)
 
@@ -230,11 +237,16 @@ def _tell_alerts(job: MonitorJob, computed: Computed) -> None:
         )
 
 
-def _outcome(computed: Computed, decision: Decision, act: ActReport) -> tuple[Outcome, str]:
-    """The outcome and why. Only a version whose sequential test was judged, and on which no rule fired, is called healthy."""
-    if act.changed:
-        done: Outcome = "halted" if act.act == "halt" else "rolled_back"
-        return done, f"{decision.rule}: {decision.reason}"
+def _outcome(computed: Computed, decision: Decision, state: StrategyState) -> tuple[Outcome, str]:
+    """The outcome and why. Only a version whose sequential test was judged, and on which no rule fired, is called healthy.
+
+    Whether the version was left is read from the ledger, so that a run which was broken off after its act tells the same when it is done again.
+    """
+    before, change = computed.production, state.last_change
+    if state.halt is not None and before.halted is None:
+        return "halted", state.halt.reason
+    if change is not None and change.action == "rollback" and before.version not in {None, state.current}:
+        return "rolled_back", change.reason
     if computed.nothing:
         return "nothing_to_monitor", computed.nothing
     fired = [finding for finding in computed.findings if finding.verdict == "fired"]

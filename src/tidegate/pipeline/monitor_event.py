@@ -65,29 +65,34 @@ def run_content(
     return found
 
 
-def record_run(job: MonitorJob, events: EventLedger, content: Mapping[str, Any]) -> tuple[Event | None, str]:
-    """Record a run, unless the newest record of the same run says the same.
+def subject_of(job: MonitorJob, events: EventLedger, content: Mapping[str, Any]) -> tuple[str, bool]:
+    """Under which subject a run stands: the newest record's where that says the same, else a new one; and whether it is new.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    before = _of_run(events, job)
+    if before and not differing(before[-1].content, content):
+        return before[-1].subject, False
+    return (job.subject if not before else f"{job.subject}/again-{len(before)}"), True
+
+
+def record_run(job: MonitorJob, events: EventLedger, subject: str, content: Mapping[str, Any]) -> Event | None:
+    """Record a run, with what differs from the record before; None where another process has recorded it meanwhile.
 
     Args:
         job: the run.
         events: the event ledger.
+        subject: from `subject_of`.
         content: as `run_content` made it, with the report's place.
-    Returns:
-        the new event, None where there is nothing new to say; and the subject under which the run stands.
     Raises:
         LedgerError: the ledger cannot be written.
     """
-    while True:
-        before = _of_run(events, job)
-        if before and _same(before[-1].content, content):
-            return None, before[-1].subject
-        subject = job.subject if not before else f"{job.subject}/again-{len(before)}"
-        told = {**content, "differs": differing(before[-1].content, content)} if before else dict(content)
-        event = events.append(
-            "monitor_run", strategy=job.strategy.name, subject=subject, actor=job.job.actor, content=told, once=True
-        )
-        if event is not None:  # else another process was faster: what it wrote is looked at
-            return event, subject
+    before = _of_run(events, job)
+    told = {**content, "differs": differing(before[-1].content, content)} if before else dict(content)
+    return events.append(
+        "monitor_run", strategy=job.strategy.name, subject=subject, actor=job.job.actor, content=told, once=True
+    )
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -107,10 +112,6 @@ def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 def _of_run(events: EventLedger, job: MonitorJob) -> list[Event]:
     rows = events.rows(job.strategy.name, kinds=_KINDS)
     return [row for row in rows if row.subject == job.subject or row.subject.startswith(f"{job.subject}/again-")]
-
-
-def _same(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    return not differing(before, after)
 
 
 def _sequential(record: MonitorRecord) -> dict[str, Any] | None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tidegate.backtest.positions import decide
 from tidegate.backtest.result import Floats, Times
+from tidegate.backtest.vectorbt_engine import run
 from tidegate.bars.bars import Bars
 from tidegate.bars.interval import DAY_MS
 from tidegate.dataset.dataset import assemble
@@ -16,10 +18,11 @@ from tidegate.model.bundle import Bundle
 from tidegate.model.onnx_model import OnnxModel
 from tidegate.monitoring import sequential
 from tidegate.monitoring.calibration import known_labels
-from tidegate.monitoring.drift import LEAST_TIMES, LEAST_WINDOWS, DriftSample, drift
+from tidegate.monitoring.drift import DriftSample, drift
 from tidegate.monitoring.importance import importance_change
 from tidegate.monitoring.live import live_figures
 from tidegate.monitoring.predictions import NO_VERSION, Predictions
+from tidegate.monitoring.reconciliation import recompute
 from tidegate.monitoring.result import Drift, ImportanceChange, LiveFigures, Sequential, VersionFigures
 from tidegate.pipeline.monitor_job import MonitorJob
 from tidegate.pipeline.monitor_sources import Production, fills_of, read_log
@@ -83,7 +86,7 @@ def compute(
         own=_of(live, version),
         since=since,
         sharpe_window=_since(job, bars, bundles, version, ratio_start, live),
-        sequential=_sequential(job, version, bundle, since),
+        sequential=_sequential(job, version, bars, bundle, since),
         drift=_drift(job, predictions, bars, version, bundle),
         importance=_importance(version, production.before, bundles),
     )
@@ -124,11 +127,41 @@ def _since(
     return _of(found, version)
 
 
-def _sequential(job: MonitorJob, version: int, bundle: Bundle, since: VersionFigures | None) -> Sequential:
+def _sequential(
+    job: MonitorJob, version: int, bars: Mapping[str, Bars], bundle: Bundle, since: VersionFigures | None
+) -> Sequential:
     strategy = job.strategy
     days = strategy.periods_per_year * strategy.bar.milliseconds / DAY_MS
-    design = sequential.design(bundle.manifest.out_of_sample, strategy.monitor.yearly_false_alarms, days_per_year=days)
+    design = sequential.design(
+        bundle.manifest.out_of_sample,
+        strategy.monitor.yearly_false_alarms,
+        days_per_year=days,
+        dispersion=_dispersion(job, bars, bundle),
+    )
     return sequential.test(design, version, np.empty(0) if since is None else since.trade_won)
+
+
+def _dispersion(job: MonitorJob, bars: Mapping[str, Bars], bundle: Bundle) -> float:
+    """How far trades win and lose together, from the model's own test window run again on the stored bars; NaN where that is not to be had.
+
+    One symbol holds one position at a time, and counts as independent.
+    """
+    strategy, window = job.strategy, bundle.manifest.windows[-1].test
+    if len(strategy.symbols) == 1:
+        return 1.0
+    won, exits = [], []
+    for symbol in strategy.symbols:
+        part = bars[symbol].between(window.start_at, window.end_at)
+        if not len(part):
+            return float("nan")
+        target = decide(recompute(bars[symbol], part, bundle), part.close, part.open, bundle.manifest.policy)
+        tested = run(
+            part, target, strategy.costs, strategy.capital / len(strategy.symbols), np.zeros(len(part), np.int8)
+        )
+        closed = tested.trades.take(~tested.trades.forced_exit)
+        won.append(closed.net_pnl > 0)
+        exits.append(closed.exit_at)
+    return sequential.dispersion(np.concatenate(won), np.concatenate(exits))
 
 
 def _drift(job: MonitorJob, predictions: Predictions, bars: Mapping[str, Bars], version: int, bundle: Bundle) -> Drift:
@@ -141,7 +174,7 @@ def _drift(job: MonitorJob, predictions: Predictions, bars: Mapping[str, Bars], 
     if current is None:
         return Drift(version, (), start, job.as_of, "no answer of this version with features in the last days")
     try:
-        reference = _reference(job, bars, bundle, current)
+        reference = _reference(job, bars, bundle)
     except NotEnoughHistory as error:
         return Drift(version, (), start, job.as_of, f"the bars of its training are not in the store: {error}")
     return drift(
@@ -177,23 +210,16 @@ def _current(
     return DriftSample(names, features, predictions.probability[chosen], label, closed_at)
 
 
-def _reference(job: MonitorJob, bars: Mapping[str, Bars], bundle: Bundle, current: DriftSample) -> DriftSample:
-    """Rows of the bars that the version knows, features recomputed by the manifest's own list.
-
-    The test window is taken where it is long enough: its probabilities are of bars that the model had not seen, as those in production
-    are. Else the training window joins it.
-    """
+def _reference(job: MonitorJob, bars: Mapping[str, Bars], bundle: Bundle) -> DriftSample:
+    """Rows of all bars that the version knows, training and test window, features recomputed by the manifest's own list."""
     features = from_specs(bundle.manifest.features)
     dataset = assemble([bars[symbol] for symbol in job.strategy.symbols], features, job.strategy)
     model = OnnxModel(bundle.onnx, len(features.names))
-    folds = bundle.manifest.windows[-1]
-    wanted = LEAST_WINDOWS * max(LEAST_TIMES, len(np.unique(current.closed_at)))
-    fits = (folds.test.end_at - folds.test.start_at) // job.strategy.bar.milliseconds >= wanted
-    first = folds.test.start_at if fits else folds.train.start_at
+    windows = bundle.manifest.windows[-1]
     parts: list[tuple[Floats, Floats, Floats, Times]] = []
     for table in dataset.tables:
         closed_at = table.bars.closed_at
-        rows = np.flatnonzero((closed_at > first) & (closed_at <= folds.test.end_at) & table.usable)
+        rows = np.flatnonzero((closed_at > windows.train.start_at) & (closed_at <= windows.test.end_at) & table.usable)
         matrix = table.features[rows]
         probability = model.probability(matrix) if len(rows) else np.empty(0)
         known = table.labels.known()[rows]
