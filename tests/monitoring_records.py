@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from tests import report_records
@@ -62,8 +62,11 @@ def healthy() -> MonitorRecord:
 def early() -> MonitorRecord:
     """A healthy model of a real market, first day in production: too few trades for the rules."""
     made = _record(_strategy(simulated=False), SKILL, gone=False, entered_at=AS_OF - DAY_MS // 3)
-    blind = tuple(replace(line, verdict="not_enough_evidence", observed=None) for line in made.findings)
-    return replace(made, outcome="watch", reason="no trade has been closed yet", findings=blind, drift=_no_drift(), importance=None)  # fmt: skip
+    blind = tuple(
+        replace(line, verdict="not_enough_evidence", observed=None, n=0, reason="no trade has been closed yet") for line in made.findings
+    )  # fmt: skip
+    reason = "no rule fired; not enough evidence for drift, sequential, sharpe, win_rate"
+    return replace(made, outcome="watch", reason=reason, findings=blind, drift=_no_drift(), importance=None)  # fmt: skip
 
 
 def edge_gone() -> MonitorRecord:
@@ -253,12 +256,12 @@ def _figures(
         role=role,
         first_bar_at=int(found.closed_at[0]),
         last_bar_at=int(found.closed_at[-1]),
-        predictions=len(found) * len(said) - 7,
+        predictions=len(found) * len(said),
         abstentions={"stale_bars": 5, "not_enough_history": 2},
         metrics=summarise(found, strategy.periods_per_year),
         regimes=by_regime(found, strategy.periods_per_year),
         calibration=calibration(probability, outcome),
-        estimated_win_rate=estimated_win_rate(np.full(len(found.trades), 0.584), found.trades.side),
+        estimated_win_rate=estimated_win_rate(np.where(found.trades.side > 0, 0.584, 0.416), found.trades.side),
         trade_won=found.trades.net_pnl > 0,
         trade_exit_at=found.trades.exit_at,
         trade_net_return=found.trades.net_return,
@@ -328,7 +331,7 @@ def _findings(test: Sequential, own: VersionFigures, moved: Drift, strategy: Str
     bounds, alarm, n = strategy.rollback, test.alarm_trade, len(test.statistic)
     rate, ratio = own.metrics["win_rate"], own.metrics["sharpe"]
     drifted = sum(item.drifted for item in moved.items)
-    verdict = "fired" if alarm is not None else "quiet"
+    verdict: Literal["fired", "quiet"] = "fired" if alarm is not None else "quiet"
     if alarm is None:
         said = f"{n} closed trades speak no louder for a win rate of {test.gone:.1%} than chance may"
     else:

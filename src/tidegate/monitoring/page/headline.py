@@ -23,17 +23,28 @@ def headline(record: MonitorRecord) -> Headline:
         )
     if record.outcome == "nothing_to_monitor":
         return Headline("NOTHING TO MONITOR", why or "The run says no more.", "warn")
-    doubts = () if record.outcome == "watch" else speaks_against(record)
-    if doubts:
-        return Headline(
-            "WATCH", f"The run found nothing wrong, but {formats.enumerate_words(doubts)}. {why}".strip(), "warn"
-        )
-    if record.outcome == "watch":
-        return Headline("WATCH", why or "The run says no more.", "warn")
+    doubts = speaks_against(record)
+    if doubts or record.outcome != "healthy":
+        return _watch(record, doubts, why)
     traded = 0 if record.since is None else len(record.since.trade_won)
+    blind = [line.rule for line in record.findings if line.verdict == "not_enough_evidence"]
+    unknown = f", though {formats.enumerate_words(blind)} had not enough evidence" if blind else ""
+    judged = f"{formats.plural(traded, 'closed trade')} since it entered production"
     rules = formats.plural(len(record.findings), "rule")
-    text = f"Version {record.version} stays in production: none of {rules} fired on {formats.plural(traded, 'closed trade')}. {why}"
-    return Headline("HEALTHY", text.strip(), "good")
+    text = f"Version {record.version} stays in production: none of {rules} fired, with {judged}{unknown}."
+    return Headline("HEALTHY", text, "good")
+
+
+def _watch(record: MonitorRecord, doubts: tuple[str, ...], why: str) -> Headline:
+    acting = [line.rule for line in record.findings if line.verdict == "fired" and line.action == "roll_back"]
+    if acting:
+        rules = formats.enumerate_words(acting)
+        text = f"Version {record.version} stays in production although {rules}, which may roll back, fired. {why}"
+        return Headline("WATCH", text.strip(), "bad")
+    if record.outcome == "healthy":
+        text = f"The run found nothing wrong, but {formats.enumerate_words(doubts)}. {why}"
+        return Headline("WATCH", text.strip(), "warn")
+    return Headline("WATCH", why or "The run says no more.", "warn")
 
 
 def speaks_against(record: MonitorRecord) -> tuple[str, ...]:

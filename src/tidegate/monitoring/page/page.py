@@ -44,6 +44,15 @@ def render(record: MonitorRecord) -> str:
         lstrip_blocks=True,
     )
     environment.filters["dates"] = unbroken_dates
+    parts = (
+        performance(record),
+        Part(wins(record)),
+        drift(record),
+        Part(difference(record)),
+        Part(regimes(record)),
+        Part(versions(record)),
+        Part(rows(record)),
+    )
     return environment.get_template("monitor.html.j2").render(
         record=record,
         strategy=record.strategy,
@@ -56,15 +65,8 @@ def render(record: MonitorRecord) -> str:
         tiles=tiles(record),
         findings=finding_rows(record),
         findings_lead=findings_lead(record),
-        parts=(
-            Part(performance(record)),
-            Part(wins(record)),
-            drift(record),
-            Part(difference(record)),
-            Part(regimes(record)),
-            Part(versions(record)),
-            Part(rows(record)),
-        ),
+        parts=[part for part in parts if part.section.blocks],
+        absent=[part.section for part in parts if not part.section.blocks],
         checklist=check_rows(record),
         checklist_lead=checklist_lead(record),
         facts=facts(record),

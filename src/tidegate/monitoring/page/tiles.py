@@ -3,8 +3,6 @@
 import math
 from typing import Final
 
-from tidegate.backtest.ratios import wilson_interval
-from tidegate.bars.interval import DAY_MS
 from tidegate.monitoring.page.promise import promised
 from tidegate.monitoring.page.record import FindingLine, MonitorRecord
 from tidegate.report import formats
@@ -138,27 +136,16 @@ def _finding(record: MonitorRecord, rule: str) -> FindingLine | None:
 
 
 def _mark(record: MonitorRecord, rule: str) -> VerdictMark | None:
+    """The rule's verdict; it looks at other days than the tile, so it is said to be the rule's."""
     line = _finding(record, rule)
-    return None if line is None else mark_of(line)
+    if line is None:
+        return None
+    mark = mark_of(line)
+    return VerdictMark(
+        mark.icon, f"Rule {mark.word.lower()}" if line.verdict in {"fired", "quiet"} else mark.word, mark.tone
+    )
 
 
 def _tone(record: MonitorRecord, rule: str) -> Tone:
     line = _finding(record, rule)
     return mark_of(line).tone if line is not None and line.verdict == "fired" else ""
-
-
-def recent_win_rate(record: MonitorRecord, days: float | None) -> tuple[float, float, float, int]:
-    """Win rate, both ends of its Wilson interval, and the number of trades closed by the version in production.
-
-    Args:
-        record: the run.
-        days: that the trades were closed within, up to the run's time; None for all since it entered production.
-    """
-    since = record.since
-    if since is None:
-        return _NAN, _NAN, _NAN, 0
-    start = -1 if days is None else record.as_of - int(days * DAY_MS)
-    won = since.trade_won[since.trade_exit_at > start]
-    wins, trades = int(won.sum()), len(won)
-    low, high = wilson_interval(wins, trades)
-    return (wins / trades if trades else _NAN), low, high, trades

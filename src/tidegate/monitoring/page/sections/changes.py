@@ -151,7 +151,7 @@ def _importance(record: MonitorRecord) -> Block | None:
         (Column("Feature", numeric=False), Column("Change of its share")),
         rows,
     )
-    return Block(table=table if rows else None, heading="Feature importance", remark=_moved(found, record))
+    return Block(table=table if rows else None, heading="Feature importance", remark=_moved(found, record), half=True)
 
 
 def _moved(found: ImportanceChange, record: MonitorRecord) -> str:

@@ -4,12 +4,14 @@ import math
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tidegate.backtest.ratios import wilson_interval
+from tidegate.bars.interval import DAY_MS
 from tidegate.monitoring.page.charts.cusum import CusumPicture, cusum_chart
 from tidegate.monitoring.page.charts.intervals import Interval, Level, intervals_chart
 from tidegate.monitoring.page.promise import promised
 from tidegate.monitoring.page.record import MonitorRecord
-from tidegate.monitoring.page.tiles import recent_win_rate
 from tidegate.monitoring.result import Sequential
 from tidegate.report import formats
 from tidegate.report.charts.calibration import LEAST_COUNT, calibration_chart
@@ -20,6 +22,8 @@ _NONE: Final = np.empty(0)
 
 def wins(record: MonitorRecord) -> Section:
     """The sequential test on the version's closed trades, and win rates of several spans."""
+    if record.sequential is None and record.own is None and record.since is None:
+        return Section("wins", "Wins and losses", _lead(record))
     blocks = (
         Block(figure=_cusum(record)),
         Block(figure=_rates(record), half=True),
@@ -59,8 +63,8 @@ def _lead(record: MonitorRecord) -> str:
 
 def _rates_in_words(found: Sequential) -> str:
     return (
-        f"It tells a win rate of {formats.percent(found.healthy, 1)} from one of {formats.percent(found.gone, 1)}, at which nothing is earned: "
-        f"at most {_few(found.false_alarms_per_year)} false alarms a year, and half of all alarms within "
+        f"It tells a win rate of {formats.percent(found.healthy, 1)} from one of {formats.percent(found.gone, 1)}, the edge gone: "
+        f"at most {_few(found.false_alarms_per_year)} false alarms a year while trades are independent, and half of all alarms within "
         f"{formats.decimal(found.median_days_to_detection, 0)} days of the edge's end."
     )
 
@@ -73,7 +77,9 @@ def _cusum(record: MonitorRecord) -> Figure:
     found = record.sequential
     heading = "Sequential test"
     if found is None or not found.testable or not len(found.statistic):
-        return Figure(heading, cusum_chart(CusumPicture("", _NONE, math.nan, None, "")), missing=_lead(record))
+        return Figure(
+            heading, cusum_chart(CusumPicture("", _NONE, math.nan, None, "")), missing="There is nothing to draw."
+        )
     last = formats.decimal(float(found.statistic[-1]))
     description = (
         f"Now {last} of {formats.decimal(found.threshold)} after {formats.plural(len(found.statistic), 'trade')}"
@@ -90,23 +96,38 @@ def _cusum(record: MonitorRecord) -> Figure:
 
 
 def _rates(record: MonitorRecord) -> Figure:
-    bounds = record.strategy.rollback
-    spans = (("Since production", None), ("Window", float(record.strategy.monitor.window_days)), (f"Last {bounds.win_rate_window_days} days", float(bounds.win_rate_window_days)))  # fmt: skip
-    rows = []
-    for name, days in spans:
-        rate, low, high, trades = recent_win_rate(record, days)
-        rows.append(Interval(name, rate, low, high, formats.plural(trades, "trade")))
+    bounds, since, own = record.strategy.rollback, record.since, record.own
+    newest = record.as_of - bounds.win_rate_window_days * DAY_MS
+    spans = {
+        "Since production": None if since is None else since.trade_won,
+        "Window": None if own is None else own.trade_won,
+        f"Last {bounds.win_rate_window_days} days": None
+        if since is None
+        else since.trade_won[since.trade_exit_at > newest],
+    }
+    rows = [_rate(name, won) for name, won in spans.items()]
     found = record.sequential
-    levels = [Level("promised", promised(record.promised, "win_rate")), Level("rule's bound", bounds.win_rate, "limit")]
+    named = [
+        ("threshold", "Promised", promised(record.promised, "win_rate")),
+        ("limit", "Rule's bound", bounds.win_rate),
+    ]
     if found is not None and found.testable:
-        levels.append(Level("nothing earned", found.gone, "ideal"))
+        named.append(("ideal", "Edge gone", found.gone))
+    levels = [Level(value, css) for css, _, value in named]
+    legend = tuple(Legend(css, name, formats.percent(value, 1)) for css, name, value in named)
     markup = intervals_chart("win-rates", "Win rates of the version in production, with their intervals", rows, levels)
     short = [row.name.lower() for row in rows if not math.isfinite(row.value)]
     missing = f" Not measured: {formats.enumerate_words(short)}." if short and len(short) < len(rows) else ""
     caption = f"Of closed trades, with 95 % Wilson intervals as if trades were independent.{missing}"
-    return Figure(
-        "Win rate", markup, caption if markup else "", "No trade of the version in production has been closed."
-    )
+    missing = "No trade of the version in production has been closed."
+    return Figure("Win rate", markup, caption if markup else "", missing, legend)
+
+
+def _rate(name: str, won: NDArray[np.bool_] | None) -> Interval:
+    if won is None or not len(won):
+        return Interval(name, math.nan, math.nan, math.nan, "")
+    wins, trades = int(won.sum()), len(won)
+    return Interval(name, wins / trades, *wilson_interval(wins, trades), formats.plural(trades, "trade"))
 
 
 def _calibration(record: MonitorRecord) -> Figure:
