@@ -4,8 +4,6 @@ import json
 import logging
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,25 +14,15 @@ from tidegate.logs.ids import bound
 from tidegate.logs.starting import start_logging
 from tidegate.settings.operations import Logs
 
-WRITER = """
-import logging, sys
-from pathlib import Path
-from tidegate.logs.ids import bound
-from tidegate.logs.starting import start_logging
-from tidegate.settings.operations import Logs
-process, first, last = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-start_logging(Logs(file=Path(sys.argv[1]), max_mb=0.05, keep=1000), process, instance="one", stream=None)
-log = logging.getLogger("tidegate.writer")
-with bound(strategy="eurusd-sample", run_id="r-1", version=3):
-    for number in range(first, last):
-        log.info("%d Ünïcode\\nand a second line", number)
-"""
-
 
 def write(folder: Path, process: str, first: int, last: int) -> None:
-    """Lines of a process of its own, in a file that is rotated several times meanwhile."""
-    path = folder / "logs" / "{process}.jsonl"
-    subprocess.run([sys.executable, "-c", WRITER, path, process, str(first), str(last)], check=True, timeout=60)
+    """Lines as a process of that name writes them, in a file that is rotated several times meanwhile."""
+    logs = Logs(file=folder / "logs" / "{process}.jsonl", max_mb=0.05, keep=1000)
+    log = logging.getLogger("tidegate.writer")
+    with restored(), bound(strategy="eurusd-sample", run_id="r-1", version=3):
+        start_logging(logs, process, instance="one", stream=None)
+        for number in range(first, last):
+            log.info("%d Ünïcode\nand a second line", number)
 
 
 def numbers(lines: list[str]) -> list[int]:
