@@ -65,7 +65,7 @@ def reconcile(
         strategy: costs, capital, what the bot does without an answer.
         fills: of the bot, those entered in these bars are compared; None or none: assumed costs count as paid.
     Returns:
-        None where the version answered fewer than two bars, or the manifest promises no return.
+        None where the version answered fewer than two bars, others answer beside it to the end, or the manifest promises no return.
     """
     mean = bundle.manifest.out_of_sample.get("annual_return")
     start = _start(version, lines)

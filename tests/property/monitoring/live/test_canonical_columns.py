@@ -45,6 +45,10 @@ def answers(draw: st.DrawFn) -> Row:
 
 
 TWICE = [row(strategy="demo", bar_closed_at=2000, probability=chance, version=1) for chance in (0.7, 0.3, 0.5)]
+BY_NAME = [
+    row(strategy="demo", bar_closed_at=2000, received_at=5000, request_id=name, probability=chance, version=1)
+    for name, chance in (("r2", 0.7), ("r1", 0.3), ("r3", 0.5))
+]
 TWICE_AND_BETTER = [*TWICE, row(strategy="demo", bar_closed_at=2000, received_at=row().received_at - 1, version=1)]
 
 
@@ -52,6 +56,7 @@ TWICE_AND_BETTER = [*TWICE, row(strategy="demo", bar_closed_at=2000, received_at
 @given(rows=st.lists(answers(), max_size=25), late=st.integers(0, 25))
 @example(rows=TWICE, late=1)
 @example(rows=TWICE_AND_BETTER, late=0)
+@example(rows=BY_NAME, late=2)
 @example(rows=[], late=0)
 def test_columns_are_the_canonical_rows(rows: list[Row], late: int) -> None:
     with TemporaryDirectory() as folder:

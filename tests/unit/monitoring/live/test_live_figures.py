@@ -110,6 +110,9 @@ def test_trades_and_bars_belong_to_their_versions(tmp_path: Path) -> None:
         assert each.trade_exit_at.tolist() == closed.exit_at.tolist()
     for each, part in zip(found.production, (slice(0, swap + 1), slice(swap + 1, None)), strict=True):
         assert each.metrics["total_return"] == pytest.approx(expected.net_return[part].sum(), abs=1e-12)
+        assert each.metrics["exposure"] == np.mean(np.abs(expected.position[part]))
+        days = len(expected.position[part]) / 96
+        assert each.metrics["trades_per_day"] == pytest.approx(each.metrics["trades"] / days)
     assert found.balance.superseded == swap
     assert found.reconciliation is not None
     assert found.reconciliation.version == 2
@@ -197,6 +200,31 @@ def test_symbols_share_the_capital(tmp_path: Path) -> None:
     assert found.reconciliation.live == pytest.approx(total, abs=1e-12)
     assert found.balance.counted == 2 * (BARS - 1)
     assert set(found.snapshot) == set(both)
+    assert found.series is not None
+    assert found.series.capital == strategy.capital
+
+
+def test_what_another_version_earns_on_another_symbol_at_the_same_bars_is_not_its_own(tmp_path: Path) -> None:
+    both, swap = (SYMBOL, OTHER), START + 15 * DAY_MS
+    bundle = model(both).bundle
+    second = market.other(bundle, created_at=bundle.manifest.created_at + 1)
+    rows = [
+        changed(row, version=2, bundle_digest=second.digest)
+        if row.symbol == SYMBOL and (row.bar_closed_at or 0) > swap
+        else row
+        for row in answers(both)
+    ]
+    found = figures(tmp_path, rows, bundles={1: bundle, 2: second}, symbols=both)
+    figures_of = {each.version: each for each in found.production}
+    mine = oracle(market.targets(row for row in rows if row.symbol == SYMBOL))
+    bars = slice(15 * 96 + 1, None)
+    assert figures_of[2].metrics["total_return"] == pytest.approx(mine.net_return[bars].sum() / 2, abs=1e-12)
+    assert figures_of[2].metrics["exposure"] == pytest.approx(np.mean(np.abs(mine.position[bars])) / 2)
+    assert figures_of[2].metrics["total_cost"] == pytest.approx(mine.cost[bars].sum() / 2)
+    totals = sum(each.metrics["total_return"] for each in found.production)
+    assert found.series is not None
+    assert totals == pytest.approx(found.series.net_return.sum(), abs=1e-12)
+    assert found.reconciliation is None, "there are no bars that one version answers for alone"
 
 
 def test_bars_behind_as_of_change_nothing(tmp_path: Path) -> None:
