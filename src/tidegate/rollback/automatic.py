@@ -84,13 +84,13 @@ def read_situation(
     """
     now = ledger.database.clock() if now_ms is None else now_ms
     state = ledger.state(strategy)
-    taken = [one for one in acts_taken(ledger.rows(strategy)) if one.automatic]
+    taken = acts_taken(ledger.rows(strategy))
     return Situation(
         strategy=strategy,
         version=state.current,
         halted=state.halt is not None,
         open_incident=open_automatic_rollback(taken, incidents(events, strategy)),
-        last_automatic_act_at=max((one.row.created_at for one in taken), default=None),
+        last_automatic_act_at=max((one.row.created_at for one in taken if one.automatic), default=None),
         cooldown_ms=rules.cooldown_minutes * 60_000,
         maintenance=active(events, strategy, now) is not None,
         acting_allowed=acting_allowed,
@@ -103,7 +103,5 @@ def read_situation(
 def open_automatic_rollback(taken: Sequence[Taken], known: Sequence[Incident]) -> str | None:
     """Id of the newest automatic rollback whose incident no person has closed, None where there is none."""
     closed = {one.id for one in known if not one.is_open}
-    found = [
-        incident_id(one.row.strategy, one.row.id) for one in taken if one.automatic and one.row.action == "rollback"
-    ]
+    found = [one.incident for one in taken if one.automatic and one.row.action == "rollback"]
     return next((name for name in reversed(found) if name not in closed), None)

@@ -40,6 +40,7 @@ SEQUENTIAL = [
     # what it shows, statistic, changes, verdict, observed
     ("under the threshold", [0.0, 4.99], {}, "quiet", 4.99),
     ("at the threshold", [0.0, 5.0], {}, "fired", 5.0),
+    ("at the threshold, though no alarm is named", [0.0, 5.0], {"alarm_trade": None}, "fired", 5.0),
     ("was above it and fell", [0.0, 6.0, 1.0], {}, "fired", 6.0),
     ("an alarm that the statistic does not show", [0.0, 1.0], {"alarm_trade": 1}, "fired", 1.0),
     ("no trade yet", [], {}, "not_enough_evidence", None),
