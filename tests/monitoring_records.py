@@ -53,12 +53,14 @@ class Answers:
     outcome: Floats
 
 
+@cache
 def healthy() -> MonitorRecord:
     """A model that earns what it promised."""
     made = _record(_strategy(), SKILL, gone=False)
     return replace(made, outcome="healthy", reason="no rule fired")
 
 
+@cache
 def early() -> MonitorRecord:
     """A healthy model of a real market, first day in production: too few trades for the rules."""
     made = _record(_strategy(simulated=False), SKILL, gone=False, entered_at=AS_OF - DAY_MS // 3)
@@ -66,9 +68,11 @@ def early() -> MonitorRecord:
         replace(line, verdict="not_enough_evidence", observed=None, n=0, reason="no trade has been closed yet") for line in made.findings
     )  # fmt: skip
     reason = "no rule fired; not enough evidence for drift, sequential, sharpe, win_rate"
-    return replace(made, outcome="watch", reason=reason, findings=blind, drift=_no_drift(), importance=None)  # fmt: skip
+    rows = (*_service_rows(measured=True), *_weekly_rows(blind))
+    return replace(made, outcome="watch", reason=reason, findings=blind, checklist=rows, drift=_no_drift(), importance=None)  # fmt: skip
 
 
+@cache
 def edge_gone() -> MonitorRecord:
     """A model whose edge ended, held back by a cooldown: rules fire, nothing was done."""
     made = _record(_strategy(), SKILL, gone=True)
@@ -78,6 +82,7 @@ def edge_gone() -> MonitorRecord:
     return replace(made, outcome="watch", reason=reason)
 
 
+@cache
 def rolled_back() -> MonitorRecord:
     """The same, and the version was left."""
     made = _record(_strategy(), SKILL, gone=True, before=4)
@@ -89,6 +94,7 @@ def rolled_back() -> MonitorRecord:
     return replace(made, outcome="rolled_back", reason=f"sequential: {made.findings[0].reason}", now=4, trail=trail)
 
 
+@cache
 def halted() -> MonitorRecord:
     """The second failure in a row: nothing good is left."""
     made = _record(_strategy(), SKILL, gone=True)
@@ -97,6 +103,7 @@ def halted() -> MonitorRecord:
     )
 
 
+@cache
 def nothing() -> MonitorRecord:
     """No version in production and no log."""
     return MonitorRecord(
@@ -106,6 +113,7 @@ def nothing() -> MonitorRecord:
     )  # fmt: skip
 
 
+@cache
 def several() -> MonitorRecord:
     """A monthly run over three symbols and three versions, with a challenger in shadow; a real market."""
     strategy = _strategy(simulated=False, symbols=3)
@@ -128,6 +136,7 @@ def several() -> MonitorRecord:
     )
 
 
+@cache
 def broken() -> MonitorRecord:
     """Every number that can be is no number."""
     made = edge_gone()
@@ -302,7 +311,7 @@ def _reconciled(own: VersionFigures, promised: Mapping[str, float | None], strat
 @cache
 def _drift(version: int, *, gone: bool) -> Drift:
     rng = np.random.default_rng(2)
-    names, n, now = report_records.FEATURES, 1400, 168
+    names, n, now = report_records.FEATURES[:16], 2000, 168
 
     def sample(rows: int, first_at: int, shift: float) -> DriftSample:
         features = rng.standard_normal((rows, len(names)))

@@ -1,5 +1,8 @@
 """Whether the world still looks as it did in training: drift, and what the model looks at."""
 
+from typing import Final
+
+from tidegate.monitoring.drift import LABEL_SHARE
 from tidegate.monitoring.page.parts import Folded, Part
 from tidegate.monitoring.page.record import MonitorRecord
 from tidegate.monitoring.result import Drift, DriftItem, ImportanceChange
@@ -7,7 +10,8 @@ from tidegate.report import formats
 from tidegate.report.sections.section import Block, Section
 from tidegate.report.table import Cell, Column, Table, Tone, shares
 
-_LEAST_SHOWN = 5
+_LEAST_SHOWN: Final = 5
+_MOST_NAMED: Final = 6
 _NAMES = {"probability": "Probability", "label_rate": "Label rate"}
 _COLUMNS = (
     Column("Compared", numeric=False),
@@ -59,19 +63,23 @@ def drift(record: MonitorRecord) -> Part:
 def _lead(found: Drift, record: MonitorRecord) -> str:
     drifted = [_name(item) for item in found.items if item.drifted]
     blind = [_name(item) for item in found.items if not formats.known(item.effect)]
-    span = f"of {formats.span(found.current_start_at, found.current_end_at)} with the reference"
-    bounds = record.strategy.monitor
-    first = (
-        f"{len(drifted)} of {formats.plural(len(found.items), 'item')} drifted"
-        if drifted
-        else f"None of {formats.plural(len(found.items), 'item')} drifted"
-    )
-    which = f" ({formats.enumerate_words(drifted[:6])}{' and others' if len(drifted) > 6 else ''})" if drifted else ""
-    unknown = f" Not measured: {formats.enumerate_words(blind)}." if blind else ""
+    measured, bounds = len(found.items) - len(blind), record.strategy.monitor
+    if not measured:
+        return f"Drift was not measured: none of {formats.plural(len(found.items), 'item')} could be compared."
+    first = f"{len(drifted) or 'None'} of {formats.plural(measured, 'item')} drifted{_list(drifted)}"
+    unknown = f" Not measured: {formats.plural(len(blind), 'item')}{_list(blind)}." if blind else ""
     return (
-        f"{first}{which}, comparing the answers {span}. Drifted is what is both far, with an index of at least "
-        f"{formats.decimal(bounds.drift_effect)}, and sure, with a q value of at most {formats.decimal(bounds.drift_false_discovery_rate)}.{unknown}"
+        f"{first}, comparing the answers of {formats.span(found.current_start_at, found.current_end_at)} with the reference.{unknown} "
+        f"Drifted is what is both far, with an index of at least {formats.decimal(bounds.drift_effect)} (the label rate: a difference of "
+        f"{formats.points(bounds.drift_effect * LABEL_SHARE)}), and sure, with a q value of at most {formats.decimal(bounds.drift_false_discovery_rate)}."
     )
+
+
+def _list(names: list[str]) -> str:
+    if not names:
+        return ""
+    shown = names if len(names) <= _MOST_NAMED else [*names[:_MOST_NAMED], f"{len(names) - _MOST_NAMED} more"]
+    return f" ({formats.enumerate_words(shown)})"
 
 
 def _name(item: DriftItem) -> str:
@@ -79,7 +87,8 @@ def _name(item: DriftItem) -> str:
 
 
 def _far(item: DriftItem, record: MonitorRecord) -> bool:
-    return item.kind != "label" and formats.known(item.effect) and item.effect >= record.strategy.monitor.drift_effect
+    bound = record.strategy.monitor.drift_effect * (LABEL_SHARE if item.kind == "label" else 1)
+    return formats.known(item.effect) and item.effect >= bound
 
 
 def _sure(item: DriftItem, record: MonitorRecord) -> bool:
