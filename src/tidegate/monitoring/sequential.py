@@ -23,9 +23,7 @@ from tidegate.monitoring.run_length import Chain, average_run_length, run_length
 NAN: Final = math.nan
 LEAST_DISTANCE: Final = 0.03  # of the win rates that are told apart; a nearer pair takes thousands of trades
 _UNIT: Final = 0.05  # most log likelihood of a unit: a coarser threshold would give speed away
-_OFF: Final = (
-    0.02  # most that rounding moves the win rate at which the statistic neither climbs nor sinks, of healthy - gone
-)
+_OFF: Final = 0.02  # of healthy - gone: how far rounding may move the win rate at which the statistic stands still
 _MOST_STEPS: Final = 60  # units of the smaller step
 _LEAST_DAYS: Final = 20
 MOST_STATES: Final = 10_000
@@ -193,7 +191,7 @@ def lattice(healthy: float, gone: float) -> tuple[float, int, int]:
         return abs(small / (small + large) - steps / (steps + round(steps * large / small))) / (healthy - gone)
 
     fine = range(min(_MOST_STEPS, math.ceil(small / _UNIT)), _MOST_STEPS + 1)
-    few = next((steps for steps in fine if off(steps) <= _OFF), _MOST_STEPS)
+    few = next((steps for steps in fine if off(steps) <= _OFF), min(fine, key=off))
     many = round(few * large / small)
     return small / few, *((few, many) if loss <= win else (many, few))
 

@@ -45,6 +45,8 @@ def test_the_threshold_is_the_lowest_that_keeps_the_rate(
     healthy, gone = rates
     found = between(healthy, gone, trades_per_day, yearly)
     assert found.false_alarms_per_year <= yearly
+    run_length = average_run_length(found.chain(healthy))
+    assert run_length == found.average_run_length >= found.trades_per_year / yearly
     if found.threshold_steps > 1:
         lower = found.chain(healthy).up_to(found.threshold_steps - 1)
         assert average_run_length(lower) < found.trades_per_year / yearly
@@ -58,7 +60,7 @@ def test_the_lattice_is_near_the_likelihood_ratios(rates: tuple[float, float]) -
     unit, loss, win = lattice(healthy, gone)
     exact = np.array([np.log((1 - gone) / (1 - healthy)), np.log(healthy / gone)])
     assert np.abs(np.array([loss, win]) * unit / exact - 1).max() < 0.05
-    assert abs(loss / (loss + win) - exact[0] / exact.sum()) < 0.021 * (healthy - gone)
+    assert abs(loss / (loss + win) - exact[0] / exact.sum()) < 0.05 * (healthy - gone)
     # Where nothing has changed the statistic sinks, where the edge is gone it climbs.
     assert healthy * win > (1 - healthy) * loss
     assert gone * win < (1 - gone) * loss

@@ -1,4 +1,5 @@
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from scipy.stats import entropy
 
 from tidegate.backtest.result import Floats
 from tidegate.errors import FiguresRefused
+from tidegate.monitoring.blocks import drawn_counts
 from tidegate.monitoring.drift import DriftSample, bin_codes, drift, error_rate_words, population_stability
 from tidegate.monitoring.result import Drift
 
@@ -214,6 +216,25 @@ def test_stationary_windows_raise_few_alarms() -> None:
         any(item.drifted for item in compare(sample(6000, seed), sample(600, 1000 + seed)).items) for seed in range(40)
     ]
     assert sum(alarmed) <= 5
+
+
+def test_the_p_value_allows_for_the_references_own_error_and_for_few_blocks() -> None:
+    # What remembers for longer than the window is drawn in one block, of n t / (n + t) rows.
+    slow = np.cumsum(np.random.default_rng(3).standard_normal(9000))
+    names, none = ("slow",), np.full(9000, NAN)
+    whole = DriftSample(names, slow[:, None], slow, none, np.arange(9000) * MINUTE)
+    found = compare(whole.take(np.arange(8000)), whole.take(np.arange(8000, 9000))).items[0]
+
+    bins, (was, now) = bin_codes(slow[:8000], [slow[:8000], slow[8000:]])
+    steps = round(1000 * 8000 / 9000)
+    generator = np.random.default_rng([1, zlib.crc32(b"slow")])
+    drawn = drawn_counts(np.eye(bins, dtype=np.int64)[was], steps, steps, 999, generator)
+    blocks = 8000 / steps - 1
+    total = np.bincount(was, minlength=bins)
+    null = population_stability(drawn, total) * blocks / generator.chisquare(blocks, 999)
+    observed = population_stability(np.bincount(now, minlength=bins), total)
+    assert found.effect == observed
+    assert found.p_value == (1 + np.sum(null >= observed)) / 1000
 
 
 def test_the_words_hold_the_rate() -> None:
