@@ -157,6 +157,10 @@ class Stages:
 
 def peak_mb() -> float:
     """Peak resident memory of this process."""
+    # A process that was started by another keeps that one's peak in `ru_maxrss`; Linux knows its own as well.
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kib / (1024 * 1024 if sys.platform == "darwin" else 1024)
 

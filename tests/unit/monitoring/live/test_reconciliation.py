@@ -114,6 +114,18 @@ def test_dearer_fills_are_costs(tmp_path: Path) -> None:
     assert found(figures(tmp_path / "none", answers(), fills=Trades.empty()))[1]["costs"] == 0.0
 
 
+def test_fills_of_the_version_before_say_nothing_of_this_one(tmp_path: Path) -> None:
+    second = market.other(model().bundle, created_at=model().bundle.manifest.created_at + 1)
+    rows = list(answers())
+    rows = rows[:1000] + [changed(row, version=2, bundle_digest=second.digest) for row in rows[1000:]]
+    swapped_at = rows[1000].bar_closed_at
+    assert swapped_at is not None
+    early, late = fills(9.0), fills(4.0)
+    both = Trades.concatenate([early.take(early.entry_at < swapped_at), late.take(late.entry_at >= swapped_at)])
+    whole, _ = found(figures(tmp_path, rows, bundles={1: model().bundle, 2: second}, fills=both))
+    assert whole.cost_bps_paid == pytest.approx(4.0)
+
+
 def test_an_edge_that_is_gone_is_the_market(tmp_path: Path) -> None:
     """The model goes on answering as it must, and its promise does not hold."""
     ended = market.bars_of(SYMBOL, edge_ends_at=iso(TRAINED_UNTIL))
