@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.unit.serving.log.rows import row
 
@@ -52,7 +52,9 @@ BY_NAME = [
 TWICE_AND_BETTER = [*TWICE, row(strategy="demo", bar_closed_at=2000, received_at=row().received_at - 1, version=1)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # other tests may keep the processor busy
 @given(rows=st.lists(answers(), max_size=25), late=st.integers(0, 25))
 @example(rows=TWICE, late=1)
 @example(rows=TWICE_AND_BETTER, late=0)

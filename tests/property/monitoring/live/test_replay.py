@@ -1,7 +1,7 @@
 """Positions of a bot that is not always answered are those of the one position policy, with the state that its fills leave."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tidegate.backtest.positions import decide
@@ -20,7 +20,9 @@ def _bars(steps: list[tuple[float | None, float, float]]) -> Bars:
     return Bars.of("A", "1m", opened_at=times, open=opens, close=closes, high=[120] * n, low=[80] * n, volume=[1] * n)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # other tests may keep the processor busy
 @given(steps=STEPS, hold=st.booleans(), flip=st.booleans(), held_bars=st.integers(1, 5))
 def test_replay_is_the_policy_bar_by_bar(
     steps: list[tuple[float | None, float, float]], hold: bool, flip: bool, held_bars: int
