@@ -102,7 +102,7 @@ def _trades(record: MonitorRecord) -> Tile:
     return Tile(
         "Closed trades",
         formats.count(count),
-        f"{formats.decimal(rate)} a day",
+        f"{formats.decimal(rate)} a day" if math.isfinite(rate) else "how many a day is not measured",
         threshold=_promise(f"{formats.decimal(before)} a day", before),
     )
 

@@ -178,6 +178,7 @@ class TestWins:
         assert "cannot be made: the backtest gives no payoff_ratio" in wins(replace(made, sequential=untestable)).lead
         assert "No trade has been closed" in wins(monitoring_records.early()).lead
         assert "There is no sequential test" in wins(monitoring_records.nothing()).lead
+        assert "is not a number, so it says nothing" in wins(monitoring_records.broken()).lead
 
     def test_win_rates_come_with_their_intervals(self) -> None:
         figure = wins(monitoring_records.healthy()).blocks[1].figure

@@ -167,4 +167,4 @@ def _moved(found: ImportanceChange, record: MonitorRecord) -> str:
     bound = record.strategy.monitor.importance_change
     judged = "not measured" if not formats.known(found.moved) else "more than" if found.moved > bound else "within"
     said = f"{formats.percent(found.moved, 1)} of the importance lies on other features than in version {found.before}"
-    return f"{said}, {judged} the {formats.percent(bound, 0)} that may; rank correlation {formats.decimal(found.rank_correlation)}."
+    return f"{said}, {judged} the {formats.percent(bound, 0)} that may move; rank correlation {formats.decimal(found.rank_correlation)}."

@@ -46,7 +46,9 @@ def performance(record: MonitorRecord) -> Part:
             Legend("rival", f"Promise of v{record.version}", formats.percent(end, signed=True)),
             Legend("promise", "1 and 2 standard errors around it", ""),
         ]
-    figure = Figure("", promise_chart(picture), _caption(record, promise), "No equity is a number.", tuple(legend))
+    markup = promise_chart(picture)
+    caption = _caption(record, promise) if markup else ""
+    figure = Figure("", markup, caption, "No equity is a number.", tuple(legend))
     folded = Folded("Other figures; sums are over different lengths of time, so they do not compare", others)
     return Part(Section("equity", heading, lead, (Block(figure=figure), figures)), (folded,), after=2)
 

@@ -55,6 +55,8 @@ def _lead(record: MonitorRecord) -> str:
     if found.alarm_trade is not None:
         return f"The sequential test says that the edge is gone: {alarm_words(record)}. {_rates_in_words(found)}"
     share = float(found.statistic[-1]) / found.threshold if found.threshold > 0 else math.nan
+    if not math.isfinite(share):
+        return "The statistic of the sequential test or its threshold is not a number, so it says nothing."
     return (
         f"The statistic stands at {formats.percent(share, 0)} of its threshold after {formats.plural(trades, 'closed trade')}. "
         f"{_rates_in_words(found)}"
@@ -92,7 +94,7 @@ def _cusum(record: MonitorRecord) -> Figure:
         Legend("limit", "Alarm at or above", formats.decimal(found.threshold)),
     )
     caption = "CUSUM of the log likelihood ratio: a loss adds, a win takes off, and below zero it starts anew."
-    return Figure(heading, markup, caption, "The statistic or its threshold is not a number.", legend)
+    return Figure(heading, markup, caption if markup else "", "The statistic or its threshold is not a number.", legend)
 
 
 def _rates(record: MonitorRecord) -> Figure:
