@@ -70,6 +70,16 @@ def test_it_never_outgrows_its_room_and_says_what_it_leaves_out() -> None:
     assert kept > 3
 
 
+def test_long_rules_leave_less_room_for_the_checklist_and_never_too_little() -> None:
+    made = monitoring_records.edge_gone()
+    rules = tuple(replace(made.findings[0], reason="é<" * 500, error_rate="é<" * 500) for _ in range(5))
+    rows = tuple(ChecklistRow(f"row {at}", "daily", "fail", "", "", "é<" * 500) for at in range(100))
+    text = markdown_summary(replace(made, findings=rules, checklist=rows))
+    assert len(text.encode()) < MOST_BYTES
+    assert text.count("| Sequential test on closed trades |") == 5
+    assert "further rows of the checklist do not fit here" in text
+
+
 def test_a_sparkline_keeps_its_ends_and_never_draws_what_is_not_there() -> None:
     rising = sparkline(np.linspace(0, 1, 500), 40)
     assert len(rising) == 40
