@@ -19,7 +19,7 @@ from tidegate.bars.simulated import simulate
 from tidegate.features.features import resolve
 from tidegate.model.bundle import Bundle, load_bundle, write_bundle
 from tidegate.model.onnx_model import OnnxModel
-from tidegate.pipeline.data import gather, prepare
+from tidegate.pipeline.data import Gathered, gather, prepare
 from tidegate.pipeline.job import Job
 from tidegate.pipeline.judge import judge
 from tidegate.pipeline.monitor_job import MonitorJob, monitor_job
@@ -165,6 +165,13 @@ def _side(target: int) -> Any:  # noqa: ANN401  a literal
 def elsewhere(row: Row, **changes: Any) -> Row:  # noqa: ANN401  any field
     """The same answer with other fields."""
     return msgspec.structs.replace(row, **changes)
+
+
+@cache
+def bars_at(days: float) -> Gathered:
+    """The bars of a run some days later, validated once for all tests; every installation of the story would get the same."""
+    folder, bundle = trained()
+    return gather(Story(folder, story_strategy(), load_bundle(bundle), Notes()).run(days).job)
 
 
 def story(folder: Path, **changes: Any) -> Story:  # noqa: ANN401  parts of a strategy file
