@@ -1,5 +1,6 @@
 """A small simulated market with two versions in a real registry, and the log that its serving processes would have written after the promotion."""
 
+import atexit
 import dataclasses
 import os
 import shutil
@@ -70,6 +71,7 @@ class Notes:
 def trained() -> tuple[Path, Path]:
     """An installation with versions 1 and 2, the second one in production, made once; and the bundle."""
     folder = Path(mkdtemp(prefix="tidegate-story-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     give_mlflow(folder)
     installation = installed(folder)
     made = job(story_strategy(), installation)
