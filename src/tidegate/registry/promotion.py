@@ -262,13 +262,22 @@ class Promoter:
             row = writer.append(Draft(strategy, "clear", None, version, actor, reason), "committed")
         return self._told(strategy, row, f"{strategy} v{version} is no longer barred")
 
-    def halt(self, strategy: str, *, actor: str, reason: str, evidence: Mapping[str, Any] | None = None) -> Outcome:
+    def halt(
+        self,
+        strategy: str,
+        *,
+        actor: str,
+        reason: str,
+        leaving: int | None = None,
+        evidence: Mapping[str, Any] | None = None,
+    ) -> Outcome:
         """Halt a strategy: nothing is promoted and no version may be used until `resume`. The alias stays.
 
         Args:
             strategy: the registered model's name.
             actor: who halts.
             reason: why.
+            leaving: halt only while this version is in production; None halts whatever there is.
             evidence: what the decision stands on; kept in the ledger as `cause`.
         """
         self.publisher.require_signer(f"{strategy} not halted")
@@ -277,6 +286,9 @@ class Promoter:
             if state.halt is not None:
                 self.publisher.bring_up_to_date(state)
                 return Outcome(state.halt, False, f"{strategy} is already halted")
+            if leaving is not None and leaving != state.current:
+                message = f"nothing to do: {strategy} is on {named(state.current)}, not on v{leaving}"
+                return Outcome(state.last_change, False, message)
             signed = self.publisher.evidence(act_message("halt", strategy, state.token + 1))
             kept = signed | _cause(evidence)
             draft = Draft(strategy, "halt", state.current, state.current, actor, reason, evidence=kept)

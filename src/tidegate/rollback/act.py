@@ -185,7 +185,7 @@ def _act(decision: Decision, procedure: Procedure, actor: str, rules: Rollback) 
     # Where there is no good version, the rollback itself halts, and bars the version that is left as well.
     if decision.act == "roll_back" or not state.good_versions(without=(state.current,)):
         return promoter.rollback(strategy, actor=actor, reason=reason, leaving=decision.version, evidence=cause)
-    return promoter.halt(strategy, actor=actor, reason=reason, evidence=cause)
+    return promoter.halt(strategy, actor=actor, reason=reason, leaving=decision.version, evidence=cause)
 
 
 def _completed(procedure: Procedure, report: ActReport, strategy: str, *, verify: bool) -> ActReport:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from tidegate.bars.bars import COLUMNS
 from tidegate.model.manifest import GoldenVector
@@ -21,6 +21,10 @@ _HALF_S: Final = 0.5
 
 class NoAnswer(Exception):
     """A process did not answer, or not as it should; its text says how."""
+
+
+class NotThere(NoAnswer):
+    """Nobody takes a connection there."""
 
 
 class OtherStrategy(Exception):
@@ -158,6 +162,8 @@ class Asker:
                 preload_content=False,
             )
             content = _read(reply, until)
+        except (NewConnectionError, ConnectTimeoutError) as error:
+            raise NotThere(f"{path}: nobody takes a connection ({type(error).__name__})") from error
         except (HTTPError, ValueError, OSError) as error:
             raise NoAnswer(f"{path}: no answer within {limit_s:.1f} s ({type(error).__name__})") from error
         return reply.status, content

@@ -75,7 +75,7 @@ def read_situation(
         ledger: the promotion ledger.
         events: the event ledger.
         strategy: the strategy's name.
-        rules: its rules, for the cooldown.
+        rules: its rules, for the cooldown and the time of watching.
         acting_allowed: whether rules may act here (`watch.act`).
         now_ms: UTC ms; None: the ledger's clock.
 
@@ -85,11 +85,13 @@ def read_situation(
     now = ledger.database.clock() if now_ms is None else now_ms
     state = ledger.state(strategy)
     taken = acts_taken(ledger.rows(strategy))
+    gone_back_at = [one.row.created_at for one in taken if one.automatic and one.row.action == "rollback"]
     return Situation(
         strategy=strategy,
         version=state.current,
         halted=state.halt is not None,
         open_incident=open_automatic_rollback(taken, incidents(events, strategy)),
+        is_watched=bool(gone_back_at) and now < max(gone_back_at) + rules.watch_minutes * 60_000,
         last_automatic_act_at=max((one.row.created_at for one in taken if one.automatic), default=None),
         cooldown_ms=rules.cooldown_minutes * 60_000,
         maintenance=active(events, strategy, now) is not None,

@@ -2,6 +2,9 @@
 
 Order of the reasons that hold back an act, the first one counts: halted already, nothing in production, acting switched off, another act is open,
 cooldown. An open incident of an automatic rollback, and a strategy without a good version to go back to, turn a rollback into a halt.
+
+While such an incident is watched a fault need not have begun with the version that was gone back to: going back has not cured it, and holding nothing
+is the safe side. For the same reason the cooldown, which keeps versions from going to and fro, never holds back a halt: nothing moves after one.
 """
 
 from collections.abc import Sequence
@@ -24,8 +27,9 @@ class Situation:
         version: the version in production as the ledger knows it, None where there is none.
         halted: whether the strategy is halted.
         open_incident: id of an open incident of an automatic rollback, None where there is none.
+        is_watched: whether that rollback is not longer ago than `rollback.watch_minutes`.
         last_automatic_act_at: UTC ms of the newest automatic rollback or halt, None where there was none.
-        cooldown_ms: time after that in which no other one follows.
+        cooldown_ms: time after that in which no rollback follows.
         maintenance: whether a maintenance window is under way; it freezes promotions and never holds a rollback back.
         acting_allowed: whether rules may act at all.
         now_ms: UTC ms.
@@ -37,6 +41,7 @@ class Situation:
     version: int | None
     halted: bool
     open_incident: str | None
+    is_watched: bool
     last_automatic_act_at: int | None
     cooldown_ms: int
     maintenance: bool
@@ -82,7 +87,8 @@ def decide(findings: Sequence[Finding], situation: Situation) -> Decision:
         situation: read before or after the findings; the act itself looks again.
     """
     fired = [finding for finding in findings if finding.verdict == "fired"]
-    asking = _first([finding for finding in fired if finding.action == "roll_back"])
+    waived = situation.open_incident is not None and situation.is_watched
+    asking = _first([finding for finding in fired if finding.wants("roll_back", waived=waived)])
     alarming = _first([finding for finding in fired if finding.action == "alert"])
 
     def decision(act: Act, finding: Finding | None, reason: str, suppressed: str = "") -> Decision:
@@ -94,16 +100,21 @@ def decide(findings: Sequence[Finding], situation: Situation) -> Decision:
             if alarming is None
             else decision("alert", alarming, alarming.reason)
         )
-    held_back = _held_back(situation)
+    why_halt = _why_halt(situation)
+    held_back = _held_back(situation, is_halt=bool(why_halt))
     if held_back:
         # People know of a halt already; of everything else they are told that a rollback was due and did not happen.
         return decision("nothing" if situation.halted else "alert", asking, asking.reason, held_back)
-    if situation.open_incident is not None:
-        told = f"{asking.reason}; incident {situation.open_incident} of an automatic rollback is still open, so the strategy is halted"
-        return decision("halt", asking, told)
-    if not situation.has_good_version:
-        return decision("halt", asking, f"{asking.reason}; there is no good version to go back to")
+    if why_halt:
+        return decision("halt", asking, f"{asking.reason}; {why_halt}")
     return decision("roll_back", asking, asking.reason)
+
+
+def _why_halt(situation: Situation) -> str:
+    """Why a halt takes the place of a rollback, empty where it does not."""
+    if situation.open_incident is not None:
+        return f"incident {situation.open_incident} of an automatic rollback is still open, so the strategy is halted"
+    return "" if situation.has_good_version else "there is no good version to go back to"
 
 
 def _quiet(findings: Sequence[Finding]) -> str:
@@ -112,7 +123,7 @@ def _quiet(findings: Sequence[Finding]) -> str:
     return f"{quiet}; not enough evidence for {', '.join(missing)}" if missing else quiet
 
 
-def _held_back(situation: Situation) -> str:
+def _held_back(situation: Situation, *, is_halt: bool) -> str:
     if situation.halted:
         return "the strategy is halted already"
     if situation.version is None:
@@ -123,7 +134,7 @@ def _held_back(situation: Situation) -> str:
         return "another act is under way"
     last = situation.last_automatic_act_at
     # A last act in the future is a clock that was set back: it holds back as well.
-    if last is not None and situation.now_ms - last < situation.cooldown_ms:
+    if not is_halt and last is not None and situation.now_ms - last < situation.cooldown_ms:
         return f"the last automatic act was less than {situation.cooldown_ms // 60_000} minutes ago"
     return ""
 

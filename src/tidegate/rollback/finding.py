@@ -23,6 +23,8 @@ class Finding:
         reason: a sentence.
         error_rate: how often this rule fires on a healthy model or service, in words, computed where it can be.
         evidence: JSON for the ledgers, finite numbers only.
+        asked: what the strategy file asks for when it fires, where that differs from `action`: while an automatic rollback is watched,
+            a fault need not have begun with the version that was gone back to.
     """
 
     rule: str
@@ -36,6 +38,11 @@ class Finding:
     reason: str
     error_rate: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    asked: Action | None = None
+
+    def wants(self, action: Action, *, waived: bool) -> bool:
+        """Whether it asks for an action; `waived`: wherever the fault began."""
+        return self.action == action or (waived and self.action == "alert" and self.asked == action)
 
 
 @dataclass(frozen=True, slots=True)

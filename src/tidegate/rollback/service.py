@@ -87,14 +87,14 @@ def errors(minutes: Sequence[Minute], now_ms: int, rules: Rollback, *, version: 
         told = f"{failed} of {requests} predictions failed"
         return Finding("errors", action, "quiet", share, rules.error_rate, "fraction", requests, None, told, rate)
     since, not_begun = errors_began(found, stretch, rules, version)
-    action, told = _attributed(action, f"{failed} of {requests} predictions failed", not_begun)
+    asked, (action, told) = action, _attributed(action, f"{failed} of {requests} predictions failed", not_begun)
     evidence = {
         "failed": failed,
         "requests": requests,
         "instances": sorted({one.instance for one in stretch if one.errors}),
     }
     return Finding(
-        "errors", action, "fired", share, rules.error_rate, "fraction", requests, since, told, rate, evidence
+        "errors", action, "fired", share, rules.error_rate, "fraction", requests, since, told, rate, evidence, asked
     )
 
 
@@ -147,9 +147,9 @@ def bots(
     since = min(word.since for word in away)
     not_begun = bots_began(by_instance(minutes, now_ms), since, rules, version)
     names = sorted(word.bot for word in away)
-    action, told = _attributed(action, f"unreachable for {', '.join(names)}", not_begun)
+    asked, (action, told) = action, _attributed(action, f"unreachable for {', '.join(names)}", not_begun)
     return Finding(
-        "bots", action, "fired", float(len(away)), 1.0, "bots", len(fresh), since, told, rate, {"bots": names}
+        "bots", action, "fired", float(len(away)), 1.0, "bots", len(fresh), since, told, rate, {"bots": names}, asked
     )
 
 
@@ -199,10 +199,10 @@ def _worst(rule: str, action: Action, judged: Iterable[_Judged], threshold: floa
     lacking = [one for one in found if one.verdict == "not_enough_evidence"]
     if fired:
         worst = fired[0]
-        action, told = _attributed(action, f"{worst.instance}: {worst.reason}", worst.not_begun)
+        asked, (action, told) = action, _attributed(action, f"{worst.instance}: {worst.reason}", worst.not_begun)
         evidence = {"instances": {one.instance: one.observed for one in fired}}
         return Finding(
-            rule, action, "fired", worst.observed, threshold, unit, worst.n, worst.since, told, rate, evidence
+            rule, action, "fired", worst.observed, threshold, unit, worst.n, worst.since, told, rate, evidence, asked
         )
     if lacking or not found:
         told = (
@@ -219,7 +219,7 @@ def _attributed(action: Action, reason: str, not_begun: str) -> tuple[Action, st
     if action != "roll_back":
         return action, reason
     if not_begun:
-        return "alert", f"{reason}; not rolled back for it: {not_begun}"
+        return "alert", f"{reason}; it did not begin with the version: {not_begun}"
     return action, f"{reason}; it began with the version"
 
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from tidegate.bars.interval import DAY_MS
 from tidegate.errors import ConfigurationError, NotVerified, TidegateError
 from tidegate.model.bundle import load_bundle
 from tidegate.model.manifest import GoldenVector
 from tidegate.registry.database import system_clock
 from tidegate.registry.instances import Instances
 from tidegate.registry.tracking.versions import Tracking
-from tidegate.rollback.answers import Asker, Expected, NoAnswer, OtherStrategy
+from tidegate.rollback.answers import Asker, Expected, NoAnswer, NotThere, OtherStrategy
 from tidegate.settings.settings import Settings
 
 _PAUSE_S: Final = 0.2
@@ -26,10 +27,11 @@ Verdict = Literal["verified", "not_verified", "no_instances"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A serving process to ask: its name and where it answers."""
+    """A serving process to ask: its name, where it answers, and whether it has not written to the registry for a minute."""
 
     instance: str
     address: str
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Followed:
         instance: its name.
         address: where it was asked.
         state: `followed`; `behind` when it did not answer as it should by the deadline; `silent` where it has not written to the registry for a
-            minute, so it was not asked: it looks at the registry before it answers again; `other` where it does not serve the strategy.
+            minute and nobody takes a connection there; `other` where it does not serve the strategy. One that is silent in the registry and
+            answers may be cut off from it, goes on with what it has, and is asked like the others.
         after_s: seconds after which it followed, None where it did not.
         detail: what it said last.
     """
@@ -160,7 +163,7 @@ def verify(
     began_at, began = system_clock(), time.monotonic()
     asker = Asker(_api_key(settings), settings.watch.timeout_s)
     try:
-        asked, silent = (list(instances), []) if instances is not None else live_instances(settings)
+        asked = list(instances) if instances is not None else live_instances(settings)
         golden = () if version is None or not asked else golden_windows(settings, strategy, version, digest)
     except TidegateError as error:
         took_s = time.monotonic() - began
@@ -172,7 +175,7 @@ def verify(
     after = [one.after_s for one in followed if one.after_s is not None]
     behind = any(one.state == "behind" for one in followed)
     took_s = time.monotonic() - began if behind or not after else max(after)
-    everyone = sorted((*followed, *silent), key=lambda one: one.instance)
+    everyone = sorted(followed, key=lambda one: one.instance)
     return Verification(strategy, version, digest, began_at, took_s, tuple(everyone))
 
 
@@ -186,23 +189,20 @@ def follow_all(
         return list(pool.map(lambda target: _follow(target, expected, asker, began, ends_at), targets))
 
 
-def live_instances(settings: Settings) -> tuple[list[Target], list[Followed]]:
-    """Processes to ask, and those that are silent: which the settings name, else which have registered themselves.
+def live_instances(settings: Settings) -> list[Target]:
+    """Processes to ask: which the settings name, else which have registered themselves and not signed off since, for a day after their last word.
 
     Raises:
         RegistryError: MLflow could not be reached.
     """
     if settings.watch.instances:
-        return [Target(address.partition("://")[2].rstrip("/") or address, address) for address in settings.watch.instances], []  # fmt: skip
-    found = Instances(settings).all(system_clock())
-    asked = [Target(one.instance, one.address) for one in found if one.alive and one.fault is None]
-    # Who signed off in good order is not missed.
-    silent = [
-        Followed(one.instance, one.address, "silent", None, "it has not written to the registry for a minute")
-        for one in found
-        if one.fault is None and not one.alive and one.ready
+        return [Target(address.partition("://")[2].rstrip("/") or address, address) for address in settings.watch.instances]  # fmt: skip
+    now = system_clock()
+    return [
+        Target(one.instance, one.address, is_silent=not one.alive)
+        for one in Instances(settings).all(now)
+        if one.fault is None and (one.alive or (one.ready and now - one.heartbeat_at <= DAY_MS))
     ]
-    return asked, silent
 
 
 def golden_windows(settings: Settings, strategy: str, version: int, digest: str | None) -> tuple[GoldenVector, ...]:
@@ -229,6 +229,10 @@ def _follow(target: Target, expected: Expected, asker: Asker, began: float, ends
             _ask_once(target, expected, asker, ends_at)
         except OtherStrategy as other:
             return Followed(target.instance, target.address, "other", None, str(other))
+        except NotThere as error:
+            if target.is_silent:
+                return Followed(target.instance, target.address, "silent", None, str(error))
+            told = str(error)
         except NoAnswer as error:
             told = str(error) if time.monotonic() < ends_at or told == "it was not asked" else told
         else:

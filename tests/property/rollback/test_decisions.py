@@ -25,6 +25,7 @@ findings = st.lists(
         since=st.none() | st.integers(0, NOW),
         reason=st.just("told"),
         error_rate=st.just("never"),
+        asked=st.none() | st.sampled_from(get_args(Action)),
     ),
     max_size=6,
 )
@@ -34,6 +35,7 @@ situations = st.builds(
     version=st.none() | st.integers(1, 5),
     halted=st.booleans(),
     open_incident=st.none() | st.just("s/1"),
+    is_watched=st.booleans(),
     last_automatic_act_at=st.none() | st.integers(NOW - 100, NOW + 100),
     cooldown_ms=st.integers(0, 150),
     maintenance=st.booleans(),
@@ -48,8 +50,12 @@ situations = st.builds(
 def test_what_a_decision_never_does(found: list[Finding], situation: Situation) -> None:
     made = decide(found, situation)
     last = situation.last_automatic_act_at
-    asked = [one for one in found if one.verdict == "fired" and one.action == "roll_back"]
+    waived = situation.open_incident is not None and situation.is_watched
+    fired = [one for one in found if one.verdict == "fired"]
+    excused = [one for one in fired if one.action == "alert" and one.asked == "roll_back"]
+    asked = [one for one in fired if one.action == "roll_back" or (waived and one in excused)]
     if made.act == "roll_back":
+        assert last is None or situation.now_ms - last >= situation.cooldown_ms
         assert situation.open_incident is None
         assert situation.has_good_version
     if made.act in ACTS:
@@ -59,7 +65,6 @@ def test_what_a_decision_never_does(found: list[Finding], situation: Situation) 
         assert not situation.halted
         assert not situation.open_intent
         assert situation.acting_allowed
-        assert last is None or situation.now_ms - last >= situation.cooldown_ms
         assert made.suppressed == ""
     if asked and made.act not in ACTS:
         assert made.suppressed

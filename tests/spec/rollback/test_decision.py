@@ -15,6 +15,7 @@ CALM = Situation(
     version=3,
     halted=False,
     open_incident=None,
+    is_watched=False,
     last_automatic_act_at=None,
     cooldown_ms=30 * MINUTE,
     maintenance=False,
@@ -26,11 +27,16 @@ CALM = Situation(
 
 
 def finding(text: str) -> Finding:
-    """`latency=roll_back` fired and asks for that, `latency?` has not enough evidence, `latency` is quiet."""
-    rule, _, action = text.rstrip("?").partition("=")
+    """`latency=roll_back` fired and asks for that, `latency?` has not enough evidence, `latency` is quiet.
+
+    `latency=alert/roll_back` asks for a rollback by its file, and did not begin with the version.
+    """
+    rule, _, said = text.rstrip("?").partition("=")
+    action, _, asked = said.partition("/")
     verdict: Any = "fired" if action else "not_enough_evidence" if text.endswith("?") else "quiet"
     chosen: Any = action or "roll_back"
-    return Finding(rule, chosen, verdict, None, None, "", 0, None, f"{rule} said so", "never")
+    wanted: Any = asked or None
+    return Finding(rule, chosen, verdict, None, None, "", 0, None, f"{rule} said so", "never", {}, wanted)
 
 
 ACTS = [
@@ -54,7 +60,13 @@ ACTS = [
     ("the clock was set back", "latency=roll_back", {"last_automatic_act_at": NOW + 9 * MINUTE}, "alert", "latency", "ago"),
     ("no cooldown", "latency=roll_back", {"cooldown_ms": 0, "last_automatic_act_at": NOW}, "roll_back", "latency", ""),
     ("an incident is open", "latency=roll_back", {"open_incident": "s/7"}, "halt", "latency", ""),
-    ("an incident is open, within cooldown", "latency=roll_back", {"open_incident": "s/7", "last_automatic_act_at": NOW}, "alert", "latency", "ago"),
+    ("no cooldown holds back a halt", "latency=roll_back", {"open_incident": "s/7", "last_automatic_act_at": NOW}, "halt", "latency", ""),
+    ("nor without a good version", "latency=roll_back", {"has_good_version": False, "last_automatic_act_at": NOW}, "halt", "latency", ""),
+    ("not begun with the version", "latency=alert/roll_back", {}, "alert", "latency", ""),
+    ("nor later in an incident", "latency=alert/roll_back", {"open_incident": "s/7"}, "alert", "latency", ""),
+    ("while it is watched that is no excuse", "latency=alert/roll_back", {"open_incident": "s/7", "is_watched": True}, "halt", "latency", ""),
+    ("nor for what is only told", "latency=alert/alert", {"open_incident": "s/7", "is_watched": True}, "alert", "latency", ""),
+    ("watched, and closed by a person", "latency=alert/roll_back", {"is_watched": True}, "alert", "latency", ""),
     ("an incident is open, and only an alert", "drift=alert", {"open_incident": "s/7"}, "alert", "drift", ""),
     ("no good version", "latency=roll_back", {"has_good_version": False}, "halt", "latency", ""),
     ("maintenance holds nothing back", "latency=roll_back", {"maintenance": True}, "roll_back", "latency", ""),

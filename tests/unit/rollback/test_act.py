@@ -1,5 +1,6 @@
 """The procedure: what is done, recorded and told, once, also when the process dies in the middle."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,18 @@ def test_an_incident_of_a_person_does_not_halt(desk: Desk) -> None:
     assert desk.promoter.current(REAL) == 1
 
 
-def test_within_cooldown_it_only_alerts_once_a_day(desk: Desk) -> None:
+def test_a_second_fault_halts_at_once_whatever_it_began_with(desk: Desk) -> None:
     desk.fire()
+    desk.now += MINUTE
+    found = replace(fired("errors", "alert"), asked="roll_back")
+    assert desk.carry_out(desk.decide(found)).act == "halt"
+    assert desk.ledger.state(REAL).halt is not None
+
+
+def test_within_cooldown_it_only_alerts_once_a_day(desk: Desk) -> None:
+    first = desk.fire()
+    assert first.incident is not None
+    close_incident(desk.events, first.incident, actor="ann", note="known")
     for _ in range(3):
         desk.now += MINUTE
         report = desk.fire("errors")
@@ -190,7 +201,7 @@ def test_killed_anywhere_and_run_again_it_completes(desk: Desk, step: str) -> No
     assert len({said[2] for said in desk.people.said}) == 1
     assert len(desk.people.said) == (2 if step == "told" else 1)
     assert len(desk.rows("decision")) == 1
-    assert desk.fire().suppressed  # the cooldown goes by the ledger, not by the incident
+    assert desk.decide(fired()).act == "halt"  # what happened is known to the next decision, whoever was killed
 
 
 def test_before_its_incident_is_opened_a_broken_off_rollback_counts_as_open(desk: Desk) -> None:

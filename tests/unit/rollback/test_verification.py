@@ -178,6 +178,8 @@ def test_a_slow_or_dead_process_does_not_hold_up_the_others() -> None:
     with serving(slow) as first, serving(Process()) as second, contextlib.closing(Asker(None, 0.3)) as asker:
         targets = [Target("slow", first.address), Target("fast", second.address)]
         targets += [Target("dead", f"http://127.0.0.1:{free_port()}"), Target("odd", "ftp://x")]
+        targets += [Target("gone", f"http://127.0.0.1:{free_port()}", is_silent=True)]
+        targets += [Target("cut off", second.address, is_silent=True)]
         began = time.monotonic()
         found = follow_all(targets, V2, asker, began=began, ends_at=began + 0.7)
     assert {one.instance: one.state for one in found} == {
@@ -185,6 +187,8 @@ def test_a_slow_or_dead_process_does_not_hold_up_the_others() -> None:
         "fast": "followed",
         "dead": "behind",
         "odd": "behind",
+        "gone": "silent",
+        "cut off": "followed",
     }
 
 
