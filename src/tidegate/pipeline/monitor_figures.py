@@ -79,13 +79,14 @@ def compute(
     bundle = None if version is None else bundles.get(version)
     if version is None or bundle is None:
         return Figures(live, _of(live, version), None, None, None, None, None)
-    since = _since(job, bars, bundles, version, _entered(job, bundle, production), live)
-    ratio_start = job.as_of - job.strategy.rollback.sharpe_window_days * DAY_MS
+    entered = _entered(job, version, bundle, production)
+    since = _since(job, bars, bundles, version, entered, live)
+    ratio_start = max(entered, job.as_of - job.strategy.rollback.sharpe_window_days * DAY_MS)
     return Figures(
         live=live,
         own=_of(live, version),
         since=since,
-        sharpe_window=_since(job, bars, bundles, version, ratio_start, live),
+        sharpe_window=since if ratio_start == entered else _since(job, bars, bundles, version, ratio_start, live),
         sequential=_sequential(job, version, bars, bundle, since),
         drift=_drift(job, predictions, bars, version, bundle),
         importance=_importance(version, production.before, bundles),
@@ -96,16 +97,24 @@ def _of(live: LiveFigures | None, version: int | None) -> VersionFigures | None:
     return None if live is None else next((each for each in live.production if each.version == version), None)
 
 
-def _entered(job: MonitorJob, bundle: Bundle, production: Production) -> int:
-    """From when on the version's trades count: bars that took part in its training or judgement prove nothing about it.
+def _entered(job: MonitorJob, version: int, bundle: Bundle, production: Production) -> int:
+    """From when on the version's trades count: UTC ms of the market's time.
 
-    By a clock that means the market's time, a version that was brought back begins anew as well.
+    Bars that took part in its training or judgement prove nothing about it, and a version that was brought back begins anew. Where the
+    service's clock is not that of the market, the answers themselves tell by the time of asking which of them came since.
     """
-    seen = bundle.manifest.last_seen_at
-    by_clock = job.settings.serving.clock == "system" and job.strategy.kind == "real"
-    if by_clock and production.entered_at is not None and production.entered_at <= job.as_of:
-        return max(seen, production.entered_at)
-    return seen
+    seen, entered_at = bundle.manifest.last_seen_at, production.entered_at
+    if entered_at is None:
+        return seen
+    if job.settings.serving.clock == "system" and job.strategy.kind == "real":
+        return max(seen, entered_at) if entered_at <= job.as_of else seen
+    predictions = read_log(job, seen) if seen < job.as_of else None
+    if predictions is None:
+        return seen
+    mine = predictions.of(version) & (predictions.received_at >= entered_at)
+    if not mine.any():
+        return job.as_of
+    return max(seen, int(predictions.closed_at[mine].min()) - job.strategy.bar.milliseconds)
 
 
 def _since(

@@ -55,7 +55,7 @@ def production_of(job: MonitorJob, promoter: Promoter) -> Production:
     return Production(
         version=state.current,
         halted=None if state.halt is None else state.halt.reason,
-        before=others[-1] if others else None,
+        before=others[0] if others else None,
         entered_at=None if state.last_change is None else state.last_change.created_at,
         digests=dict(state.digests),
         alerts=tuple(found.alerts),

@@ -37,6 +37,8 @@ from tidegate.strategy.strategy import SimulatedSource, Strategy
 GOOD_DAYS = 10
 EDGE_ENDS_AT = AS_OF_MS + GOOD_DAYS * DAY_MS
 """The market is good while the model is trained and for ten days more, then it is not."""
+ASKED_AT_MS = 4_000_000_000_000
+"""By the clock the bars are replayed later than everything that happens to the registry."""
 NAME, SYMBOL = "simulated-small", "SIM/USD"
 DAYS = 30
 
@@ -151,7 +153,7 @@ def _answers(chosen: Strategy, bundle: Bundle, version: int, days: int) -> list[
     return [
         Row(
             request_id=f"{version}-{at}", instance="a:8080", strategy=NAME, symbol=SYMBOL, bar_closed_at=int(part.closed_at[at]),
-            received_at=int(part.closed_at[at]) + 100, answered_at=int(part.closed_at[at]) + 101, version=version,
+            received_at=ASKED_AT_MS + at, answered_at=ASKED_AT_MS + at + 1, version=version,
             bundle_digest=bundle.digest, role="production", features=matrix[first + at].tolist(), input_digest="ab" * 32,
             probability=float(probability[at]), target_position=_side(int(target[at])), abstain_reason=None,
             out_of_distribution=0.0, data_age_ms=100, status="ok",

@@ -130,6 +130,22 @@ def test_when_the_edge_ends_the_sequential_test_rolls_back_once_and_a_second_fai
     assert look(made, 30).record.outcome == "nothing_to_monitor"
 
 
+def test_what_was_answered_before_it_entered_production_is_not_held_against_it(made: Story) -> None:
+    days = 4
+    rows = made.answers(GOOD_DAYS)
+    made.write([elsewhere(row, received_at=row.bar_closed_at) for row in rows[: days * 96]])
+    made.write([elsewhere(row, instance="b:8080") for row in rows[days * 96 :]])
+
+    monitored = look(made, GOOD_DAYS)
+
+    assert monitored.record.own is not None
+    assert monitored.record.own.first_bar_at == rows[0].bar_closed_at
+    assert monitored.record.since is not None
+    assert monitored.record.since.first_bar_at == rows[days * 96].bar_closed_at
+    assert monitored.content["sequential"]["trades"] == len(monitored.record.since.trade_won)
+    assert 0 < len(monitored.record.since.trade_won) < len(monitored.record.own.trade_won)
+
+
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
