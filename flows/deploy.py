@@ -1,12 +1,12 @@
-"""Tells Prefect what to run when: one deployment a strategy, in one work pool, on one schedule.
+"""Tells Prefect what to run when: for each strategy the monthly retrain, the daily, weekly and monthly monitoring, and a rollback that people start.
 
-`tidegate up` runs `python -m flows.deploy` once its Prefect server answers and before its worker starts. Running it again
+All run in one work pool. Retrains wait for each other in a queue of their own, so that nothing else waits for a training. `tidegate up` runs `python -m flows.deploy` once its Prefect server answers and before its worker starts. Running it again
 changes nothing that is right already, and never what people set in Prefect: whether a deployment or its schedule is paused.
 """
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,15 +31,53 @@ from prefect.types._datetime import now
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
-from tidegate.services.deployments import MONTHLY
+from flows.automations import TAG, ensure_automations
+from tidegate.services.deployments import DAILY, MONTHLY, MONTHS, WEEKLY
 from tidegate.services.worker import POOL
+from tidegate.settings.loading import load_settings
 
-ENTRYPOINT = "flows/retrain.py:retrain"
-TAG = "tidegate"
 SLUG = "retrain"
 PARAMETER = "strategy"
+TRAINING, DEFAULT = "training", "default"
 
 Schedule = CronSchedule | IntervalSchedule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One deployment that each strategy has.
+
+    Args:
+        entrypoint: `file:function` of the flow, which takes the strategy's name as its parameter `strategy`.
+        cron: when it runs, UTC; None: when people start it.
+        says: its description; `{}` is the strategy.
+        suffix: of the deployment's name behind the strategy's.
+        parameters: besides the strategy.
+        queue: of the work pool.
+    """
+
+    entrypoint: str
+    cron: str | None
+    says: str
+    suffix: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    queue: str = DEFAULT
+
+
+RETRAIN = Plan(
+    "flows/retrain.py:retrain",
+    MONTHLY,
+    "Retrains {}, decides at the gates, promotes or refuses.",
+    queue=TRAINING,
+)
+_LOOKS = "Compares what {} does live with its promise, judges by the rules, acts, and reports"
+PLANS = (
+    RETRAIN,
+    Plan("flows/monitor.py:monitor", DAILY, f"{_LOOKS}, every day.", "", {"period": "daily"}),
+    Plan("flows/monitor.py:monitor", WEEKLY, f"{_LOOKS}, with the week's checks.", "-weekly", {"period": "weekly"}),
+    Plan("flows/monitor.py:monitor", MONTHS, f"{_LOOKS}, with the month's checks.", "-monthly", {"period": "monthly"}),
+    Plan("flows/rollback.py:rollback", None, "Takes {} back to the last good version; say why in `reason`."),
+)
 
 
 @dataclass
@@ -60,75 +98,100 @@ def deploy(
     schedule: Schedule,
     *,
     pool: str = POOL,
-    entrypoint: str = ENTRYPOINT,
+    plans: Sequence[Plan] = PLANS,
+    webhook_urls: Sequence[str] = (),
 ) -> Outcome:
-    """Create or update the work pool and one deployment a strategy, and tidy up after a time without servers.
+    """Create or update the work pool and the deployments, and tidy up after a time without servers.
 
     Args:
-        root: the project's folder: working folder of every run, and what `entrypoint` is relative to.
+        root: the project's folder: working folder of every run, and what entrypoints are relative to.
         strategies: names of strategies.
         schedule: when each is trained.
         pool: name of the work pool.
-        entrypoint: `file:function` of the flow, which takes the strategy's name as its parameter `strategy`.
+        plans: which deployments each strategy has.
+        webhook_urls: whom Prefect tells of runs that fail or do not start; none: nobody.
 
     Raises:
-        ValueError: the flow does not take a strategy.
+        ValueError: a flow does not take a strategy.
+        OSError, ImportError: a flow is not there, or cannot be imported.
     """
     # A flow that cannot be imported is refused now, not in the night of the first of the month.
-    flow: Flow[..., Any] = load_flow_from_entrypoint(str(root / entrypoint), use_placeholder_flow=False)
-    if PARAMETER not in parameter_schema(flow).properties:
-        raise ValueError(f"flow {entrypoint} must take the parameter {PARAMETER!r}")
+    flows = {plan.entrypoint: _flow(root, plan.entrypoint) for plan in plans}
     outcome = Outcome()
     with get_client(sync_client=True) as client:
         ensure_pool(client, pool)
         for strategy in strategies:
-            wanted = description(root, strategy, flow, pool=pool, entrypoint=entrypoint)
-            getattr(outcome, ensure_deployment(client, flow, strategy, wanted, schedule)).append(strategy)
+            for plan in plans:
+                flow, name = flows[plan.entrypoint], f"{strategy}{plan.suffix}"
+                wanted = description(root, strategy, flow, plan, pool=pool)
+                when = schedule if plan is RETRAIN else _cron(plan)
+                done = ensure_deployment(client, flow, name, wanted, when)
+                getattr(outcome, done).append(f"{flow.name}/{name}")
         ours = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])))
+        gone = set()
         for deployment in ours:
             outcome.crashed_runs += close_cut_off_runs(client, deployment)
             outcome.skipped_runs += skip_missed_runs(client, deployment)
-            if deployment.name not in strategies:
-                outcome.without_strategy.append(deployment.name)
+            strategy = deployment.parameters.get(PARAMETER, deployment.name)
+            gone |= set() if strategy in strategies else {strategy}
+        outcome.without_strategy = sorted(gone)
+        ensure_automations(client, webhook_urls)
     return outcome
 
 
-def description(root: Path, strategy: str, flow: Flow[..., Any], *, pool: str, entrypoint: str) -> dict[str, Any]:
+def _flow(root: Path, entrypoint: str) -> Flow[..., Any]:
+    flow: Flow[..., Any] = load_flow_from_entrypoint(str(root / entrypoint), use_placeholder_flow=False)
+    if PARAMETER not in parameter_schema(flow).properties:
+        raise ValueError(f"flow {entrypoint} must take the parameter {PARAMETER!r}")
+    return flow
+
+
+def _cron(plan: Plan) -> Schedule | None:
+    return None if plan.cron is None else CronSchedule(cron=plan.cron, timezone="UTC")
+
+
+def description(root: Path, strategy: str, flow: Flow[..., Any], plan: Plan, *, pool: str) -> dict[str, Any]:
     """Everything about a deployment that is ours to decide, by the name of Prefect's field."""
     return {
-        "description": f"Retrains {strategy}, decides at the gates, promotes or refuses.",
-        "parameters": {PARAMETER: strategy},
+        "description": plan.says.format(strategy),
+        "parameters": {PARAMETER: strategy, **plan.parameters},
         "tags": [TAG, strategy],
-        "entrypoint": entrypoint,
+        "entrypoint": plan.entrypoint,
         # The code is where it is: no copy, no git remote, no image.
         "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": str(root)}}],
         "job_variables": {"working_dir": str(root)},
         "parameter_openapi_schema": parameter_schema(flow).model_dump_for_openapi(),
         "enforce_parameter_schema": True,
         "work_pool_name": pool,
-        # A second run of a strategy is refused, not queued: it would train the same month again.
+        "work_queue_name": plan.queue,
+        # A second run of the same is refused, not queued: it would do the same again.
         "concurrency_options": ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
     }
 
 
 def ensure_pool(client: SyncPrefectClient, name: str) -> None:
-    """Have a work pool that runs one process at a time: two trainings at once would only slow each other."""
+    """Have a work pool of processes, and in it a queue for trainings, one at a time: two at once would only slow each other."""
     try:
         found = client.read_work_pool(name)
     except ObjectNotFound:
         template = ProcessWorker.get_default_base_job_template()
-        client.create_work_pool(
-            WorkPoolCreate(name=name, type=ProcessWorker.type, base_job_template=template, concurrency_limit=1)
-        )
-        return
-    if found.type != ProcessWorker.type:
-        raise ValueError(f"work pool {name} exists with type {found.type}, expected {ProcessWorker.type}")
-    if found.concurrency_limit != 1:
-        client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=1))
+        client.create_work_pool(WorkPoolCreate(name=name, type=ProcessWorker.type, base_job_template=template))
+    else:
+        if found.type != ProcessWorker.type:
+            raise ValueError(f"work pool {name} exists with type {found.type}, expected {ProcessWorker.type}")
+        if found.concurrency_limit is not None:
+            # A rollback must never wait for a training.
+            client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=None))
+    try:
+        queue = client.read_work_queue_by_name(TRAINING, work_pool_name=name)
+    except ObjectNotFound:
+        queue = client.create_work_queue(TRAINING, work_pool_name=name, concurrency_limit=1)
+    if queue.concurrency_limit != 1:
+        client.update_work_queue(queue.id, concurrency_limit=1)
 
 
 def ensure_deployment(
-    client: SyncPrefectClient, flow: Flow[..., Any], name: str, wanted: dict[str, Any], schedule: Schedule
+    client: SyncPrefectClient, flow: Flow[..., Any], name: str, wanted: dict[str, Any], schedule: Schedule | None
 ) -> str:
     """Have the deployment as wanted.
 
@@ -142,7 +205,7 @@ def ensure_deployment(
             flow_id=client.create_flow_from_name(flow.name),
             name=name,
             concurrency_limit=1,
-            schedules=[DeploymentScheduleCreate(schedule=schedule, slug=SLUG)],
+            schedules=[] if schedule is None else [DeploymentScheduleCreate(schedule=schedule, slug=SLUG)],
             **wanted,
         )
         return "created"
@@ -205,13 +268,14 @@ def _runs(client: SyncPrefectClient, deployment: DeploymentResponse, states: lis
             return found
 
 
-def _changes(found: DeploymentResponse, wanted: dict[str, Any], schedule: Schedule) -> dict[str, Any]:
+def _changes(found: DeploymentResponse, wanted: dict[str, Any], schedule: Schedule | None) -> dict[str, Any]:
     """The fields that differ."""
     changes = {name: value for name, value in wanted.items() if getattr(found, name) != value}
     limit = found.global_concurrency_limit
     if limit is None or limit.limit != 1:
         changes["concurrency_limit"] = 1
-    if [(one.slug, one.schedule) for one in found.schedules] != [(SLUG, schedule)]:
+    # What people may start only has no schedule of ours, and keeps one that people have given it.
+    if schedule is not None and [(one.slug, one.schedule) for one in found.schedules] != [(SLUG, schedule)]:
         changes["schedules"] = [DeploymentScheduleUpdate(schedule=schedule, slug=SLUG)]
     return changes
 
@@ -225,8 +289,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--answer", type=Path, help="file for the answer")
     parser.add_argument("strategies", nargs="*", help="names of strategies")
     given = parser.parse_args(arguments)
-    schedule = CronSchedule(cron=given.cron, timezone="UTC")
-    outcome = json.dumps(asdict(deploy(given.root.resolve(), given.strategies, schedule, pool=given.pool)), indent=1)
+    root, schedule = given.root.resolve(), CronSchedule(cron=given.cron, timezone="UTC")
+    urls = load_settings(root).notify.webhook_urls
+    done = deploy(root, given.strategies, schedule, pool=given.pool, webhook_urls=urls)
+    outcome = json.dumps(asdict(done), indent=1)
     if given.answer:
         given.answer.write_text(outcome, encoding="utf-8")
     print(outcome)  # noqa: T201  the log of `tidegate up`

@@ -14,6 +14,8 @@ from tidegate.settings.settings import Settings
 NAME = "deploy"
 TITLE = "creating the deployments"
 MONTHLY = "17 3 1 * *"
+# Monitoring looks at UTC days that have ended; the month's look comes before the month's training.
+DAILY, WEEKLY, MONTHS = "20 0 * * *", "40 0 * * 1", "0 1 1 * *"
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,10 @@ class Deployed:
     """What was done about the deployments.
 
     Args:
-        created: strategies deployed for the first time.
-        updated: strategies whose deployment was out of date.
-        unchanged: strategies whose deployment was right already.
-        without_strategy: deployments whose strategy is not among those asked for; left alone.
+        created: deployments that are new, as `flow/name`.
+        updated: deployments that were out of date.
+        unchanged: deployments that were right already.
+        without_strategy: strategies that have deployments and are not among those asked for; left alone.
         skipped_runs: missed scheduled runs that were cancelled, since a newer one catches up.
         crashed_runs: runs that a kill had left as running.
     """
@@ -46,7 +48,7 @@ def service(
         settings: where the Prefect server is.
         root: the project's folder, which holds `flows/`.
         logs: folder of the log and of the answer.
-        strategies: names of strategies, one deployment each.
+        strategies: names of strategies.
         cron: the schedule, UTC.
         inherited: the caller's environment.
 

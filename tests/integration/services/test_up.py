@@ -51,6 +51,16 @@ def retrain(strategy: str) -> None:
     if strategy == "beta":
         time.sleep(600)
 '''
+OTHERS = '''
+"""{0}, which does nothing."""
+
+from prefect import flow
+
+
+@flow(name="{0}")
+def {0}(strategy: str, {1}: str) -> None:
+    """Nothing."""
+'''
 UP = """
 import json, sys, threading
 from dataclasses import asdict
@@ -71,11 +81,11 @@ from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from prefect.client.schemas.schedules import IntervalSchedule
-from flows.deploy import deploy
+from flows.deploy import RETRAIN, deploy
 schedule = IntervalSchedule(
     interval=timedelta(seconds=int(sys.argv[2])), anchor_date=datetime(2026, 1, 1, tzinfo=timezone.utc), timezone="UTC"
 )
-print(json.dumps(asdict(deploy(Path(sys.argv[1]), sys.argv[3:], schedule))))
+print(json.dumps(asdict(deploy(Path(sys.argv[1]), sys.argv[3:], schedule, plans=[RETRAIN]))))
 """
 
 
@@ -198,9 +208,11 @@ class Project:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = tmp_path_factory.mktemp("project")
     (root / "flows").mkdir()
-    for name in ("__init__.py", "deploy.py"):
+    for name in ("__init__.py", "deploy.py", "automations.py"):
         shutil.copy(Path(str(flows.__file__)).parent / name, root / "flows" / name)
     (root / "flows" / "retrain.py").write_text(FLOW)
+    for name, parameter in (("monitor", "period"), ("rollback", "reason")):
+        (root / "flows" / f"{name}.py").write_text(OTHERS.format(name, parameter))
     mlflow_port, prefect_port = free_ports(2)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "TIDEGATE_"))}
     environment |= {
@@ -281,7 +293,7 @@ def test_a_second_up_is_refused(project: Project, first: list[dict[str, str]]) -
 
 def test_each_strategy_has_one_monthly_deployment(project: Project, first: list[dict[str, str]]) -> None:
     assert [one["detail"] for one in first if one["service"] == "deploy" and one["event"] == "ready"] == [
-        "2 created, 0 updated, 0 unchanged"
+        "10 created, 0 updated, 0 unchanged"
     ]
     for name in ("alpha", "beta"):
         found = project.deployment(name)
@@ -292,15 +304,36 @@ def test_each_strategy_has_one_monthly_deployment(project: Project, first: list[
         assert found["global_concurrency_limit"]["limit"] == 1
         assert found["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
         assert found["work_pool_name"] == "tidegate"
+        assert (found["work_pool_name"], found["work_queue_name"]) == ("tidegate", "training")
+    # Trainings wait for each other, and nothing waits for a training.
     pool = project.api("/work_pools/tidegate")
-    assert (pool["type"], pool["concurrency_limit"]) == ("process", 1)
+    assert (pool["type"], pool["concurrency_limit"]) == ("process", None)
+    assert project.api("/work_pools/tidegate/queues/training")["concurrency_limit"] == 1
+
+
+def test_each_strategy_is_monitored_on_schedule_and_can_be_rolled_back(
+    project: Project, first: list[dict[str, str]]
+) -> None:
+    del first
+    for name, cron, period in (
+        ("alpha", "20 0 * * *", "daily"),
+        ("alpha-weekly", "40 0 * * 1", "weekly"),
+        ("alpha-monthly", "0 1 1 * *", "monthly"),
+    ):
+        found = project.api(f"/deployments/name/monitor/{name}")
+        assert [(one["schedule"]["cron"], one["schedule"]["timezone"]) for one in found["schedules"]] == [(cron, "UTC")]
+        assert found["parameters"] == {"strategy": "alpha", "period": period}
+        assert found["global_concurrency_limit"]["limit"] == 1
+        assert found["work_queue_name"] == "default"
+    found = project.api("/deployments/name/rollback/alpha")
+    assert (found["schedules"], found["parameters"]) == ([], {"strategy": "alpha"})
 
 
 @pytest.fixture(scope="module")
 def soon(project: Project, first: list[dict[str, str]]) -> list[dict[str, Any]]:
     """Runs that have ended of a strategy that was due every few seconds and is paused by now."""
     del first
-    assert project.deploy_every(10, "soon")["created"] == ["soon"]
+    assert project.deploy_every(10, "soon")["created"] == ["retrain/soon"]
     done = eventually(
         lambda: [run for run in project.runs("soon") if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED"}],
         120,
@@ -325,12 +358,12 @@ def test_deploying_again_changes_nothing_and_keeps_a_pause(project: Project, soo
     before = project.deployment("soon")
     assert before["paused"] is True
     answer = project.deploy_every(10, "soon")
-    assert (answer["created"], answer["updated"], answer["unchanged"]) == ([], [], ["soon"])
-    assert sorted(answer["without_strategy"]) == ["alpha", "beta"]
+    assert (answer["created"], answer["updated"], answer["unchanged"]) == ([], [], ["retrain/soon"])
+    assert answer["without_strategy"] == ["alpha", "beta"]
     after = project.deployment("soon")
     assert after["updated"] == before["updated"]
     answer = project.deploy_every(3600, "soon")
-    assert answer["updated"] == ["soon"]
+    assert answer["updated"] == ["retrain/soon"]
     changed = project.deployment("soon")
     assert changed["paused"] is True
     assert [one["schedule"]["interval"] for one in changed["schedules"]] == [3600]
@@ -409,7 +442,7 @@ def test_a_run_cut_off_by_the_kill_does_not_block_the_schedule(project: Project,
 
 def test_the_next_up_works_on_the_same_data(project: Project, restart: Restart) -> None:
     # "soon" had another schedule and is monthly again; that a user has paused it stays.
-    assert "0 created, 1 updated, 2 unchanged" in {one["detail"] for one in restart.notices}
+    assert "4 created, 1 updated, 10 unchanged" in {one["detail"] for one in restart.notices}
     assert project.deployment("soon")["paused"] is True
     assert "COMPLETED" in {run["state_type"] for run in project.runs("soon")}
     with urllib.request.urlopen(
