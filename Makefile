@@ -91,6 +91,7 @@ check: $(READY)  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	cd docker/grafana && $(CURDIR)/$(BIN)/mypy --strict build.py
 	$(BIN)/lint-imports --config pyproject.toml
 
 .PHONY: format
@@ -103,13 +104,15 @@ dashboards:  ## write Grafana's dashboards anew from docker/grafana
 	$(PYTHON) docker/grafana/build.py --write
 
 .PHONY: bench
-bench: $(READY)  ## measure speed and memory, and how often the gates promote
+bench: $(READY)  ## measure speed and memory, how often the gates promote, and how often monitoring errs
 	$(BIN)/python -m benchmarks.window --threads 1
 	$(BIN)/python -m benchmarks.window --threads 2
 	$(BIN)/python -m benchmarks.validation
 	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.prediction_log
 	$(BIN)/python -m benchmarks.promotion_rate
+	$(BIN)/python -m benchmarks.monitoring
+	$(BIN)/python -m benchmarks.monitoring_errors
 
 .PHONY: bench-serving
 bench-serving: $(READY)  ## measure the service and its rivals, each in an environment of its own

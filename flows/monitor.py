@@ -13,6 +13,7 @@ from prefect.utilities.annotations import quote
 
 from tidegate.errors import RegistryError, SourceError
 from tidegate.logs.ids import bound
+from tidegate.logs.starting import join_logging
 from tidegate.notify.notifier import Notifier
 from tidegate.pipeline import data
 from tidegate.pipeline import monitor as stages
@@ -70,6 +71,7 @@ def jobs(strategy: str, as_of: str | None, period: str) -> list[MonitorJob]:
     """One job for each model of the strategy."""
     root = Path(os.environ.get("TIDEGATE_ROOT", ".")).resolve()
     settings = load_settings(root)
+    join_logging(settings.logs, "monitor")
     found = find_strategy(strategy, settings.paths.strategies)
     actor = f"prefect flow run {runtime.flow_run.name or 'without server'}"
     notifier = Notifier(settings, EventLedger.from_settings(settings))

@@ -9,6 +9,7 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from tidegate.logs.starting import join_logging
 from tidegate.notify.notifier import Notifier
 from tidegate.registry.events import EventLedger
 from tidegate.registry.opening import open_promoter
@@ -59,6 +60,7 @@ def repair_ledger(strategy: str) -> None:
 def go_back(strategy: str, reason: str, leaving: int | None, to: int | None, keep: bool) -> ActReport:
     """Move the aliases, ask every serving process, open the incident, tell people."""
     settings = _settings()
+    join_logging(settings.logs, "rollback")
     promoter = open_promoter(settings)
     notifier = Notifier(settings, EventLedger(promoter.ledger.database))
     report = roll_back(

@@ -30,7 +30,6 @@ from tidegate.policy.policy import PositionPolicy, PositionState
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.promotion import Promoter
-from tidegate.strategy.reference import reference as strategy_reference
 from tidegate.strategy.strategy import Gates, Monitor, Rollback, Strategy
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 HOMES = {
     "ccxt": ("bars/sources/exchange.py",),
     "great_expectations": ("validation/expectations.py",),
-    "jinja2": ("report/page.py",),
+    "jinja2": ("monitoring/page/page.py", "report/page.py"),
     "mlflow": ("registry/tracking/",),
     "onnx": ("model/export.py",),
     "onnxmltools": ("model/export.py",),
@@ -24,7 +24,7 @@ HOMES = {
     "optuna": ("model/training.py",),
     "pandas": ("frames.py",),
     "prefect": (),
-    "pyarrow": ("bars/", "pipeline/files.py", "cli/data_commands.py"),
+    "pyarrow": ("bars/", "monitoring/fills.py", "pipeline/files.py", "cli/data_commands.py"),
     "rich": ("cli/",),
     "sklearn": ("model/training.py",),
     "sqlalchemy": ("registry/",),
@@ -34,7 +34,14 @@ HOMES = {
 }
 # Of the service, what stands between a window and its answer; its border has the clock port.
 PURE_SERVING = tuple(f"serving/{name}.py" for name in ("answering", "distribution", "predictor", "question", "windows"))
-PURE = ("features", "labels", "dataset", "model", "backtest", "gates", "policy", "validation", "report", *PURE_SERVING)
+# Rules and the decision; what acts and asks stands beside them.
+PURE_ROLLBACK = tuple(
+    f"rollback/{name}.py" for name in ("rules", "performance", "service", "began", "decision", "finding")
+)
+PURE = (
+    "features", "labels", "dataset", "model", "backtest", "gates", "policy", "validation", "report", "monitoring",
+    *PURE_SERVING, *PURE_ROLLBACK,
+)  # fmt: skip
 CLOCK_OR_GLOBAL_CHANCE = re.compile(
     r"\b(time\.(time|time_ns|monotonic|perf_counter)\b|datetime\.(now|utcnow|today)\b|date\.today\b"
     r"|np\.random\.(?!default_rng\b|Generator\b)\w+|random\.(random|seed|choice|shuffle)\b|socket\.|urllib\.request|urlopen|http\.client)"

@@ -53,3 +53,28 @@ def start_logging(logs: Logs, process: str, *, instance: str | None = None, stre
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     # It also shows the traceback of an error inside an application with whatever it was called with; the front tells those.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+
+
+def join_logging(logs: Logs, process: str) -> None:
+    """Send the lines of this process to the file and the syslog server that the settings name, beside where they go already.
+
+    For a process whose log is begun by somebody else, such as a flow's run in Prefect's worker: its handlers stay. Calling it again begins anew.
+
+    Args:
+        logs: level, file and syslog server; where neither is named, nothing changes but the ids of the lines.
+        process: what this process is, such as `monitor`.
+
+    Raises:
+        ConfigurationError: the file cannot be written, or the syslog server's address is none.
+    """
+    root = logging.getLogger()
+    for own in [each for each in root.handlers if isinstance(each, (RotatedFile, SyslogTcp))]:
+        root.removeHandler(own)
+        own.close()
+    identify(process=process)
+    made = [each for each in (rotated_file(logs, process), syslog(logs, process)) if each is not None]
+    for handler in made:
+        handler.setFormatter(JsonLines())
+        root.addHandler(handler)
+    if made:
+        logging.getLogger("tidegate").setLevel(logs.level.upper())
