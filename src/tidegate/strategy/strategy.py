@@ -386,7 +386,10 @@ class Rollback(Part):
         description="A fault that shows this long after a version's start, and not before it, began with it.",
     )
     cooldown_minutes: int = Field(
-        30, ge=0, le=10_080, description="Minutes after an automatic act in which no automatic rollback follows; a halt may."
+        30,
+        ge=0,
+        le=10_080,
+        description="Minutes after an automatic act in which no automatic rollback follows; a halt may.",
     )
     watch_minutes: int = Field(30, ge=1, le=1440, description="Minutes that a rollback is watched for.")
 
