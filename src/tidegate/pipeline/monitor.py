@@ -5,16 +5,17 @@ done again, or late, gives the same figures for the same `as_of`, and nothing is
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tidegate.bars.bars import Bars
+from tidegate.bars.bars import Bars, iso
 from tidegate.bars.interval import DAY_MS
 from tidegate.errors import TidegateError
 from tidegate.logs.ids import bound
 from tidegate.model.bundle import Bundle
+from tidegate.monitoring.page.headline import speaks_against
 from tidegate.monitoring.page.markdown import markdown_summary
 from tidegate.monitoring.page.page import write_page
 from tidegate.monitoring.page.record import FindingLine, MonitorRecord, Outcome
@@ -30,7 +31,7 @@ from tidegate.registry.events import EventLedger
 from tidegate.registry.opening import open_promoter
 from tidegate.registry.promotion import Promoter
 from tidegate.registry.rules import named
-from tidegate.registry.state import StrategyState
+from tidegate.registry.state import LedgerRow, StrategyState
 from tidegate.registry.tracking.versions import Tracking
 from tidegate.rollback.act import carry_out
 from tidegate.rollback.automatic import read_situation
@@ -39,6 +40,8 @@ from tidegate.rollback.finding import Finding
 from tidegate.rollback.procedure import ActReport, open_procedure
 
 log = logging.getLogger(__name__)
+
+_TRAIL = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,7 +202,10 @@ def conclude(job: MonitorJob, computed: Computed) -> Monitored:
     rows = checklist(job, computed.figures, computed.findings, promoter, tracking)
     state = promoter.ledger.state(job.strategy.name)
     outcome, reason = _outcome(computed, decision, state)
-    record = _record(job, computed, outcome, reason, state.current, rows)
+    record = _record(job, computed, outcome, reason, state.current, rows, trail_of(promoter.history(job.strategy.name)))
+    against = speaks_against(record) if outcome == "healthy" else ()
+    if against:
+        record = replace(record, outcome="watch", reason="; ".join(against))
     content = run_content(record, computed.findings, decision, computed.newest_closed_at)
     subject, is_new = subject_of(job, events, content)
     # Each record keeps its own page: what a rollback stood on is not replaced by what the next run sees.
@@ -259,8 +265,25 @@ def _outcome(computed: Computed, decision: Decision, state: StrategyState) -> tu
     return "healthy", decision.reason
 
 
+def trail_of(rows: Sequence[LedgerRow]) -> tuple[str, ...]:
+    """The newest acts of the promotion ledger as text, newest first, each told once: by the row that ended it."""
+    ended = [row for row in rows if row.state != "intent"]
+    return tuple(
+        f"{iso(row.created_at)[:16].replace('T', ' ')} UTC {row.action}"
+        f"{'' if row.state == 'committed' else ' ' + row.state.upper()}: "
+        f"{named(row.from_version)} to {named(row.to_version)}, by {row.actor}: {row.reason}"
+        for row in reversed(ended[-_TRAIL:])
+    )
+
+
 def _record(
-    job: MonitorJob, computed: Computed, outcome: Outcome, reason: str, now: int | None, rows: tuple[Any, ...]
+    job: MonitorJob,
+    computed: Computed,
+    outcome: Outcome,
+    reason: str,
+    now: int | None,
+    rows: tuple[Any, ...],
+    trail: tuple[str, ...],
 ) -> MonitorRecord:
     figures = computed.figures
     return MonitorRecord(
@@ -282,6 +305,7 @@ def _record(
         findings=tuple(map(_line, computed.findings)),
         checklist=rows,
         alerts=computed.alerts,
+        trail=trail,
     )
 
 
