@@ -16,7 +16,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import BlockDocumentCreate, BlockDocumentUpdate
 from prefect.client.schemas.objects import BlockDocument
@@ -172,12 +171,13 @@ def _ensure(client: SyncPrefectClient, wanted: AutomationCore) -> str:
     Returns:
         `created`, `updated` or `unchanged`.
     """
-    found, *more = client.read_automations_by_name(wanted.name) or [None]
-    for other in more:
-        client.delete_automation(other.id)
-    if found is None:
+    every = client.read_automations_by_name(wanted.name)
+    if not every:
         client.create_automation(wanted)
         return "created"
+    found, *more = every
+    for other in more:
+        client.delete_automation(other.id)
     if _ours(found) == _ours(wanted):
         return "unchanged"
     client.update_automation(found.id, wanted.model_copy(update={"enabled": found.enabled}))
@@ -213,7 +213,7 @@ def _ensure_block(client: SyncPrefectClient, name: str, url: str) -> UUID:
             "Prefect's server cannot keep the addresses of webhooks",
             expected=f"a schema of the block type {_BLOCK_TYPE}",
             actual="none",
-            next_step="PREFECT_SERVER_REGISTER_BLOCKS_ON_START must not be off at its start",
+            next_step="PREFECT_API_BLOCKS_REGISTER_ON_START must not be off at its start",
         )
     made = BlockDocumentCreate(name=name, data=dict(content), block_schema_id=schema.id, block_type_id=kind.id)
     return client.create_block_document(made).id

@@ -17,8 +17,11 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from flows.fold_cache import KEPT, PREFIX, FoldSerializer, remove_stale_folds
+from flows.telling import tell_failure, tell_outcome
 from tidegate.dataset.windows import FoldWindows
 from tidegate.errors import RegistryError, SourceError
+from tidegate.logs.ids import bound
+from tidegate.logs.starting import join_logging
 from tidegate.pipeline import data, judge, publish
 from tidegate.pipeline.contest import Champion
 from tidegate.pipeline.fold import Fold, run_fold
@@ -56,6 +59,11 @@ def retrain(strategy: str, as_of: str | None = None) -> list[Outcome]:
 def retrain_model(job: Job) -> Outcome:
     """Retrain one model: one run a strategy and month at a time."""
     get_run_logger().info("retraining %s", describe_job(job))
+    with bound(run_id=runtime.flow_run.id, strategy=job.strategy.name):
+        return _retrain_model(job)
+
+
+def _retrain_model(job: Job) -> Outcome:
     with RetrainLedger.from_settings(job.settings).retrain_lock(job.strategy.name, job.month) as lock:
         lock.record("started", as_of=job.as_of_ms)
         try:
@@ -67,10 +75,12 @@ def retrain_model(job: Job) -> Outcome:
             registered = register_model(whole(job), whole(bars), whole(folds), whole(judged))
             lock.check()
             promotion = promote_model(whole(job), whole(judged), whole(registered), whole(champion))
-        except BaseException:
+        except BaseException as error:
+            tell_failure(job, error)
             lock.record("failed", as_of=job.as_of_ms)
             raise
         lock.record("finished", as_of=job.as_of_ms, run_id=registered.run_id, version=registered.version)
+        tell_outcome(job, promotion)
         with publish.reporting(job, registered, promotion):
             given = whole(job), whole(bars), whole(folds), whole(judged), whole(registered), whole(promotion)
             return describe(write_report(*given))
@@ -90,6 +100,8 @@ def jobs(strategy: str, as_of: str | None) -> list[Job]:
     """One job for each model of the strategy."""
     root = Path(os.environ.get("TIDEGATE_ROOT", ".")).resolve()
     settings = load_settings(root)
+    if runtime.deployment.id:
+        join_logging(settings.logs, "retrain")  # at a person's terminal the command has begun its own log
     found = find_strategy(strategy, settings.paths.strategies)
     actor = f"prefect flow run {runtime.flow_run.name or 'without server'}"
     job = make_job(found, settings, root, as_of=as_of, actor=actor, watch=WATCH.get())

@@ -61,7 +61,7 @@ def join_logging(logs: Logs, process: str) -> None:
     For a process whose log is begun by somebody else, such as a flow's run in Prefect's worker: its handlers stay. Calling it again begins anew.
 
     Args:
-        logs: level, file and syslog server; where neither is named, nothing changes but the ids of the lines.
+        logs: level, file and syslog server; where neither is named, nothing changes.
         process: what this process is, such as `monitor`.
 
     Raises:
@@ -71,10 +71,10 @@ def join_logging(logs: Logs, process: str) -> None:
     for own in [each for each in root.handlers if isinstance(each, (RotatedFile, SyslogTcp))]:
         root.removeHandler(own)
         own.close()
-    identify(process=process)
     made = [each for each in (rotated_file(logs, process), syslog(logs, process)) if each is not None]
     for handler in made:
         handler.setFormatter(JsonLines())
         root.addHandler(handler)
     if made:
+        identify(process=process)
         logging.getLogger("tidegate").setLevel(logs.level.upper())

@@ -26,6 +26,7 @@ from tidegate.bars.sources.source import RawBars, SimulatedBars
 from tidegate.errors import PromotionConflict, SourceError
 from tidegate.pipeline import data, publish
 from tidegate.pipeline.fold import run_fold
+from tidegate.registry.events import EventLedger
 from tidegate.registry.opening import open_promoter
 from tidegate.registry.retrains import RetrainLedger
 from tidegate.registry.tracking.versions import Tracking
@@ -202,6 +203,19 @@ class TestRetrain:
         assert [row.state for row in ledger.runs("missing")] == ["started", "failed"]
         with ledger.retrain_lock("missing", "2025-06"):
             pass  # the lock is free
+
+    def test_people_are_told_of_an_outcome_and_of_a_failure(self, first: tuple[UUID, Any], project: Settings) -> None:
+        assert first
+        with pytest.raises(SourceError):
+            retrain_module.retrain("missing", AS_OF)
+        told = {
+            (event.content["severity"], event.content["title"], event.subject)
+            for event in EventLedger.from_settings(project).rows(kinds={"notification"})
+        }
+        assert {
+            ("info", "simulated-small: promoted in the month's retraining", "retrain/simulated-small/2025-06"),
+            ("critical", "missing: the month's retraining failed", "retrain/missing/2025-06"),
+        } <= told
 
     def test_second_flow_of_the_same_month_is_refused(self, project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         reached, go_on = threading.Event(), threading.Event()
