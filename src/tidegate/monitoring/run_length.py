@@ -40,11 +40,13 @@ def average_run_length(chain: Chain) -> float:
         return math.inf
     m = max(chain.loss_steps, chain.win_steps)
     last = (chain.threshold - 1) // m
-    slope, level = np.zeros((m, m)), np.zeros(m)  # of the block above: x there = slope @ (x one below it) + level
+    # Of the block above: x there = slope @ (x one below it) + level.
+    slope: Floats = np.zeros((m, m))
+    level: Floats = np.zeros(m)
     for block in range(last, -1, -1):
         down, stay, up, alive = _moves(chain, block * m, m)
         system = np.eye(m) - stay - up @ slope
-        solved = np.linalg.solve(system, np.column_stack((down, alive + up @ level)))
+        solved: Floats = np.asarray(np.linalg.solve(system, np.column_stack((down, alive + up @ level))), np.float64)
         slope, level = solved[:, :m], solved[:, m]
     return float(level[0])
 
