@@ -1,0 +1,42 @@
+//! Keeps a trading bot trading.
+//!
+//! One [`Client`] asks a tidegate service for the signal of a strategy. [`Client::decide`] always returns a [`Decision`], within its deadline:
+//! what is not a signal beyond doubt becomes a fallback, and says why.
+//!
+//! What it does in each case is a contract that clients in other languages share: `docs/contracts/client.md`.
+
+mod bars;
+mod breaker;
+mod check;
+mod client;
+mod clock;
+mod config;
+mod decision;
+mod fallback;
+mod health;
+mod heartbeat;
+mod interval;
+mod judging;
+mod journal;
+pub mod messages;
+mod metrics;
+mod policy;
+mod retry;
+mod series;
+mod transport;
+
+#[cfg(feature = "blocking")]
+pub mod blocking;
+
+pub use bars::{Bar, Bars};
+pub use breaker::BreakerState;
+pub use check::{Check, Checked, check};
+pub use client::{Client, Health, State};
+pub use clock::{BarsClock, Clock, SystemClock};
+pub use config::{
+    Answers, Breaker, ClockKind, Config, ConfigError, Deadline, FallbackConfig, FallbackKind, HealthConfig, HeartbeatConfig, Retry,
+};
+pub use decision::{Decision, FallbackUsed, Reason, Source};
+pub use fallback::{Closure, Fallback, Situation};
+pub use interval::Interval;
+pub use policy::{Policy, PolicyError, Position, Side, exit_side, target_position};
