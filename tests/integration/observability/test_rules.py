@@ -155,7 +155,7 @@ def test_thresholds_are_the_defaults_of_rules_and_settings() -> None:
 
 
 def exported() -> set[str]:
-    """Every name that a serving process or the watch shows."""
+    """Every name that a serving process, the watch or a bot shows."""
     serving = Metrics()
     serving.watch_log_folder(ROOT, 1)
     families = [*serving.registry.collect(), *WatchMetrics().registry.collect()]
@@ -166,7 +166,10 @@ def exported() -> set[str]:
         if family.type == "histogram"
         for part in ("bucket", "sum", "count")
     }
-    return shown | set(DESCRIPTIONS)
+    bots = re.findall(
+        r"`(tidegate_client_\w+)`", (ROOT / "docs" / "contracts" / "client.md").read_text(encoding="utf-8")
+    )
+    return shown | set(DESCRIPTIONS) | set(bots)
 
 
 def expressions() -> dict[str, str]:
