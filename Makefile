@@ -86,16 +86,35 @@ system:  ## add Debian's packages for the tests that need them (root)
 	  fi; \
 	else echo "make system needs root and apt-get; skipped"; fi
 
+# Rust's programs, also where rustup put them and the PATH does not know it. What is built lies in .cache, and may lie elsewhere.
+CARGO ?= $(firstword $(shell command -v cargo) $(wildcard $(HOME)/.cargo/bin/cargo))
+export CARGO_TARGET_DIR ?= $(CURDIR)/.cache/cargo
+ifneq ($(CARGO),)
+export PATH := $(PATH):$(dir $(CARGO))
+endif
+
 .PHONY: check
-check: $(READY)  ## format, lint, types, import contracts
+check: $(READY) check-rust  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	cd docker/grafana && $(CURDIR)/$(BIN)/mypy --strict build.py
 	$(BIN)/lint-imports --config pyproject.toml
 
+.PHONY: check-rust
+check-rust:  ## format, lint and documentation of the Rust client
+ifeq ($(CARGO),)
+	@test "$(CI)" != true || { echo "cargo is not on this machine, and CI=true needs it"; exit 1; }
+	@echo "cargo is not on this machine; the Rust client is not checked"
+else
+	cd clients/rust && "$(CARGO)" fmt --check
+	cd clients/rust && "$(CARGO)" clippy --quiet --locked --all-targets --all-features -- -D warnings
+	cd clients/rust && RUSTDOCFLAGS="-D warnings" "$(CARGO)" doc --quiet --locked --no-deps --all-features
+endif
+
 .PHONY: format
 format: $(READY)  ## format and fix what can be fixed
+	$(if $(CARGO),cd clients/rust && "$(CARGO)" fmt)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only --exit-zero .
 
