@@ -146,7 +146,7 @@ def test_rows_of_one_request_that_no_file_takes_are_refused(tmp_path: Path) -> N
         {"symbol": "\ud800"},
         {"symbol": "x" * (1 << 20)},
     ],
-    ids=str,
+    ids=["nan", "infinities", "nan probability", "infinite share", "float32", "object", "surrogate", "a long symbol"],
 )
 def test_a_row_that_could_not_be_read_back_is_refused_whole(tmp_path: Path, change: dict[str, Any]) -> None:
     log = log_in(tmp_path, segment_bytes=4 << 20)
