@@ -110,7 +110,14 @@ mod tests {
     use super::*;
 
     fn bar(opened_at: i64) -> Bar {
-        Bar { opened_at, open: 1.0, high: 2.0, low: 0.5, close: 1.5, volume: 3.0 }
+        Bar {
+            opened_at,
+            open: 1.0,
+            high: 2.0,
+            low: 0.5,
+            close: 1.5,
+            volume: 3.0,
+        }
     }
 
     #[test]

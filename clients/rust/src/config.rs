@@ -1,5 +1,8 @@
 //! Settings of the client, from TOML and the environment; every key and bound stands in `docs/contracts/client.md`.
 
+mod bounds;
+mod overlay;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,6 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::interval::Interval;
+
+pub(crate) const PREFIX: &str = "TIDEGATE_CLIENT__";
 
 /// Which clock tells now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -265,8 +270,24 @@ impl Config {
     /// # Errors
     ///
     /// The first setting that is not usable.
-    pub fn parse(_toml: &str, _environment: &HashMap<String, String>) -> Result<Self, ConfigError> {
-        Err(ConfigError { setting: "file".to_owned(), message: "not written yet".to_owned() })
+    pub fn parse(toml: &str, environment: &HashMap<String, String>) -> Result<Self, ConfigError> {
+        let mut table: toml::Table = toml
+            .parse()
+            .map_err(|error: toml::de::Error| refuse("file", error.message().to_owned()))?;
+        if table.contains_key("api_key") {
+            let advice = format!(
+                "a key has no place in this file: put it into a file of its own and name that in api_key_file, or set {PREFIX}API_KEY"
+            );
+            return Err(refuse("api_key", advice));
+        }
+        overlay::overlay(&mut table, environment)?;
+        let mut config: Self = toml::Value::Table(table)
+            .try_into()
+            .map_err(|error: toml::de::Error| of_toml(&error))?;
+        config.api_key = environment
+            .get(&format!("{PREFIX}API_KEY"))
+            .map(|key| ApiKey::new(key.trim()));
+        config.checked()
     }
 
     /// Checks bounds and reads the API key's file; for settings that were made in code.
@@ -274,7 +295,47 @@ impl Config {
     /// # Errors
     ///
     /// The first setting that is not usable.
-    pub fn checked(self) -> Result<Self, ConfigError> {
-        Ok(self)
+    pub fn checked(mut self) -> Result<Self, ConfigError> {
+        bounds::check(&self)?;
+        if self.api_key.is_none() {
+            if let Some(path) = &self.api_key_file {
+                let key = std::fs::read_to_string(path)
+                    .map_err(|error| refuse("api_key_file", format!("{} cannot be read: {error}", path.display())))?;
+                self.api_key = Some(ApiKey::new(key.trim()));
+            }
+        }
+        match &self.api_key {
+            Some(key) if key.reveal().is_empty() => Err(refuse(
+                "api_key_file",
+                "the API key is empty; make one with `tidegate keys api new`".to_owned(),
+            )),
+            _ => Ok(self),
+        }
     }
+
+    /// Whether `host` is this machine.
+    pub(crate) fn is_loopback(host: &str) -> bool {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare == "localhost"
+            || bare
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    }
+}
+
+pub(crate) fn refuse(setting: &str, message: String) -> ConfigError {
+    ConfigError {
+        setting: setting.to_owned(),
+        message,
+    }
+}
+
+/// serde's error with the key that it is about, where its words name one.
+fn of_toml(error: &toml::de::Error) -> ConfigError {
+    let message = error.message();
+    let named = message
+        .split('`')
+        .nth(1)
+        .filter(|_| message.starts_with("unknown field") || message.starts_with("missing field"));
+    refuse(named.unwrap_or("file"), message.to_owned())
 }

@@ -41,7 +41,10 @@ impl FromStr for Interval {
         let digits = text.get(..text.len() - 1).ok_or_else(refused)?;
         let plain = !digits.starts_with('0') && digits.len() <= 4 && digits.bytes().all(|byte| byte.is_ascii_digit());
         let count: i64 = digits.parse().ok().filter(|_| plain).ok_or_else(refused)?;
-        Ok(Self { text: text.to_owned(), milliseconds: count * unit_ms })
+        Ok(Self {
+            text: text.to_owned(),
+            milliseconds: count * unit_ms,
+        })
     }
 }
 
@@ -71,7 +74,12 @@ mod tests {
 
     #[test]
     fn intervals_are_counts_of_units() {
-        for (text, expected) in [("1s", 1_000), ("15m", 900_000), ("1h", 3_600_000), ("9999d", 863_913_600_000)] {
+        for (text, expected) in [
+            ("1s", 1_000),
+            ("15m", 900_000),
+            ("1h", 3_600_000),
+            ("9999d", 863_913_600_000),
+        ] {
             assert_eq!(text.parse::<Interval>().map(|one| one.milliseconds()), Ok(expected));
         }
     }

@@ -12,12 +12,13 @@ mod client;
 mod clock;
 mod config;
 mod decision;
+mod exchange;
 mod fallback;
 mod health;
 mod heartbeat;
 mod interval;
-mod judging;
 mod journal;
+mod judging;
 pub mod messages;
 mod metrics;
 mod policy;
@@ -31,10 +32,11 @@ pub mod blocking;
 pub use bars::{Bar, Bars};
 pub use breaker::BreakerState;
 pub use check::{Check, Checked, check};
-pub use client::{Client, Health, State};
+pub use client::{Client, ClientBuilder, Health, State};
 pub use clock::{BarsClock, Clock, SystemClock};
 pub use config::{
-    Answers, Breaker, ClockKind, Config, ConfigError, Deadline, FallbackConfig, FallbackKind, HealthConfig, HeartbeatConfig, Retry,
+    Answers, ApiKey, Breaker, ClockKind, Config, ConfigError, Deadline, DecisionsConfig, FallbackConfig, FallbackKind,
+    HealthConfig, HeartbeatConfig, MetricsConfig, Retry,
 };
 pub use decision::{Decision, FallbackUsed, Reason, Source};
 pub use fallback::{Closure, Fallback, Situation};

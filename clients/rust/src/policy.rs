@@ -76,7 +76,11 @@ pub struct Position {
 
 impl Position {
     /// Nothing held.
-    pub const FLAT: Self = Self { side: Side::Flat, entry_price: 0.0, bars_held: 0 };
+    pub const FLAT: Self = Self {
+        side: Side::Flat,
+        entry_price: 0.0,
+        bars_held: 0,
+    };
 
     /// Whether the service would take it: a held side has an entry price above zero and at least one bar.
     #[must_use]
@@ -193,7 +197,10 @@ fn require_prices(held: &Position, close: f64) -> Result<(), PolicyError> {
     if is_price(held.entry_price) && is_price(close) {
         Ok(())
     } else {
-        Err(PolicyError::Prices { entry_price: held.entry_price, close })
+        Err(PolicyError::Prices {
+            entry_price: held.entry_price,
+            close,
+        })
     }
 }
 

@@ -1,0 +1,464 @@
+//! One decision's requests: the model's description where it is needed, the prediction with its retries, and the judgement.
+
+use std::time::{Duration, Instant};
+
+use tracing::Instrument;
+
+use crate::bars::Bars;
+use crate::breaker::Permit;
+use crate::client::Shared;
+use crate::decision::Reason;
+use crate::judging::{Judged, Judgement, Named, Question, judge, unfit};
+use crate::messages::{Item, PredictRequest, ProblemBody, Served};
+use crate::policy::{Position, Side};
+use crate::retry::{LEAST, pause};
+use crate::series::{Sent, to_send, whole};
+use crate::transport::Reply;
+
+const LONGEST_WAIT_S: f64 = 60.0;
+const MODEL: &str = "/v1/model";
+const PREDICT: &str = "/v1/predict";
+
+/// A question that may be asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) symbol: &'a str,
+    pub(crate) bars: &'a Bars,
+    pub(crate) position: &'a Position,
+    pub(crate) closed_at: i64,
+    pub(crate) close: f64,
+}
+
+/// What a decision rests on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Outcome {
+    Signal { target: Side, probability: f64 },
+    Halted { detail: String },
+    None { reason: Reason, detail: String },
+}
+
+impl Outcome {
+    pub(crate) fn none(reason: Reason, detail: String) -> Self {
+        Self::None { reason, detail }
+    }
+}
+
+/// How far an exchange came; it outlives one that is cut off by the deadline.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) attempts: u32,
+    pub(crate) request_id: Option<String>,
+    pub(crate) named: Named,
+}
+
+/// Why an attempt gave nothing.
+#[derive(Debug, Clone, PartialEq)]
+enum Miss {
+    /// May be asked again.
+    Passing { reason: Reason, detail: String },
+    /// Asked to wait.
+    Wait { seconds: f64, detail: String },
+    /// The whole window is wanted; `too_short`: more of it than was sent.
+    Window { too_short: bool, detail: String },
+    /// Asking again would not help.
+    Final { reason: Reason, detail: String },
+}
+
+impl Miss {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Passing { reason, detail } | Self::Final { reason, detail } => Outcome::None { reason, detail },
+            Self::Wait { detail, .. } => Outcome::none(Reason::RateLimited, detail),
+            Self::Window {
+                too_short: true,
+                detail,
+            } => Outcome::none(Reason::Refused, detail),
+            Self::Window { detail, .. } => Outcome::none(Reason::WindowUnaccepted, detail),
+        }
+    }
+
+    /// A miss by a status and the name of its problem.
+    fn of(status: u16, name: &str, detail: &str, retry_after_s: Option<f64>) -> Self {
+        let detail = format!("{status} {name}: {detail}");
+        match status {
+            409 => Self::Window {
+                too_short: false,
+                detail,
+            },
+            422 if name == "window_too_short" => Self::Window {
+                too_short: true,
+                detail,
+            },
+            429 => Self::Wait {
+                seconds: retry_after_s.unwrap_or(1.0).min(LONGEST_WAIT_S),
+                detail,
+            },
+            408 | 500 | 502..=504 => Self::Passing {
+                reason: Reason::ServerError,
+                detail,
+            },
+            501 | 505.. => Self::Final {
+                reason: Reason::ServerError,
+                detail,
+            },
+            400..=499 => Self::Final {
+                reason: Reason::Refused,
+                detail,
+            },
+            _ => Self::Final {
+                reason: Reason::BadAnswer,
+                detail,
+            },
+        }
+    }
+
+    fn of_reply(reply: &Reply) -> Self {
+        match serde_json::from_slice::<ProblemBody>(&reply.body) {
+            Ok(problem) => Self::of(reply.status, problem.name(), &problem.detail, reply.retry_after_s),
+            Err(_) => Self::of(reply.status, "", "without a problem's description", reply.retry_after_s),
+        }
+    }
+
+    fn outcome_word(&self) -> &'static str {
+        match self {
+            Self::Passing { reason, .. } | Self::Final { reason, .. } => reason.word(),
+            Self::Wait { .. } => Reason::RateLimited.word(),
+            Self::Window { too_short: true, .. } => Reason::Refused.word(),
+            Self::Window { .. } => "window",
+        }
+    }
+}
+
+pub(crate) struct Exchange<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) asked: &'a Asked<'a>,
+    pub(crate) permit: Permit,
+    pub(crate) deadline: Instant,
+}
+
+impl Exchange<'_> {
+    /// Runs to an outcome. Whoever runs it keeps the deadline; nothing here begins what has no time left.
+    pub(crate) async fn run(&self, progress: &mut Progress) -> Outcome {
+        self.ask(progress).await.unwrap_or_else(Miss::outcome)
+    }
+
+    async fn ask(&self, progress: &mut Progress) -> Result<Outcome, Miss> {
+        let mut served = self.described(false).await?;
+        let mut sent = self.first_window(&served)?;
+        let mut resent = false;
+        let mut retries = 0;
+        loop {
+            let miss = match self.attempt(&served, &sent, progress).await {
+                Ok(judgement) => return self.concluded(judgement, progress),
+                Err(miss) => miss,
+            };
+            let wait = match &miss {
+                Miss::Window { too_short, .. } if !resent && self.left() > LEAST => {
+                    resent = true;
+                    if *too_short {
+                        served = self.described(true).await?;
+                    }
+                    sent = self.whole_window(&served)?;
+                    self.shared.metrics.resent();
+                    continue;
+                }
+                Miss::Passing { .. } => pause(&self.shared.config.retry, retries + 1, fastrand::f64()),
+                Miss::Wait { seconds, .. } => Duration::from_secs_f64(*seconds),
+                Miss::Window { .. } | Miss::Final { .. } => return Err(miss),
+            };
+            retries += 1;
+            if retries >= self.most_attempts() || wait + LEAST >= self.left() {
+                return Err(miss);
+            }
+            self.shared.metrics.retried();
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn most_attempts(&self) -> u32 {
+        match self.permit {
+            Permit::Whole => self.shared.config.retry.attempts,
+            Permit::Probe => 1,
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Time for one request.
+    fn limit(&self) -> Duration {
+        self.left()
+            .min(Duration::from_millis(self.shared.config.deadline.attempt_ms))
+    }
+
+    fn first_window(&self, served: &Served) -> Result<Sent, Miss> {
+        let lookback = self.lookback(served)?;
+        let memory = self.shared.memory();
+        Ok(to_send(
+            self.asked.bars,
+            memory.windows.get(self.asked.symbol),
+            lookback,
+        ))
+    }
+
+    fn whole_window(&self, served: &Served) -> Result<Sent, Miss> {
+        Ok(whole(self.asked.bars, self.lookback(served)?))
+    }
+
+    /// Bars of a whole window; also checks that the model is made for this bot.
+    fn lookback(&self, served: &Served) -> Result<usize, Miss> {
+        let Some(model) = served.answering().next() else {
+            // A halted strategy may have no model: its answer is the halt.
+            return Ok(self.asked.bars.len());
+        };
+        if let Some(detail) = unfit(model, &self.shared.config.interval.to_string(), self.asked.symbol) {
+            return Err(Miss::Final {
+                reason: Reason::UnexpectedVersion,
+                detail,
+            });
+        }
+        let count = self.asked.bars.len();
+        if count < model.lookback {
+            let detail = format!("{count} bars were given, v{} needs {}", model.version, model.lookback);
+            return Err(Miss::Final {
+                reason: Reason::WindowRefused,
+                detail,
+            });
+        }
+        Ok(model.lookback)
+    }
+
+    /// What the service says of the strategy: what is known, or asked for anew.
+    async fn described(&self, anew: bool) -> Result<Served, Miss> {
+        if !anew {
+            let known = self.shared.memory().served.clone();
+            if let Some(served) = known.filter(|served| served.production.is_some()) {
+                return Ok(served);
+            }
+        }
+        let mut retries = 0;
+        loop {
+            let miss = match look(self.shared, self.limit()).await {
+                Ok(served) if served.answering().next().is_some() || served.halted.is_some() => return Ok(served),
+                Ok(_) => {
+                    let detail = "the service has no model of the strategy".to_owned();
+                    Miss::Passing {
+                        reason: Reason::ServerError,
+                        detail,
+                    }
+                }
+                Err(miss) => miss,
+            };
+            let wait = match &miss {
+                Miss::Passing { .. } => pause(&self.shared.config.retry, retries + 1, fastrand::f64()),
+                Miss::Wait { seconds, .. } => {
+                    self.wait_from_now(*seconds);
+                    Duration::from_secs_f64(*seconds)
+                }
+                Miss::Window { .. } | Miss::Final { .. } => return Err(miss),
+            };
+            retries += 1;
+            if retries >= self.most_attempts() || wait + LEAST >= self.left() {
+                return Err(miss);
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn wait_from_now(&self, seconds: f64) {
+        self.shared.memory().not_before = Some(Instant::now() + Duration::from_secs_f64(seconds));
+    }
+
+    /// One request for a prediction, judged.
+    async fn attempt(&self, served: &Served, sent: &Sent, progress: &mut Progress) -> Result<Judgement, Miss> {
+        progress.attempts += 1;
+        let request_id = self.shared.request_id();
+        progress.request_id = Some(request_id.clone());
+        let span = tracing::info_span!(
+            "attempt",
+            number = progress.attempts,
+            request_id,
+            bars = sent.bars.len(),
+            status = tracing::field::Empty,
+            elapsed_ms = tracing::field::Empty,
+        );
+        let started = Instant::now();
+        let found = self
+            .exchanged(served, sent, &request_id, &span)
+            .instrument(span.clone())
+            .await;
+        let seconds = started.elapsed().as_secs_f64();
+        span.record("elapsed_ms", seconds * 1000.0);
+        let outcome = match &found {
+            Ok(Judgement {
+                judged: Judged::Refused { reason, .. },
+                ..
+            }) => reason.word(),
+            Ok(_) => "answered",
+            Err(miss) => miss.outcome_word(),
+        };
+        self.shared.metrics.requested(PREDICT, outcome, seconds);
+        if let Err(Miss::Wait { seconds, .. }) = &found {
+            self.wait_from_now(*seconds);
+        }
+        found
+    }
+
+    async fn exchanged(
+        &self,
+        served: &Served,
+        sent: &Sent,
+        request_id: &str,
+        span: &tracing::Span,
+    ) -> Result<Judgement, Miss> {
+        let shared = self.shared;
+        let message = PredictRequest {
+            items: vec![Item {
+                symbol: self.asked.symbol.to_owned(),
+                bars: sent.bars.clone(),
+                after: sent.after,
+                position: Some(*self.asked.position),
+            }],
+            strategy: Some(shared.config.strategy.clone()),
+            request_id: Some(request_id.to_owned()),
+        };
+        let reply = shared
+            .transport
+            .post(PREDICT, &message, request_id, self.limit())
+            .await
+            .map_err(|failure| Miss::Passing {
+                reason: failure.reason,
+                detail: failure.detail,
+            })?;
+        span.record("status", reply.status);
+        if reply.status != 200 {
+            return Err(Miss::of_reply(&reply));
+        }
+        let judgement = self.judged(&reply.body, request_id, served);
+        match &judgement.judged {
+            Judged::Problem { status, name, detail } => Err(Miss::of(*status, name, detail, reply.retry_after_s)),
+            // What is no answer at all may come better the next time; an answer that is wrong will not.
+            Judged::Refused {
+                reason: Reason::BadAnswer,
+                detail,
+            } if judgement.named == Named::default() => Err(Miss::Passing {
+                reason: Reason::BadAnswer,
+                detail: detail.clone(),
+            }),
+            Judged::Refused {
+                reason: Reason::UnexpectedVersion,
+                ..
+            } => Ok(self.looked_again(judgement, &reply, request_id).await),
+            _ => Ok(judgement),
+        }
+    }
+
+    fn judged(&self, body: &[u8], request_id: &str, served: &Served) -> Judgement {
+        let config = &self.shared.config;
+        let question = Question {
+            request_id,
+            strategy: &config.strategy,
+            symbol: self.asked.symbol,
+            closed_at: self.asked.closed_at,
+            close: self.asked.close,
+            position: self.asked.position,
+        };
+        judge(
+            body,
+            &question,
+            served,
+            &config.answers,
+            self.shared.clock.at(self.asked.closed_at),
+        )
+    }
+
+    /// An answer of a version that is not known: the service may just have changed it.
+    async fn looked_again(&self, judgement: Judgement, reply: &Reply, request_id: &str) -> Judgement {
+        if self.left() <= LEAST {
+            return judgement;
+        }
+        match look(self.shared, self.limit()).await {
+            Ok(served) => self.judged(&reply.body, request_id, &served),
+            Err(_) => judgement,
+        }
+    }
+
+    /// Turns a judgement into an outcome, and remembers what the service has seen.
+    fn concluded(&self, judgement: Judgement, progress: &mut Progress) -> Result<Outcome, Miss> {
+        progress.named = judgement.named;
+        if let Some(skew_ms) = judgement.skew_ms {
+            self.shared.skewed(skew_ms);
+        }
+        match judgement.judged {
+            Judged::Signal {
+                target, probability, ..
+            } => {
+                self.remember_window();
+                Ok(Outcome::Signal { target, probability })
+            }
+            Judged::Halted { detail } => Ok(Outcome::Halted { detail }),
+            Judged::Refused { reason, detail } => {
+                if reason == Reason::Abstained {
+                    self.remember_window();
+                }
+                Err(Miss::Final { reason, detail })
+            }
+            Judged::Problem { status, name, detail } => Err(Miss::of(status, &name, &detail, None)),
+        }
+    }
+
+    fn remember_window(&self) {
+        let mut memory = self.shared.memory();
+        let lookback = memory
+            .served
+            .as_ref()
+            .and_then(|served| served.answering().map(|model| model.lookback).max());
+        let kept = self.asked.bars.newest(lookback.unwrap_or(self.asked.bars.len()));
+        memory.windows.insert(self.asked.symbol.to_owned(), kept);
+    }
+}
+
+/// Asks the service what it says of the strategy, and keeps it.
+async fn look(shared: &Shared, limit: Duration) -> Result<Served, Miss> {
+    let started = Instant::now();
+    let found = looked(shared, limit).await;
+    let outcome = found.as_ref().map_or_else(Miss::outcome_word, |_| "answered");
+    shared
+        .metrics
+        .requested(MODEL, outcome, started.elapsed().as_secs_f64());
+    if let Ok(served) = &found {
+        shared.describe(served.clone());
+    }
+    found
+}
+
+async fn looked(shared: &Shared, limit: Duration) -> Result<Served, Miss> {
+    let reply = shared
+        .transport
+        .get(MODEL, limit)
+        .await
+        .map_err(|failure| Miss::Passing {
+            reason: failure.reason,
+            detail: failure.detail,
+        })?;
+    if reply.status != 200 {
+        return Err(Miss::of_reply(&reply));
+    }
+    let all: Vec<Served> = serde_json::from_slice(&reply.body).map_err(|error| Miss::Passing {
+        reason: Reason::BadAnswer,
+        detail: format!("{MODEL}: {error}"),
+    })?;
+    let strategy = &shared.config.strategy;
+    all.into_iter()
+        .find(|served| &served.strategy == strategy)
+        .ok_or_else(|| Miss::Final {
+            reason: Reason::Refused,
+            detail: format!("the service does not serve {strategy}"),
+        })
+}
+
+/// The same in the background, where only success matters.
+pub(crate) async fn refresh(shared: &Shared, limit: Duration) -> bool {
+    look(shared, limit).await.is_ok()
+}
