@@ -30,6 +30,12 @@ def starts(found: Sequence[Minute], version: int | None) -> int | None:
     return next((one.version_since for one in reversed(found) if one.version == version), None)
 
 
+def newest_start(found: _Found, version: int | None) -> int | None:
+    """The newest start of the version on any instance, None where none was seen."""
+    seen = (starts(each, version) for each in found.values())
+    return max((at for at in seen if at is not None), default=None)
+
+
 def own_minutes(found: Sequence[Minute], version: int | None) -> list[Minute]:
     """Minutes of the version since its newest start on an instance, oldest first; what it did in an earlier time in production is left out."""
     start = starts(found, version)

@@ -20,6 +20,7 @@ from tidegate.rollback.began import (
     crashes_began,
     errors_began,
     latency_began,
+    newest_start,
     own_minutes,
     starts,
 )
@@ -123,7 +124,8 @@ def bots(
 ) -> Finding:
     """A bot has called the service unreachable for `bot_minutes`, from its first word of it to its last one.
 
-    A word older than five minutes, or than twice `bot_minutes`, says nothing any more.
+    A word older than five minutes, or than twice `bot_minutes`, says nothing any more. One that was said before the version's newest start is about the
+    version before, and what a bot went on saying since counts from that start.
 
     Args:
         words: the last word of each bot of the strategy.
@@ -140,17 +142,29 @@ def bots(
     if version is None or not fresh:
         told = "nothing is in production" if version is None else f"none of {len(words)} bots has said anything lately"
         return _lacking("bots", action, told, "bots", len(fresh), rate)
-    away = [word for word in fresh if word.unreachable and word.said_at - word.since >= rules.bot_minutes * MINUTE_MS]
+    found = by_instance(minutes, now_ms)
+    if not any(one.version == version for each in found.values() for one in each):
+        return _lacking("bots", action, "no instance has answered with this version within a day", "bots", 0, rate)
+    start = newest_start(found, version)
+    fresh = [word for word in fresh if start is None or word.said_at > start]
+    if not fresh:
+        told = "no bot has said anything since the version's start"
+        return _lacking("bots", action, told, "bots", 0, rate)
+    away = [word for word in fresh if word.unreachable and _away_ms(word, start) >= rules.bot_minutes * MINUTE_MS]
     if not away:
         told = f"none of {len(fresh)} bots has called the service unreachable for {rules.bot_minutes} minutes"
         return Finding("bots", action, "quiet", 0.0, 1.0, "bots", len(fresh), None, told, rate)
     since = min(word.since for word in away)
-    not_begun = bots_began(by_instance(minutes, now_ms), since, rules, version)
+    not_begun = bots_began(found, since, rules, version)
     names = sorted(word.bot for word in away)
     asked, (action, told) = action, _attributed(action, f"unreachable for {', '.join(names)}", not_begun)
     return Finding(
         "bots", action, "fired", float(len(away)), 1.0, "bots", len(fresh), since, told, rate, {"bots": names}, asked
     )
+
+
+def _away_ms(word: BotWord, start: int | None) -> int:
+    return word.said_at - (word.since if start is None else max(word.since, start))
 
 
 def _latency_of(instance: str, found: list[Minute], version: int | None, rules: Rollback) -> _Judged:

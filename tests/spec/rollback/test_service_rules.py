@@ -140,7 +140,11 @@ BOTS = [
     ("just in time", [(True, 2, 0)], "v1:s99 v1:s99 " + "v2:s99 " * 32, "fired", "roll_back", "began"),
     ("out of reach before", [(True, 2, 0)], "v1:s99 v1:x v2:s99 v2:s99 v2:s99", "fired", "alert", "not seen to be reachable"),
     ("the start was not seen", [(True, 2, 0)], "v1:s99 v1:s99 ?2:s99 ?2:s99 ?2:s99", "fired", "alert", "not seen"),
-    ("no instance", [(True, 2, 0)], "", "fired", "alert", "no instance"),
+    ("no instance", [(True, 2, 0)], "", "not_enough_evidence", "roll_back", "no instance"),
+    ("no instance has the version yet", [(True, 9, 0)], "v1:s99 v1:s99 v1:s99", "not_enough_evidence", "roll_back", "no instance"),
+    ("said before the version", [(True, 9, 3.1)], "v1:s99 v1:s99 v2:s99 v2:s99 v2:s99", "not_enough_evidence", "roll_back", "since the version's start"),
+    ("since before the version, not long after", [(True, 9, 1.1)], "v1:s99 v1:s99 v2:s99 v2:s99 v2:s99", "quiet", "roll_back", ""),
+    ("one word before, one after", [(True, 9, 4), (False, 9, 0)], "v1:s99 v1:s99 v2:s99 v2:s99 v2:s99", "quiet", "roll_back", "none of 1"),
 ]  # fmt: skip
 
 
