@@ -79,7 +79,7 @@ impl Driver {
                 config,
                 api_key,
                 now_ms,
-            } => self.open(config, api_key, now_ms),
+            } => self.open(config, api_key, now_ms).await,
             Question::Close {} => {
                 self.client.take().ok_or_else(nothing_open)?.close().await;
                 Ok(json!({ "closed": true }))
@@ -91,7 +91,7 @@ impl Driver {
         }
     }
 
-    fn open(&mut self, config: Value, api_key: Option<String>, now_ms: Option<i64>) -> Result<Value, String> {
+    async fn open(&mut self, config: Value, api_key: Option<String>, now_ms: Option<i64>) -> Result<Value, String> {
         if self.client.is_some() {
             return Err("a client is open; close it first".to_owned());
         }
@@ -100,7 +100,7 @@ impl Driver {
             .map(|key| ("TIDEGATE_CLIENT__API_KEY".to_owned(), key))
             .into_iter()
             .collect();
-        match connect(config, &environment, self.clock.clone())? {
+        match connect(config, &environment, self.clock.clone()).await? {
             Ok(client) => {
                 self.client = Some(client);
                 Ok(json!({ "opened": true }))
@@ -135,15 +135,17 @@ fn nothing_open() -> String {
 }
 
 /// The settings go the way of a bot's: as TOML, with an environment.
-fn connect(
+async fn connect(
     config: Value,
     environment: &HashMap<String, String>,
     clock: Fixed,
 ) -> Result<Result<Client, ConfigError>, String> {
     let table: toml::Table = serde_json::from_value(config).map_err(|error| format!("config: {error}"))?;
     let text = toml::to_string(&table).map_err(|error| format!("config: {error}"))?;
-    let config = Config::parse(&text, environment);
-    Ok(config.and_then(|config| Client::builder(config).clock(Arc::new(clock)).connect()))
+    Ok(match Config::parse(&text, environment) {
+        Ok(config) => Client::builder(config).clock(Arc::new(clock)).connect().await,
+        Err(error) => Err(error),
+    })
 }
 
 /// A clock that stands still until it is set.

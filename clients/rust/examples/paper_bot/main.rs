@@ -54,7 +54,7 @@ async fn run() -> Result<(), Trouble> {
         .collect::<HashMap<String, String>>();
     let (config, paper) = arguments::settings(&text, &environment)?;
     let lines = bars::lines(&arguments.bars).map_err(|error| format!("--bars: {error}"))?;
-    let mut bot = Bot::new(arguments, config, &paper)?;
+    let mut bot = Bot::new(arguments, config, &paper).await?;
     let ended = bot.trade(lines).await;
     bot.end(ended).await
 }
@@ -82,11 +82,11 @@ struct Bot {
 }
 
 impl Bot {
-    fn new(arguments: Arguments, config: Config, paper: &Paper) -> Result<Self, Trouble> {
+    async fn new(arguments: Arguments, config: Config, paper: &Paper) -> Result<Self, Trouble> {
         let (interval_ms, dry_run) = (config.interval.milliseconds(), config.dry_run);
         let adviser = match &arguments.targets {
             Some(path) => Adviser::List(targets(&read_text(path)?)?.into_iter()),
-            None => Adviser::Service(connect(config, arguments.clock_shift_ms)?),
+            None => Adviser::Service(connect(config, arguments.clock_shift_ms).await?),
         };
         Ok(Self {
             interval_ms,
@@ -209,7 +209,7 @@ fn targets(text: &str) -> Result<Vec<Side>, String> {
         .collect()
 }
 
-fn connect(config: Config, shift_ms: i64) -> Result<Client, Trouble> {
+async fn connect(config: Config, shift_ms: i64) -> Result<Client, Trouble> {
     let clock: Arc<dyn Clock> = match config.clock {
         ClockKind::System => Arc::new(Shifted {
             clock: SystemClock,
@@ -220,7 +220,7 @@ fn connect(config: Config, shift_ms: i64) -> Result<Client, Trouble> {
             shift_ms,
         }),
     };
-    Ok(Client::builder(config).clock(clock).connect()?)
+    Ok(Client::builder(config).clock(clock).connect().await?)
 }
 
 /// A clock that goes wrong by so much.
