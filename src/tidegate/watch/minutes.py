@@ -2,7 +2,9 @@
 
 A span begins and ends with a look. It ends after a minute, and earlier when the process was restarted, became reachable or unreachable, or changed a
 version: so a minute belongs to one process and one version. What was asked between two looks belongs to the span of the later one, also when
-looks in between failed; a process that was restarted has counted from zero, and what it counted before its end and no look saw is lost.
+looks in between failed. Only where a version changed between them it belongs to the earlier span: errors of the version that was left are never held
+against the one that came, which loses a few of its own first ones. A process that was restarted has counted from zero, and what it counted before
+its end and no look saw is lost.
 """
 
 import math
@@ -173,6 +175,10 @@ class Minutes:
         restarted, found.restart_untold = told or fell, not told and (fell or found.restart_untold)
         started_at = look.started_at or (look.at if fell else found.started_at)
         versions = found.versions if look.versions is None else dict(look.versions)
+        changed = versions != found.versions and not from_zero
+        if changed and span is not None and before is not None and look.counts is not None:
+            span.add(look.counts, before)
+            before = look.counts
         self._note_versions(found, look, versions)
         ended: list[Kept] = []
         full = span is not None and span.ends_at - span.starts_at >= MINUTE_MS

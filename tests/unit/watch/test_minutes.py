@@ -78,8 +78,23 @@ def _s(at: int | None) -> float | None:
         ),
         pytest.param(
             [look(0, 0), look(30, 5), look(35, 8, version=2), look(40, 9, version=2)],
-            [(0, 30, True, 1, None, 0, 5, 0), (30, 40, True, 2, 30, 0, 4, 0)],
+            [(0, 30, True, 1, None, 0, 8, 0), (30, 40, True, 2, 30, 0, 1, 0)],
             id="a version swapped inside a minute ends the span",
+        ),
+        pytest.param(
+            [
+                look(0, 0, version=2),
+                look(5, 9, version=2, failed=9),
+                look(10, 19, version=1, failed=19),
+                look(15, 29, version=1, failed=19),
+            ],
+            [(0, 5, True, 2, None, 0, 19, 19), (5, 15, True, 1, 5, 0, 10, 0)],
+            id="errors between two looks are those of the version that was left",
+        ),
+        pytest.param(
+            [look(0, 0, version=2), gone(5), look(10, 9, version=1, failed=9), look(15, 10, version=1, failed=9)],
+            [(0, 0, True, 2, None, 0, 0, 0), (0, 5, False, 2, None, 0, 9, 9), (5, 15, True, 1, 5, 0, 1, 0)],
+            id="also where looks in between failed",
         ),
         pytest.param(
             [
@@ -91,8 +106,8 @@ def _s(at: int | None) -> float | None:
             [
                 (0, 0, True, 2, None, 0, 0, 0),
                 (0, 5, False, 2, None, 0, 0, 0),
-                (5, 10, True, None, None, 8, 0, 0),
-                (10, 15, True, 2, None, 8, 1, 0),
+                (5, 10, True, None, None, 8, 1, 0),
+                (10, 15, True, 2, None, 8, 0, 0),
             ],
             id="a restart is no change of version",
         ),
@@ -104,7 +119,7 @@ def _s(at: int | None) -> float | None:
         pytest.param([gone(5), gone(10)], [], id="never reached: nobody knows what it serves"),
         pytest.param(
             [look(0, 0), look(400, 3, version=2)],
-            [(0, 0, True, 1, None, 0, 0, 0), (0, 400, True, 2, None, 0, 3, 0)],
+            [(0, 0, True, 1, None, 0, 3, 0), (0, 400, True, 2, None, 0, 0, 0)],
             id="a swap while the watch did not look is of unknown time",
         ),
         pytest.param(
