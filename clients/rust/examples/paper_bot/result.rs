@@ -46,6 +46,12 @@ pub(crate) struct Summary {
     pub(crate) error: Option<String>,
 }
 
+/// The last line of standard output.
+#[derive(Serialize)]
+struct Last<'a> {
+    result: &'a Summary,
+}
+
 /// Files of one run.
 #[derive(Debug)]
 struct Folder {
@@ -166,7 +172,7 @@ impl Record {
             fs::write(&new, line(summary)?)?;
             fs::rename(new, whole)?;
         }
-        print(&line(&serde_json::json!({ "result": summary }))?)
+        print(&line(&Last { result: summary })?)
     }
 }
 
