@@ -38,6 +38,7 @@ def run_content(
         "bars": {} if live is None else dict(live.snapshot),
         "outcome": record.outcome,
         "reason": record.reason,
+        "doubts": list(record.doubts),
         "balance": balance,
         "live": {} if own is None else dict(own.metrics),
         "promised": dict(record.promised),

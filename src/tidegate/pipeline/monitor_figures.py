@@ -106,7 +106,7 @@ def _entered(job: MonitorJob, version: int, bundle: Bundle, production: Producti
     seen, entered_at = bundle.manifest.last_seen_at, production.entered_at
     if entered_at is None:
         return seen
-    if job.settings.serving.clock == "system" and job.strategy.kind == "real":
+    if job.by_clock:
         # Brought back after `as_of`: all that it did until then belongs to an earlier stint, for which it was judged already.
         return max(seen, min(entered_at, job.as_of))
     predictions = read_log(job, seen) if seen < job.as_of else None

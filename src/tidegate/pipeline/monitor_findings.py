@@ -18,7 +18,9 @@ from tidegate.strategy.strategy import Strategy
 _NAN = float("nan")
 
 
-def findings_of(figures: Figures, bundle: Bundle, strategy: Strategy, as_of: int) -> tuple[Finding, ...]:
+def findings_of(
+    figures: Figures, bundle: Bundle, strategy: Strategy, as_of: int, until: int | None = None
+) -> tuple[Finding, ...]:
     """What each rule says about the version in production.
 
     Args:
@@ -26,6 +28,7 @@ def findings_of(figures: Figures, bundle: Bundle, strategy: Strategy, as_of: int
         bundle: of the version in production.
         strategy: thresholds and actions.
         as_of: UTC ms.
+        until: UTC ms up to which there are bars; None: up to `as_of`.
     """
     bounds, since = strategy.rollback, figures.since
     promised = bundle.manifest.out_of_sample
@@ -39,7 +42,7 @@ def findings_of(figures: Figures, bundle: Bundle, strategy: Strategy, as_of: int
             None if test is None else sequential_words.error_rate_words(test),
         ),
         rules.win_rate(won, exits, as_of, bounds, error_rate=error_rate_words("win_rate", rates)),
-        _sharpe(figures, strategy, as_of, error_rate_words("sharpe", rates)),
+        _sharpe(figures, strategy, as_of, as_of if until is None else until, error_rate_words("sharpe", rates)),
         rules.drift(
             figures.drift,
             bounds,
@@ -48,14 +51,14 @@ def findings_of(figures: Figures, bundle: Bundle, strategy: Strategy, as_of: int
     )
 
 
-def _sharpe(figures: Figures, strategy: Strategy, as_of: int, rate: str) -> Finding:
+def _sharpe(figures: Figures, strategy: Strategy, as_of: int, until: int, rate: str) -> Finding:
     bounds, inside, since = strategy.rollback, figures.sharpe_window, figures.since
     start = as_of - bounds.sharpe_window_days * DAY_MS
     if inside is None:
         return rules.sharpe(_NAN, trades=0, days=0.0, since=start, rules=bounds, error_rate=rate)
     # The window counts as covered once the version has been answering since before it began, however many single bars it missed.
     first = inside.first_bar_at if since is None else min(inside.first_bar_at, since.first_bar_at)
-    days = (as_of - first + strategy.bar.milliseconds) / DAY_MS
+    days = (until - first + strategy.bar.milliseconds) / DAY_MS
     return rules.sharpe(
         inside.metrics.get("sharpe", _NAN),
         trades=len(inside.trade_won),

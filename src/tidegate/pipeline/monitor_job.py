@@ -57,6 +57,11 @@ class MonitorJob:
         return self.job.settings
 
     @property
+    def by_clock(self) -> bool:
+        """Whether the time at which a question was asked is near its bar's: not with a clock of bars, nor in a simulated market."""
+        return self.settings.serving.clock == "system" and self.strategy.kind == "real"
+
+    @property
     def as_of(self) -> int:
         """UTC ms; no bar that closed later is looked at."""
         return self.job.as_of_ms

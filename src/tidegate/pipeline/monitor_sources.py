@@ -126,15 +126,13 @@ def read_log(job: MonitorJob, window_start_at: int) -> Predictions | None:
     def tell(damage: object) -> None:
         log.warning("the prediction log is damaged, and what is damaged is left out: %s", damage)
 
-    # With a clock of bars, or in a simulated market, the time of an answer says nothing about its bar.
-    by_clock = settings.serving.clock == "system" and job.strategy.kind == "real"
     slack = settings.serving.clock_skew_ms + _SLACK_MS
     return read_predictions(
         folder,
         job.strategy.name,
         window_start_at=window_start_at,
         as_of=job.as_of,
-        received_since_ms=window_start_at - slack if by_clock else None,
+        received_since_ms=window_start_at - slack if job.by_clock else None,
         on_corrupt=tell if settings.monitoring.damaged_log == "skip" else None,
     )
 

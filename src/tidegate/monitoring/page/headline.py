@@ -48,7 +48,7 @@ def _watch(record: MonitorRecord, doubts: tuple[str, ...], why: str) -> Headline
 
 
 def speaks_against(record: MonitorRecord) -> tuple[str, ...]:
-    """Why a model must not be called healthy; empty only where something was measured, no rule fired and no acting rule lacks evidence."""
+    """Why a model must not be called healthy; empty only where something was measured up to the run's time, no rule fired and no acting rule lacks evidence."""
     found = []
     if record.version is None:
         found.append("no version was in production")
@@ -65,7 +65,7 @@ def speaks_against(record: MonitorRecord) -> tuple[str, ...]:
     blind = [line.rule for line in acting if line.verdict == "not_enough_evidence"]
     if blind:
         found.append(f"{formats.enumerate_words(blind)}, which may roll back, had not enough evidence")
-    return tuple(found)
+    return (*found, *record.doubts)
 
 
 def basis(record: MonitorRecord) -> str:

@@ -66,6 +66,7 @@ class MonitorRecord:
         checklist: rows.
         alerts: what else people must look at.
         trail: newest acts of the promotion ledger as text, newest first; empty where it was not read.
+        doubts: those of the alerts that speak against the figures: old bars, missing ones, a model that says nothing.
     """
 
     strategy: Strategy
@@ -87,3 +88,4 @@ class MonitorRecord:
     checklist: tuple[ChecklistRow, ...]
     alerts: tuple[str, ...]
     trail: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
