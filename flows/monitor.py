@@ -17,6 +17,7 @@ from tidegate.logs.starting import join_logging
 from tidegate.notify.notifier import Notifier
 from tidegate.pipeline import data
 from tidegate.pipeline import monitor as stages
+from tidegate.pipeline.monitor_alarm import raise_alarm
 from tidegate.pipeline.monitor_job import MonitorJob, monitor_jobs
 from tidegate.registry.events import EventLedger
 from tidegate.registry.schema import RowRefused
@@ -41,7 +42,7 @@ def monitor(strategy: str, as_of: str | None = None, period: str = "daily") -> l
             found.append(monitor_model(job))
         except Exception as error:  # noqa: BLE001  the border: whatever failed, people are told that nobody looked
             # The models of a strategy do not wait for each other: one whose bars are missing keeps no other from being looked at.
-            stages.raise_alarm(job, error)
+            raise_alarm(job, error)
             failed.append(error)
     if failed:
         raise failed[0]

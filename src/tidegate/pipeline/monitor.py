@@ -21,8 +21,10 @@ from tidegate.monitoring.page.page import write_page
 from tidegate.monitoring.page.record import FindingLine, MonitorRecord, Outcome
 from tidegate.monitoring.predictions import Predictions
 from tidegate.pipeline.data import Gathered, gather
+from tidegate.pipeline.monitor_alarm import raise_alarm
 from tidegate.pipeline.monitor_checklist import checklist
 from tidegate.pipeline.monitor_event import record_run, run_content, subject_of
+from tidegate.pipeline.monitor_evidence import evidence_of
 from tidegate.pipeline.monitor_figures import Figures, compute, versions_in
 from tidegate.pipeline.monitor_findings import findings_of
 from tidegate.pipeline.monitor_job import MonitorJob
@@ -56,6 +58,7 @@ class Computed:
         findings: of the rules.
         newest_closed_at: UTC ms, the close up to which every symbol has bars.
         alerts: what people must look at.
+        doubts: those of them that speak against the figures.
     """
 
     production: Production
@@ -65,6 +68,7 @@ class Computed:
     findings: tuple[Finding, ...]
     newest_closed_at: int | None
     alerts: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,31 +113,6 @@ def monitor(job: MonitorJob) -> Monitored:
             raise
 
 
-def raise_alarm(job: MonitorJob, error: Exception) -> None:
-    """Record that a run failed, and tell people: without a run nobody knows how the model is doing. Never raises."""
-    content = {
-        "what": "monitoring run failed",
-        "run": job.subject,
-        "error": str(error)[:2000],
-        "kind": type(error).__name__,
-    }
-    try:
-        EventLedger.from_settings(job.settings).append(
-            "alarm", strategy=job.strategy.name, subject=f"monitor/{job.subject}", actor=job.job.actor, content=content
-        )
-    except TidegateError:
-        log.exception("the alarm of a failed monitoring run could not be recorded")
-    log.error("the monitoring run %s failed: %s", job.subject, error)
-    if job.notifies is not None:
-        job.notifies.send(
-            "critical",
-            f"{job.strategy.name}: the {job.period} monitoring run failed",
-            f"{error}\nNothing was decided. Until a run succeeds nobody knows how the model is doing.",
-            strategy=job.strategy.name,
-            subject=f"monitor/{job.subject}",
-        )
-
-
 def compute_run(job: MonitorJob, gathered: Gathered) -> Computed:
     """Figures and findings from the log and the bars; decides nothing.
 
@@ -166,12 +145,16 @@ def _computed(
     bundles, missing = fetch_bundles(job, tracking, wanted, production.digests)
     figures = compute(job, predictions, bars, bundles, production)
     bundle = None if production.version is None else bundles.get(production.version)
-    alerts = (*production.alerts, *missing)
-    judged = bundle is not None and production.halted is None
-    findings = findings_of(figures, bundle, job.strategy, job.as_of) if judged and bundle is not None else ()
+    judged = production.version is not None and production.halted is None
+    evidence = evidence_of(job, predictions, bars, figures.live.balance, production)
+    doubts = evidence.doubts if judged else ()
+    findings = (
+        findings_of(figures, bundle, job.strategy, job.as_of, evidence.until) if judged and bundle is not None else ()
+    )
     if production.version is not None and bundle is None:
         nothing = nothing or f"the bundle of v{production.version} is not to be had"
-    return Computed(production, nothing, figures, bundle, findings, newest, alerts)
+    alerts = (*production.alerts, *missing, *doubts)
+    return Computed(production, nothing, figures, bundle, findings, newest, alerts, doubts)
 
 
 def _nothing(production: Production, predictions: Predictions | None) -> str:
@@ -306,6 +289,7 @@ def _record(
         checklist=rows,
         alerts=computed.alerts,
         trail=trail,
+        doubts=computed.doubts,
     )
 
 

@@ -209,6 +209,7 @@ def test_a_damaged_log_is_refused(made: Story) -> None:
         monitor(made.run(2))
 
     assert runs(made) == []
+    assert "Nothing was done about production." in made.notes.told[-1].body
 
 
 def test_weekly_and_monthly_runs_have_their_rows(made: Story) -> None:
