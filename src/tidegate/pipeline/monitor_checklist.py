@@ -41,8 +41,18 @@ def weekly_rows(job: MonitorJob, figures: Figures | None, findings: Sequence[Fin
     by_rule = {finding.rule: finding for finding in findings}
     bounds = job.strategy.rollback
     return [
-        _of_finding("win rate against its target", by_rule.get("win_rate"), f"≥ {formats.percent(bounds.win_rate)}"),
-        _of_finding("Sharpe ratio against its target", by_rule.get("sharpe"), f"≥ {formats.decimal(bounds.sharpe)}"),
+        _of_finding(
+            "win rate against its target",
+            by_rule.get("win_rate"),
+            f"≥ {formats.percent(bounds.win_rate)}",
+            at_least=bounds.win_rate,
+        ),
+        _of_finding(
+            "Sharpe ratio against its target",
+            by_rule.get("sharpe"),
+            f"≥ {formats.decimal(bounds.sharpe)}",
+            at_least=bounds.sharpe,
+        ),
         _of_finding("drift analysis", by_rule.get("drift"), "no item drifted"),
         _importance(job, figures),
         ChecklistRow(
@@ -56,12 +66,22 @@ def weekly_rows(job: MonitorJob, figures: Figures | None, findings: Sequence[Fin
     ]
 
 
-def _of_finding(name: str, finding: Finding | None, threshold: str) -> ChecklistRow:
+def _of_finding(name: str, finding: Finding | None, threshold: str, *, at_least: float | None = None) -> ChecklistRow:
+    """What a rule says about a row. A rule that waits for several days in a row is quiet before the row's target is met."""
     if finding is None:
         return ChecklistRow(name, "weekly", "not_measured", "", threshold, "the rule was not judged")
     unit = "" if finding.unit == "ratio" else finding.unit
     observed = "" if finding.observed is None else formats.quantity(finding.observed, unit)
-    return ChecklistRow(name, "weekly", _OF_FINDING[finding.verdict], observed, threshold, finding.reason)
+    verdict = _OF_FINDING[finding.verdict]
+    if verdict == "pass" and at_least is not None:
+        verdict = _met(finding.observed, at_least)
+    return ChecklistRow(name, "weekly", verdict, observed, threshold, finding.reason)
+
+
+def _met(observed: float | None, at_least: float) -> RowVerdict:
+    if observed is None or not formats.known(observed):
+        return "not_measured"
+    return "pass" if observed >= at_least else "fail"
 
 
 def _importance(job: MonitorJob, figures: Figures | None) -> ChecklistRow:

@@ -43,6 +43,11 @@ def whole_day(**changes: Any) -> list[Minute]:  # noqa: ANN401
     return [minute(at, **changes) for at in range(1440)]
 
 
+def spans(length_ms: int) -> list[Minute]:
+    starts = range(AS_OF - DAY_MS, AS_OF, length_ms)
+    return [minute(0, starts_at=start, ends_at=start + length_ms) for start in starts]
+
+
 def test_a_whole_good_day_passes(tmp_path: Path) -> None:
     found = rows(settings(tmp_path, whole_day()))
 
@@ -63,6 +68,16 @@ def test_a_whole_good_day_passes(tmp_path: Path) -> None:
         ([*whole_day()[1:], minute(0, requests=1000, errors=154)], 1.0, "error rate", "fail"),
         (whole_day(requests=0), None, "error rate", "not_measured"),
         (whole_day()[: 1440 // 2], 1.0, "uptime", "not_measured"),
+        (whole_day()[:1438], 1.0, "uptime", "not_measured"),  # what was not seen is more than the budget
+        (whole_day()[:1439], 1.0, "uptime", "pass"),
+        (
+            [*whole_day()[1000:], *(minute(at, reachable=False) for at in range(2))],
+            1.0,
+            "uptime",
+            "fail",
+        ),  # for certain
+        (spans(62_000), 1.0, "uptime", "pass"),  # a span ends with the first look after a minute
+        ([minute(0, ends_at=AS_OF)], 1.0, "uptime", "not_measured"),  # the machine slept
         (whole_day()[: 1440 // 2], 1.0, "error rate", "not_measured"),
     ],
 )
@@ -95,3 +110,28 @@ def test_logs(tmp_path: Path, lines: list[dict[str, object]], verdict: str) -> N
     (tmp_path / "logs" / "watch-000001.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"at')
 
     assert rows(made)["no critical errors in logs"].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("first_at", "number", "level", "verdict"),
+    [
+        (AS_OF - DAY_MS + 1, 42, "info", "not_measured"),  # the files with the day's first lines are gone
+        (AS_OF - DAY_MS + 1, 42, "error", "fail"),
+        (AS_OF - DAY_MS, 42, "info", "pass"),
+        (AS_OF - DAY_MS + 1, 1, "info", "pass"),  # the process began to log on that day
+    ],
+)
+def test_logs_of_which_a_part_was_deleted_prove_nothing(
+    tmp_path: Path, first_at: int, number: int, level: str, verdict: str
+) -> None:
+    made = settings(tmp_path, [])
+    (tmp_path / "logs").mkdir()
+    for process, at in (("serving", number), ("watch", 1)):
+        lines = [{"at": first_at, "level": "info"}, {"at": AS_OF - 1, "level": level}]
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        (tmp_path / "logs" / f"{process}-{at:06d}.jsonl").write_text(text)
+
+    row = rows(made)["no critical errors in logs"]
+
+    assert row.verdict == verdict
+    assert ("serving-000042.jsonl" in row.reason) is (verdict == "not_measured")
