@@ -259,8 +259,10 @@ pub struct Heartbeat {
     /// Whose signals.
     pub strategy: String,
     /// The last version that gave a signal.
+    #[serde(deserialize_with = "present")]
     pub last_version: Option<u64>,
     /// Its bundle.
+    #[serde(deserialize_with = "present")]
     pub last_bundle_digest: Option<String>,
     /// `closed`, `half_open` or `open`.
     pub breaker: crate::breaker::BreakerState,
