@@ -1,4 +1,6 @@
-//! The messages are those of the service's OpenAPI file: the same fields, the same types, the same nulls, in both directions.
+//! The messages are those of the service's file `openapi.json`: the same fields, the same types, the same nulls, in both directions.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // a test may fail
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
