@@ -174,7 +174,7 @@ class Promoter:
         bar: bool = True,
         evidence: Mapping[str, Any] | None = None,
     ) -> Outcome:
-        """Go back to the last good version: the newest earlier production that is not barred, not expired and verifies.
+        """Go back to the last good version: the newest earlier production that is not barred, was not gone back from, is not expired and verifies.
 
         Doing it twice equals doing it once, unless another target is named. Which version is meant to be left is best named: then the act
         happens exactly when production is that version, a rollback after a rollback included. Where no good version is left, the strategy is halted and the alias
@@ -432,11 +432,11 @@ def _cause(evidence: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _already_back(state: StrategyState, alias: int | None, to_version: int | None) -> bool:
-    """Whether a rollback has nothing to do: the newest change was one, or the strategy was halted for lack of a good version."""
+    """Whether a rollback has nothing to do: the newest change went back, also by hand, or the strategy was halted for lack of a good version."""
     if alias != state.current:
         return False
     if to_version is not None:
         return to_version == alias
     if alias is None:
         return state.halt is not None
-    return state.last_change is not None and state.last_change.action == "rollback"
+    return state.went_back
