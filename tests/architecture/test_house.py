@@ -16,6 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 HOMES = {
     "ccxt": ("bars/sources/exchange.py",),
     "great_expectations": ("validation/expectations.py",),
+    "httpx": ("client/transport.py",),
     "jinja2": ("monitoring/page/page.py", "report/page.py"),
     "mlflow": ("registry/tracking/",),
     "onnx": ("model/export.py",),
@@ -38,9 +39,11 @@ PURE_SERVING = tuple(f"serving/{name}.py" for name in ("answering", "distributio
 PURE_ROLLBACK = tuple(
     f"rollback/{name}.py" for name in ("rules", "performance", "service", "began", "decision", "finding")
 )
+# Of the client, what neither waits nor asks.
+PURE_CLIENT = tuple(f"client/{name}.py" for name in ("breaker", "columns", "fallback", "judging", "retry", "series"))
 PURE = (
     "features", "labels", "dataset", "model", "backtest", "gates", "policy", "validation", "report", "monitoring",
-    *PURE_SERVING, *PURE_ROLLBACK,
+    *PURE_SERVING, *PURE_ROLLBACK, *PURE_CLIENT,
 )  # fmt: skip
 CLOCK_OR_GLOBAL_CHANCE = re.compile(
     r"\b(time\.(time|time_ns|monotonic|perf_counter)\b|datetime\.(now|utcnow|today)\b|date\.today\b"

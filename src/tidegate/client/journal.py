@@ -1,0 +1,69 @@
+"""The record of decisions: JSON lines, written on a thread of its own so that a slow disk delays no decision."""
+
+import logging
+import queue
+import threading
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tidegate.client.config import refused
+from tidegate.client.decision import Decision
+
+log = logging.getLogger(__name__)
+_MOST_WAITING: Final = 10_000
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Journal:
+    """Appends decisions to a file.
+
+    Raises:
+        ConfigurationError: the file cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise refused("decisions.file", f"{path} cannot be written: {error}") from error
+        self._waiting: queue.Queue[Decision | None] = queue.Queue(_MOST_WAITING)
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._write_on, name="tidegate-journal", daemon=True)
+        self._thread.start()
+
+    def write(self, decision: Decision) -> None:
+        """Hand a decision over; one too many is dropped, counted and logged, and nothing waits for it."""
+        try:
+            self._waiting.put_nowait(decision)
+        except queue.Full:
+            self._drop("the disk does not keep up")
+
+    def flush(self) -> None:
+        """Wait until everything that was handed over is in the file, or was dropped."""
+        self._waiting.join()
+
+    def close(self) -> None:
+        """Write what is left, and close the file; nothing may be written after it."""
+        self._waiting.put(None)
+        self._thread.join()
+        self._file.close()
+
+    def _write_on(self) -> None:
+        while (decision := self._waiting.get()) is not None:
+            try:
+                self._write_line(_encode(decision) + b"\n")
+            except (OSError, ValueError, TypeError) as error:
+                self._drop(str(error))
+            finally:
+                self._waiting.task_done()
+        self._waiting.task_done()
+
+    def _write_line(self, line: bytes) -> None:
+        while line:
+            line = line[self._file.write(line) :]
+
+    def _drop(self, why: str) -> None:
+        self.dropped += 1
+        log.error("%d decisions are not in the journal: %s", self.dropped, why)
