@@ -63,9 +63,12 @@ demo: $(READY)  ## real EUR/USD is refused, the simulated market is promoted: th
 up: $(READY)  ## start Prefect, MLflow and a worker; Ctrl-C stops them
 	$(BIN)/tidegate up
 
+# Whole files go to one worker or the other: what a file's tests share is made once.
+TEST_WORKERS ?= 2
+
 .PHONY: test
-test: $(READY)  ## run all tests that this machine can run
-	$(BIN)/python -m pytest
+test: $(READY)  ## run all tests that this machine can run (TEST_WORKERS=0: one after another)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 # Debian's packages that some tests need: a program that shows that a package is there already, and the package's name.
 SYSTEM := /usr/lib/postgresql/*/bin/initdb=postgresql /usr/sbin/dockerd=docker.io /usr/bin/mmdebstrap=mmdebstrap /usr/bin/prometheus=prometheus \
