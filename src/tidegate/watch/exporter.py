@@ -29,7 +29,7 @@ DESCRIPTIONS: Final = {
     "tidegate_ledger_acts": "Committed acts of the promotion ledger.",
     "tidegate_open_incidents": "Incidents that no person has closed.",
     "tidegate_maintenance": "1 during a maintenance window.",
-    "tidegate_monitor_last_run_timestamp_seconds": "When a monitoring run of the period was recorded last.",
+    "tidegate_monitor_last_run_timestamp_seconds": "When the period's monitoring run of the newest time was first recorded.",
     "tidegate_live_win_rate": "Live win rate over the window of the newest run.",
     "tidegate_live_sharpe": "Live annual Sharpe ratio.",
     "tidegate_live_max_drawdown": "Live largest drawdown, a fraction of the capital.",

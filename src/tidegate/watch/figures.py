@@ -1,7 +1,7 @@
 """What the ledgers say, as samples for Prometheus: an unknown figure has no sample, never NaN and never 0.
 
-Pure: in come rows of the ledgers, out go names, labels and numbers. The newest daily run of monitoring gives the live figures; what that run could not
-compute is unknown, also where an older run knew it. Only the importance, which not every run computes, comes from the newest run that did.
+Pure: in come rows of the ledgers, out go names, labels and numbers. The newest daily run of monitoring, which is the one of the newest time and not the
+one recorded last, gives the live figures; what that run could not compute is unknown, also where an older run knew it. Only the importance, which not every run computes, comes from the newest run that did.
 """
 
 import math
@@ -101,20 +101,28 @@ def _promotion(ledgers: Ledgers) -> Iterable[Sample]:
 
 def _flows(ledgers: Ledgers) -> Iterable[Sample]:
     strategy = ledgers.strategy
-    newest: dict[str, Event] = {}
-    for event in ledgers.runs:
-        newest[str(event.content.get("period"))] = event
+    # A look at the past, done later, says nothing about today.
+    runs = sorted(ledgers.runs, key=lambda event: (_as_of(event), event.id))
+    newest = {str(event.content.get("period")): event for event in runs}
     for period in PERIODS:
         if period in newest:
-            at_s = newest[period].created_at / 1000
+            # By the first run of its time: one that is done again proves nobody to be looking at newer bars.
+            as_of = _as_of(newest[period])
+            same = [each for each in runs if each.content.get("period") == period and _as_of(each) == as_of]
+            at_s = min(each.created_at for each in same) / 1000
             yield _sample("tidegate_monitor_last_run_timestamp_seconds", at_s, strategy=strategy, period=period)
-    moved = [_number(event.content.get("importance_moved")) for event in ledgers.runs]
+    moved = [_number(event.content.get("importance_moved")) for event in runs]
     yield from _known(
         "tidegate_importance_moved", next((one for one in reversed(moved) if one is not None), None), strategy
     )
     shown = next((newest[period] for period in PERIODS if period in newest), None)
     if shown is not None:
         yield from _run(strategy, shown.content)
+
+
+def _as_of(event: Event) -> float:
+    found = _number(event.content.get("as_of"))
+    return -math.inf if found is None else found
 
 
 def _run(strategy: str, content: Mapping[str, Any]) -> Iterable[Sample]:

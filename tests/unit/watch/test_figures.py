@@ -29,7 +29,7 @@ WHOLE: dict[str, Any] = {
 
 
 def run(at: int, **changes: Any) -> Event:  # noqa: ANN401
-    return Event(at, "s", "monitor_run", "x", "flow", {**WHOLE, **changes}, at * 1000, "", "")
+    return Event(at, "s", "monitor_run", "x", "flow", {**WHOLE, "as_of": at, **changes}, at * 1000, "", "")
 
 
 def row(number: int, action: Any, to: int | None, state: Any = "committed", at: int = 0) -> LedgerRow:  # noqa: ANN401
@@ -157,3 +157,20 @@ def test_service_rules_and_instances() -> None:
         "instance_version{one}": 3,
         "instance_version{two}": 0,
     }
+
+
+def test_a_look_at_the_past_replaces_no_live_figure_and_no_sign_of_life() -> None:
+    today = run(5, as_of=500, live={"sharpe": -3.0}, importance_moved=0.4)
+    past = run(9, as_of=100, live={"sharpe": 2.5})
+    again = run(7, as_of=500, live={"sharpe": -2.0}, importance_moved=0.4)
+
+    found = shown(runs=[today, past])
+    assert (found["live_sharpe"], found["importance_moved"]) == (-3.0, 0.4)
+    assert found["monitor_last_run_timestamp_seconds{daily}"] == 5
+
+    found = shown(runs=[today, again, past])  # done again with rows that came late: its figures count, not its time
+    assert found["live_sharpe"] == -2.0
+    assert found["monitor_last_run_timestamp_seconds{daily}"] == 5
+
+    found = shown(runs=[past, run(10, as_of=None)])
+    assert found["monitor_last_run_timestamp_seconds{daily}"] == 9
