@@ -67,6 +67,8 @@ def test_commands_named_in_the_text_exist(page: Path) -> None:
         match Path(words[0]).name if words else "", words[1:]:
             case "tidegate", [name, *rest] if not name.startswith("-"):
                 command = COMMANDS[name]
+                while rest and rest[0] in getattr(command, "commands", {}):
+                    command = command.commands[rest.pop(0)]
                 known = {option for parameter in command.params for option in parameter.opts}
                 unknown = [word for word in rest if word.startswith("-") and word not in known | {">"}]
                 assert unknown == [], code

@@ -9,6 +9,7 @@ import typer
 
 from tidegate import __version__
 from tidegate.cli import (
+    bot_commands,
     data_commands,
     incident_commands,
     instance_commands,
@@ -61,6 +62,7 @@ serve_commands.add_to(app)
 log_commands.add_to(app)
 watch_commands.add_to(app)
 notify_commands.add_to(app)
+bot_commands.add_to(app)
 
 
 @app.callback()

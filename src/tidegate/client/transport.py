@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import anyio
+import anyio.lowlevel
 import httpx
 
 from tidegate import __version__
@@ -84,7 +84,7 @@ class Transport:
 
     async def warm_up(self) -> None:
         """Load what the first request on a loop loads, which takes a tenth of a second: no decision should pay for it."""
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
 
     async def close(self) -> None:
         """End all connections."""

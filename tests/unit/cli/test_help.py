@@ -49,6 +49,7 @@ def test_the_commands_are_these() -> None:
                 "promote",
                 "rollback",
                 "bar",
+                "bot",
                 "clear",
                 "halt",
                 "resume",
