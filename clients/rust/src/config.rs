@@ -1,17 +1,17 @@
 //! Settings of the client, from TOML and the environment; every key and bound stands in `docs/contracts/client.md`.
 
 mod bounds;
-mod overlay;
+mod known;
+mod reading;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::interval::Interval;
-
-pub(crate) const PREFIX: &str = "TIDEGATE_CLIENT__";
 
 /// Which clock tells now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,6 +223,34 @@ impl ApiKey {
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// The message does not name the path: who wrote the key itself there would read it in a log.
+    fn in_file(path: &Path) -> Result<Self, ConfigError> {
+        std::fs::read_to_string(path).map(Self).map_err(|error| {
+            refuse(
+                "api_key_file",
+                format!("the file cannot be read: {error}; a relative path begins where the bot was started"),
+            )
+        })
+    }
+
+    /// Without the white space around it, if it can be sent at all.
+    fn usable(self, setting: &str) -> Result<Self, ConfigError> {
+        let key = self.0.trim();
+        if key.is_empty() {
+            return Err(refuse(
+                setting,
+                "the API key is empty; make one with `tidegate keys api new`",
+            ));
+        }
+        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(refuse(
+                setting,
+                "the API key holds white space or other signs that no key has; copy it again",
+            ));
+        }
+        Ok(Self(key.to_owned()))
+    }
 }
 
 impl fmt::Debug for ApiKey {
@@ -255,14 +283,9 @@ impl Config {
     ///
     /// The first setting that is not usable.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
-            setting: "file".to_owned(),
-            message: format!("{} cannot be read: {error}", path.display()),
-        })?;
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Self::parse(&text, &environment)
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| refuse("file", format!("{} cannot be read: {error}", path.display())))?;
+        Self::parse(&text, &reading::environment(std::env::vars_os())?)
     }
 
     /// The same from a text and a given environment.
@@ -271,71 +294,29 @@ impl Config {
     ///
     /// The first setting that is not usable.
     pub fn parse(toml: &str, environment: &HashMap<String, String>) -> Result<Self, ConfigError> {
-        let mut table: toml::Table = toml
-            .parse()
-            .map_err(|error: toml::de::Error| refuse("file", error.message().to_owned()))?;
-        if table.contains_key("api_key") {
-            let advice = format!(
-                "a key has no place in this file: put it into a file of its own and name that in api_key_file, or set {PREFIX}API_KEY"
-            );
-            return Err(refuse("api_key", advice));
-        }
-        overlay::overlay(&mut table, environment)?;
-        let mut config: Self = toml::Value::Table(table)
-            .try_into()
-            .map_err(|error: toml::de::Error| of_toml(&error))?;
-        config.api_key = environment
-            .get(&format!("{PREFIX}API_KEY"))
-            .map(|key| ApiKey::new(key.trim()));
-        config.checked()
+        reading::read(toml, environment)?.checked()
     }
 
-    /// Checks bounds and reads the API key's file; for settings that were made in code.
+    /// Checks bounds and reads the API key's file; for settings that were made in code. A key that is there already is kept.
     ///
     /// # Errors
     ///
     /// The first setting that is not usable.
     pub fn checked(mut self) -> Result<Self, ConfigError> {
         bounds::check(&self)?;
-        if self.api_key.is_none() {
-            if let Some(path) = &self.api_key_file {
-                let key = std::fs::read_to_string(path)
-                    .map_err(|error| refuse("api_key_file", format!("{} cannot be read: {error}", path.display())))?;
-                self.api_key = Some(ApiKey::new(key.trim()));
-            }
-        }
-        match &self.api_key {
-            Some(key) if key.reveal().is_empty() => Err(refuse(
-                "api_key_file",
-                "the API key is empty; make one with `tidegate keys api new`".to_owned(),
-            )),
-            _ => Ok(self),
-        }
-    }
-
-    /// Whether `host` is this machine.
-    pub(crate) fn is_loopback(host: &str) -> bool {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        bare == "localhost"
-            || bare
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
+        self.url.truncate(self.url.trim_end_matches('/').len());
+        self.api_key = match (self.api_key.take(), &self.api_key_file) {
+            (Some(key), _) => Some(key.usable("api_key")?),
+            (None, Some(path)) => Some(ApiKey::in_file(path)?.usable("api_key_file")?),
+            (None, None) => None,
+        };
+        Ok(self)
     }
 }
 
-pub(crate) fn refuse(setting: &str, message: String) -> ConfigError {
+pub(crate) fn refuse(setting: &str, message: impl Display) -> ConfigError {
     ConfigError {
         setting: setting.to_owned(),
-        message,
+        message: message.to_string(),
     }
-}
-
-/// serde's error with the key that it is about, where its words name one.
-fn of_toml(error: &toml::de::Error) -> ConfigError {
-    let message = error.message();
-    let named = message
-        .split('`')
-        .nth(1)
-        .filter(|_| message.starts_with("unknown field") || message.starts_with("missing field"));
-    refuse(named.unwrap_or("file"), message.to_owned())
 }

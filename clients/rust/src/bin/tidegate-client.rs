@@ -11,7 +11,7 @@ const USAGE: &str = "usage: tidegate-client check --config FILE [--json]
 check     looks at settings, network, key, model, clock and heartbeat; exit code 0 when all pass, 1 when one does not, 2 for wrong arguments
 settings  prints a file of settings with every default, to be edited";
 
-const SETTINGS: &str = include_str!("../settings.toml");
+const SETTINGS: &str = include_str!("../config/settings.toml");
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
