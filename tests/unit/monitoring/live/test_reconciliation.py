@@ -177,6 +177,7 @@ def test_fills_are_read_once_each_within_the_window(tmp_path: Path) -> None:
         ({"units": [1.0, 0.0]}, "cannot be"),
         ({"cost": [1.0, None]}, "nulls"),
         ({"exit_at": [0, 0]}, "cannot be"),
+        ({"side": [1, 0]}, "cannot be"),
         ({"side": ["long", "short"]}, "cannot be read"),
     ],
 )
