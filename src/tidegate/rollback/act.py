@@ -1,15 +1,18 @@
 """The procedure of a rollback: decide, act through the promotion ledger, verify every serving process, open the incident, tell people.
 
 `carry_out` is for rules, `roll_back` for people; after the act both go the same way. Every step may be done again: the promotion ledger does an act
-once, an incident has one subject, and `finish` completes whatever a killed process left behind, which the ledgers tell.
+once, an incident has one subject, and `finish` completes whatever a killed process left behind, which the ledgers tell. What was left behind never comes
+before an act and never keeps one from being done; nor does whatever goes wrong in asking the serving processes, which is told as not verified.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal
 
 from tidegate.bars.bars import iso
 from tidegate.bars.interval import DAY_MS
+from tidegate.errors import TidegateError
 from tidegate.registry.promotion import Outcome
 from tidegate.registry.rules import named
 from tidegate.rollback.automatic import Taken, acts_taken, read_situation
@@ -20,7 +23,10 @@ from tidegate.rollback.verification import Verification
 from tidegate.rollback.words import decision_content, decision_subject, finding_content, incident_words
 from tidegate.strategy.strategy import Rollback
 
+log = logging.getLogger(__name__)
+
 _MINUTE_MS: Final = 60_000
+_LONGEST_FAULT: Final = 500
 
 
 def carry_out(
@@ -43,19 +49,22 @@ def carry_out(
         ConfigurationError: acts must be signed, and there is no key.
         RegistryError: MLflow or a ledger could not be reached; doing it again completes what was begun.
     """
-    finished = finish(procedure, decision.strategy)
     if decision.act in ACTS:
         decision = _decided_again(decision, procedure, rules, acting_allowed=acting_allowed)
     if decision.act not in ACTS:
-        return replace(_recorded(decision, procedure, actor), finished=finished)
+        return _with_the_rest(_recorded(decision, procedure, actor), procedure, decision.strategy)
     last_row = procedure.promoter.ledger.state(decision.strategy).last_row
     key = "start" if last_row is None else str(last_row.id)
     _record(decision, procedure, actor, key)
     procedure.on_step("decided")
     outcome = _act(decision, procedure, actor, rules)
     procedure.on_step("acted")
-    report = ActReport(decision.act, outcome.changed, outcome.message, row=outcome.row, finished=finished)
-    return _completed(procedure, report, decision.strategy, verify=True) if outcome.changed else report
+    report = ActReport(decision.act, outcome.changed, outcome.message, row=outcome.row)
+    if outcome.changed:
+        report = _completed(procedure, report, decision.strategy, verify=True)
+    elif _is_still_there(procedure, decision):
+        report = _recorded(replace(decision, act="alert", suppressed=outcome.message), procedure, actor)
+    return _with_the_rest(report, procedure, decision.strategy)
 
 
 def roll_back(
@@ -89,16 +98,17 @@ def roll_back(
         PromotionConflict: another act is under way.
         RegistryError: MLflow or a ledger could not be reached.
     """
-    finished = finish(procedure, strategy)
     cause = {"automatic": False, "rule": None, "watch_minutes": watch_minutes, "logs": list(procedure.logs)}
     outcome = procedure.promoter.rollback(
         strategy, actor=actor, reason=reason, to_version=to, leaving=leaving, bar=not keep, evidence=cause
     )
     procedure.on_step("acted")
-    report = ActReport("roll_back", outcome.changed, outcome.message, row=outcome.row, finished=finished)
-    if not outcome.changed:
-        return replace(report, verification=_asked(procedure, strategy, "now") if verify else None)
-    return _completed(procedure, report, strategy, verify=verify)
+    report = ActReport("roll_back", outcome.changed, outcome.message, row=outcome.row)
+    if outcome.changed:
+        report = _completed(procedure, report, strategy, verify=verify)
+    elif verify:
+        report = replace(report, verification=_asked(procedure, strategy, "now"))
+    return _with_the_rest(report, procedure, strategy)
 
 
 def finish(procedure: Procedure, strategy: str) -> tuple[str, ...]:
@@ -124,6 +134,15 @@ def finish(procedure: Procedure, strategy: str) -> tuple[str, ...]:
     return tuple(completed)
 
 
+def _with_the_rest(report: ActReport, procedure: Procedure, strategy: str) -> ActReport:
+    """The report, and what earlier acts had left to do. That stays for the next time where it cannot be done now: this call's own act is done."""
+    try:
+        return replace(report, finished=finish(procedure, strategy))
+    except TidegateError as error:
+        log.warning("what an earlier act of %s left to do is not done yet: %s", strategy, error)
+        return report
+
+
 def _taken(procedure: Procedure, strategy: str) -> list[Taken]:
     return acts_taken(procedure.promoter.ledger.rows(strategy))
 
@@ -134,6 +153,12 @@ def _decided_again(decision: Decision, procedure: Procedure, rules: Rollback, *,
     if now.version != decision.version:
         return replace(decision, act="nothing", suppressed=f"production is {named(now.version)} by now")
     return decide(decision.findings, now)
+
+
+def _is_still_there(procedure: Procedure, decision: Decision) -> bool:
+    """Whether the version that was to be left is in production as before, and the strategy not halted: then people must know that nothing was done."""
+    state = procedure.promoter.ledger.state(decision.strategy)
+    return state.halt is None and state.current == decision.version
 
 
 def _recorded(decision: Decision, procedure: Procedure, actor: str) -> ActReport:
@@ -205,7 +230,12 @@ def _asked(procedure: Procedure, strategy: str, subject: str) -> Verification:
     state = procedure.promoter.ledger.state(strategy)
     version = None if state.halt is not None else state.current
     digest = None if version is None else state.digests.get(version)
-    found = procedure.verifies(strategy, version, digest)
+    try:
+        found = procedure.verifies(strategy, version, digest)
+    except Exception as error:  # the border: the act is done, and its incident and people's word must follow
+        log.exception("the serving processes of %s could not be asked", strategy)
+        fault = f"the serving processes could not be asked: {type(error).__name__}: {error}"[:_LONGEST_FAULT]
+        found = Verification(strategy, version, digest, procedure.events.database.clock(), 0.0, (), fault)
     name = subject if subject != "now" else f"{strategy}/{named(version)}"
     content = found.content()
     procedure.events.append("verification", strategy=strategy, subject=name, actor="tidegate rollback", content=content)

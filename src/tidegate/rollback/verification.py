@@ -21,6 +21,7 @@ from tidegate.settings.settings import Settings
 
 _PAUSE_S: Final = 0.2
 _AT_ONCE: Final = 32
+_LONGEST_FAULT: Final = 500
 
 Verdict = Literal["verified", "not_verified", "no_instances"]
 
@@ -147,7 +148,7 @@ def verify(
     instances: Sequence[Target] | None = None,
     deadline_s: float | None = None,
 ) -> Verification:
-    """Ask every live serving process of a strategy until it answers as it should. Never raises for what is away: that is not verified.
+    """Ask every live serving process of a strategy until it answers as it should. Never raises: what cannot be asked is not verified, and says why.
 
     Args:
         settings: MLflow's address, `watch.instances`, `watch.api_key_file`, `watch.timeout_s`.
@@ -156,18 +157,14 @@ def verify(
         digest: its manifest's digest.
         instances: whom to ask; None: `watch.instances`, else those that have registered themselves in MLflow.
         deadline_s: by default `watch.verify_s`.
-
-    Raises:
-        ConfigurationError: the API key's file cannot be read.
     """
     began_at, began = system_clock(), time.monotonic()
-    asker = Asker(_api_key(settings), settings.watch.timeout_s)
     try:
+        asker = Asker(_api_key(settings), settings.watch.timeout_s)
         asked = list(instances) if instances is not None else live_instances(settings)
         golden = () if version is None or not asked else golden_windows(settings, strategy, version, digest)
-    except TidegateError as error:
-        took_s = time.monotonic() - began
-        return Verification(strategy, version, digest, began_at, took_s, (), f"{error.what}"[:300])
+    except (TidegateError, OSError) as error:
+        return Verification(strategy, version, digest, began_at, time.monotonic() - began, (), _fault(error))
     limit_s = settings.watch.verify_s if deadline_s is None else deadline_s
     expected = Expected(strategy, version, digest, golden)
     with closing(asker):
@@ -253,6 +250,14 @@ def _ask_once(target: Target, expected: Expected, asker: Asker, ends_at: float) 
         raise NoAnswer("there is no golden window to ask")
 
 
+def _fault(error: TidegateError | OSError) -> str:
+    """Why nobody could be asked, and what to do about it."""
+    if not isinstance(error, TidegateError):
+        return f"{type(error).__name__}: {error}"[:_LONGEST_FAULT]
+    step = error.next_step or "run `tidegate rollback` again when that is mended: it only asks"
+    return f"{error.what[: _LONGEST_FAULT - len(step)]}; {step}"[:_LONGEST_FAULT]
+
+
 def _api_key(settings: Settings) -> str | None:
     path = settings.watch.api_key_file
     if path is None:
@@ -261,5 +266,8 @@ def _api_key(settings: Settings) -> str | None:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"the API key's file {path} cannot be read", actual=str(error)[:200], setting="watch.api_key_file"
+            f"the API key's file {path} cannot be read",
+            actual=str(error)[:200],
+            setting="watch.api_key_file",
+            next_step="let this process read the file that watch.api_key_file names; `tidegate rollback` once more only asks again",
         ) from error

@@ -1,16 +1,21 @@
 """The procedure: what is done, recorded and told, once, also when the process dies in the middle."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.registry_factories import REAL, Crash
 from tests.unit.rollback.desk import MINUTE, START, Desk, fired
 
-from tidegate.errors import ConfigurationError, PromotionConflict, PromotionRefused, RegistryError
+from tidegate.errors import ConfigurationError, LedgerError, PromotionConflict, PromotionRefused, RegistryError
+from tidegate.registry.events import Event, Kind
+from tidegate.registry.promotion import PRODUCTION, Outcome
 from tidegate.registry.repair import repair
 from tidegate.rollback.act import finish, roll_back
 from tidegate.rollback.incidents import close_incident, incidents, open_incidents
+from tidegate.rollback.verification import Verification
 
 
 @pytest.fixture
@@ -265,3 +270,78 @@ def test_what_a_person_may_not_do(desk: Desk) -> None:
     with pytest.raises(ConfigurationError):
         roll_back(desk.procedure, REAL, actor="ann", reason="told", watch_minutes=5, to=2, leaving=2)
     assert desk.acts() == []
+
+
+@pytest.mark.parametrize(
+    "fault", [ConfigurationError("the API key's file k cannot be read"), OSError("disk"), ValueError("x")]
+)
+def test_what_goes_wrong_in_asking_keeps_nothing_from_being_done(desk: Desk, fault: Exception) -> None:
+    def verifies(*_: object) -> Verification:
+        raise fault
+
+    desk.procedure = replace(desk.procedure, verifies=verifies)
+    report = desk.fire()
+    assert report.verification is not None
+    assert (report.verification.verdict, report.changed) == ("not_verified", True)
+    assert str(fault) in report.verification.fault
+    assert len(open_incidents(desk.events, REAL)) == len(desk.people.said) == 1
+    assert "NOT VERIFIED" in desk.people.bodies[0]
+    desk.now += MINUTE
+    assert desk.fire("errors").act == "halt"
+    assert len(desk.people.said) == 2
+
+
+@pytest.mark.parametrize("person", [True, False])
+def test_what_an_earlier_act_left_to_do_blocks_no_act(desk: Desk, person: bool) -> None:
+    desk.crash_at = "acted"
+    with pytest.raises(Crash):
+        desk.fire()
+    desk.now += MINUTE
+    broken = [row for row in desk.ledger.rows(REAL) if row.action == "rollback" and row.state == "committed"][-1]
+
+    def append(kind: Kind, **content: Any) -> Event | None:  # noqa: ANN401
+        if kind == "incident_opened" and content["subject"] == f"{REAL}/{broken.id}":
+            raise LedgerError("the event ledger refused a row")
+        return whole(kind, **content)
+
+    whole, desk.events.append = desk.events.append, append  # type: ignore[method-assign]
+    if person:
+        assert roll_back(desk.procedure, REAL, actor="ann", reason="bad", watch_minutes=5, leaving=2).changed
+        assert desk.promoter.current(REAL) == 1
+    else:
+        assert desk.fire("errors").act == "halt"
+    assert len(open_incidents(desk.events, REAL)) == len(desk.people.said) == 1
+    desk.events.append = whole  # type: ignore[method-assign]
+    assert finish(desk.procedure, REAL) == (f"{REAL}/{broken.id}",)
+
+
+@pytest.mark.parametrize("alias", [None, 2], ids=["removed", "moved to a barred version"])
+@pytest.mark.parametrize("step", ["", "intent written", "fence passed"])
+def test_a_rule_leaves_the_ledgers_version_wherever_the_alias_is(desk: Desk, alias: int | None, step: str) -> None:
+    desk.promoter.bar(REAL, 2, actor="ann", reason="bad")
+    desk.versions.set_alias(REAL, PRODUCTION, alias)
+    assert "refused" in repair(desk.promoter, REAL).alerts[0]
+    desk.crash_at = step or None
+    with pytest.raises(Crash) if step else contextlib.nullcontext():
+        desk.fire()
+    repair(desk.promoter, REAL)
+    finish(desk.procedure, REAL)
+    assert [act for act in desk.acts() if act[0] == "rollback"] == [("rollback", 3, 1)]
+    assert desk.versions.alias(REAL, PRODUCTION) == desk.promoter.current(REAL) == 1
+    assert desk.ledger.state(REAL).barred == {2, 3}
+    assert [said[:2] for said in desk.people.said] == [
+        ("critical", f"{REAL} rolled back from v3 to v1 by rule latency")
+    ]
+
+
+def test_an_act_that_comes_to_nothing_is_told_once_a_day(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rollback(strategy: str, **_: object) -> Outcome:
+        return Outcome(None, False, f"nothing to do: {strategy} is elsewhere")
+
+    monkeypatch.setattr(desk.promoter, "rollback", rollback)
+    for _ in range(3):
+        report = desk.fire()
+        desk.now += MINUTE
+    assert (report.act, report.changed, report.suppressed) == ("alert", False, f"nothing to do: {REAL} is elsewhere")
+    assert [said[:2] for said in desk.people.said] == [("critical", f"{REAL} v3: rule latency fired")]
+    assert "is elsewhere" in desk.people.bodies[0]

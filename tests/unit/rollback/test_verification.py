@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from tests.servers import free_port
 from tidegate.errors import NotVerified
 from tidegate.model.manifest import GoldenVector
 from tidegate.rollback.answers import Asker, Expected
-from tidegate.rollback.verification import Followed, Target, Verification, follow_all
+from tidegate.rollback.verification import Followed, Target, Verification, follow_all, verify
+from tidegate.settings.operations import Watch
+from tidegate.settings.settings import Settings
 
 DIGEST = "a" * 64
 BARS = dict.fromkeys(("open", "high", "low", "close", "volume"), (1.0,)) | {"opened_at": (0.0,)}
@@ -212,3 +215,10 @@ def test_the_verdict(states: list[Any], fault: str, verdict: str) -> None:
     assert found.summary()
     with pytest.raises(NotVerified) if verdict == "not_verified" else contextlib.nullcontext():
         found.require()
+
+
+def test_a_key_that_cannot_be_read_is_told_with_the_next_step(tmp_path: Path) -> None:
+    settings = Settings(watch=Watch(api_key_file=tmp_path / "none", instances=("http://127.0.0.1:9",)))
+    found = verify(settings, "s", 2, DIGEST)
+    assert found.verdict == "not_verified"
+    assert "none cannot be read; let this process read the file" in found.fault
