@@ -13,7 +13,7 @@ class Monitoring(Section):
 
     fills: Path | None = Field(
         None,
-        description="Folder of the bot's own fills, Parquet files with the columns of trades.parquet. Empty: costs paid are those of the strategy file.",
+        description="Folder of the bot's own fills, Parquet files or JSON lines with the columns of trades.parquet. Empty: costs paid are those of the strategy file.",
     )
     damaged_log: Literal["refuse", "skip"] = Field(
         "refuse",
