@@ -34,7 +34,7 @@ class Book:
         self._actor = f"notify@{socket.gethostname()}"[:ACTOR]
         self._lock = threading.RLock()
         self._unwritten: deque[_Write] = deque(maxlen=_MOST_UNWRITTEN)
-        self._sent_unwritten: dict[tuple[str, str], tuple[int, int]] = {}
+        self._sent_unwritten: dict[tuple[str, str, str], tuple[int, int]] = {}
 
     def now_ms(self) -> int:
         """The time now, UTC ms, by the ledger's clock."""
@@ -160,7 +160,7 @@ class Book:
 
     def _was_sent_unwritten(self, notification: Notification) -> bool:
         """As `is_repetition`, by what this process remembers of the time without a ledger."""
-        key, rank = (notification.title, notification.strategy), SEVERITIES.index(notification.severity)
+        key, rank = notification.what, SEVERITIES.index(notification.severity)
         with self._lock:
             at, before = self._sent_unwritten.get(key, (-FLOOD_MS, -1))
             if notification.created_at - at < FLOOD_MS and before >= rank:

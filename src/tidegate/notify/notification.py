@@ -11,7 +11,7 @@ SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 """Least first."""
 
 FLOOD_MS: Final = 3_600_000
-"""How long a title of a strategy is sent only once."""
+"""How long a title of a strategy and a subject is sent only once."""
 GIVE_UP_MS: Final = 3 * 86_400_000
 """Age at which a notification is no longer tried by itself: what it told has been overtaken."""
 _MINUTE_MS: Final = 60_000
@@ -69,6 +69,11 @@ class Notification:
     claimed_until: int = 0
 
     @property
+    def what(self) -> tuple[str, str, str]:
+        """What it tells: a second incident is news, whatever its title; where no subject was named the title alone counts."""
+        return self.title, self.strategy, "" if self.subject == self.id else self.subject
+
+    @property
     def was_tried(self) -> bool:
         """Whether some channel has been tried."""
         return bool(self.delivered or self.failures)
@@ -93,7 +98,7 @@ class Notification:
         """Whether `earlier` told the same within the hour before, at least as urgently, and was meant to be sent."""
         return (
             not (self.test or earlier.test)
-            and (earlier.title, earlier.strategy) == (self.title, self.strategy)
+            and earlier.what == self.what
             and bool(earlier.channels)
             and earlier.repeats is None
             and earlier.number < self.number

@@ -34,7 +34,7 @@ class Notifier:
     The event ledger has every notification before anybody is told, and each delivery's proof or failure after it, all with the notification's id.
     Where several processes could deliver one, the first that claims it does; should it die meanwhile, another may once the claim has run out.
 
-    A ledger that cannot be reached stops no notification: it is sent all the same, at most once an hour by its title, and written down once the ledger
+    A ledger that cannot be reached stops no notification: it is sent all the same, at most once an hour by its title and subject, and written down once the ledger
     is back, if this process still lives.
 
     Args:
@@ -69,15 +69,15 @@ class Notifier:
     def send(self, severity: Severity, title: str, body: str, *, strategy: str = "", subject: str = "") -> None:
         """Record a notification and deliver it. Never raises, whatever fails: what does is logged, and in the ledger.
 
-        It is only recorded where its severity is below `notify.least`, or where the same title of the same strategy was sent within the hour before at
-        this severity or a higher one.
+        It is only recorded where its severity is below `notify.least`, or where the same title of the same strategy about the same subject was sent
+        within the hour before at this severity or a higher one.
 
         Args:
             severity: how bad it is.
             title: one line that names what happened and holds nothing that changes each time, such as a number.
             body: plain text.
             strategy: the strategy's id; empty for what is about none.
-            subject: what it is about, such as an incident's id; empty for an id of its own.
+            subject: what it is about, such as an incident's id; empty for an id of its own, so that the title alone tells what is a repetition.
         """
         try:
             notification = self._book.record(self._made(severity, title, body, strategy, subject))

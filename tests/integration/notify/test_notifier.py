@@ -165,6 +165,19 @@ def test_the_same_title_is_sent_once_an_hour(events: EventLedger, clock: Clock) 
     assert sender.undelivered() == []
 
 
+def test_a_second_incident_is_told_though_its_title_is_the_same(
+    events: EventLedger, away: EventLedger, tmp_path: Path
+) -> None:
+    for ledger in (events, away):
+        with web_receiver() as receiver:
+            sender = notifier(ledger, receiver.url)
+            for subject in ("s/6", "s/9", "s/9"):
+                sender.send("critical", "s rolled back from v2 to v1", subject, strategy="s", subject=subject)
+            assert [json.loads(post.body)["subject"] for post in receiver.posts] == ["s/6", "s/9"]
+    (tmp_path / "there").mkdir()
+    away.verify()
+
+
 def test_below_the_least_severity_it_is_only_recorded(events: EventLedger) -> None:
     with web_receiver() as receiver:
         sender = notifier(events, receiver.url, least="critical")

@@ -122,6 +122,7 @@ def made(number: int, at: int, severity: Severity = "warning", **changes: Any) -
         (made(1, 0, "info"), False),
         (made(1, 0, strategy="other"), False),
         (made(1, 0, title="other"), False),
+        (made(1, 0, subject="s/6"), False),  # another incident
         (made(1, 0, channels=()), False),
         (made(1, 0, repeats="0"), False),
         (made(1, 0, test=True), False),
