@@ -12,6 +12,7 @@ from tidegate.backtest.costs import BPS
 from tidegate.backtest.result import Trades
 from tidegate.errors import FiguresRefused
 
+_DECISIONS: Final = "decisions.jsonl"
 _SMALL: Final = frozenset({"side", "regime"})
 _WHOLE: Final = _SMALL | {"entry_at", "exit_at", "signal_at", "bars_held"}
 _LARGEST_SMALL: Final = 127
@@ -26,7 +27,7 @@ def read_fills(folder: Path, symbols: Sequence[str], *, window_start_at: int, as
 
     Args:
         folder: of the files `*.parquet` and `*.jsonl`. A last line without a line end is one that a bot is writing, or was when it
-            was killed, and is left out.
+            was killed, and is left out; so is `decisions.jsonl`, which a bot may write into the same folder.
         symbols: of the strategy.
         window_start_at: UTC ms; entries at or after it.
         as_of: UTC ms; exits at or before it.
@@ -41,7 +42,7 @@ def read_fills(folder: Path, symbols: Sequence[str], *, window_start_at: int, as
             setting="monitoring.fills",
             next_step="let the bot write its fills there, or leave the setting empty",
         )
-    files = sorted(path for path in folder.iterdir() if path.suffix in _READERS)
+    files = sorted(path for path in folder.iterdir() if path.suffix in _READERS and path.name != _DECISIONS)
     trades = Trades.concatenate(_READERS[path.suffix](path) for path in files)
     chosen = np.isin(trades.symbol, list(symbols)) & (trades.entry_at >= window_start_at) & (trades.exit_at <= as_of)
     trades = trades.take(chosen & ~trades.forced_exit)

@@ -243,6 +243,7 @@ def test_round_trips_of_a_bot_that_was_killed_are_read_by_monitoring(tmp_path: P
     bars, target = random_bars(8, 200, volume=1e6), random_targets(8, 200)
     path = targets_of(tmp_path, target)
     done = run(tmp_path, FREE_OF_IMPACT, csv(bars), {"--targets": path})
+    (done.out / "decisions.jsonl").write_text('{"target": 1}\n')
     fills = done.out / "fills.jsonl"
     fills.write_bytes(fills.read_bytes() + fills.read_bytes()[:70])
     window = {"window_start_at": 0, "as_of": int(bars.closed_at[-1])}

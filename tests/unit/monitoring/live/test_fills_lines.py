@@ -44,6 +44,7 @@ def test_lines_and_parquet_are_read_together_and_each_fill_once(tmp_path: Path) 
     columns = {name: np.array([fill(1)[name]]) for name in Trades.names()}
     pq.write_table(pa.table(columns), folder / "earliest.parquet")
     (folder / "notes.txt").write_text("no fill")
+    (folder / "decisions.jsonl").write_text('{"target": 1}\n')
     trades = read(folder)
     assert (trades.entry_at // MINUTE).tolist() == [1, 2, 5, 9]
     assert trades.side.tolist() == [1, 1, 1, -1]
