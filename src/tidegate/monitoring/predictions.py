@@ -127,6 +127,7 @@ def read_predictions(
     window_start_at: int,
     as_of: int,
     received_since_ms: int | None = None,
+    bar_less_until_ms: int | None = None,
     on_corrupt: Callable[[Damage], None] | None = None,
 ) -> Predictions:
     """Read all instances' rows of one strategy whose bar closed within the window.
@@ -137,6 +138,8 @@ def read_predictions(
         window_start_at: UTC ms; a bar that closed at it lies before the window.
         as_of: UTC ms; a bar that closed after it lies behind the window.
         received_since_ms: rows received before it are not looked at, and files that hold nothing later are passed over; None reads all.
+        bar_less_until_ms: rows about no bar, such as what a halted strategy answers, that were received after it are not looked at: only
+            their time tells whether they belong to the window; None, where it tells nothing, takes all.
         on_corrupt: told of each damage, and what is whole is read; None raises.
 
     Raises:
@@ -157,7 +160,7 @@ def read_predictions(
         told = None if on_corrupt is None else on_damage
         return read(folder, strategy=strategy, since_ms=received_since_ms, on_corrupt=told)
 
-    gathered, about_no_bar = _gather(rows(tell), window_start_at, as_of)
+    gathered, about_no_bar = _gather(rows(tell), window_start_at, as_of, bar_less_until_ms)
     total = len(gathered)
     span = gathered.received_span()
     best, unsettled = _canonical(gathered)
@@ -189,11 +192,15 @@ NoBar = tuple[str, int, bool]
 """Symbol, `received_at`, and whether the strategy was halted."""
 
 
-def _gather(rows: Iterable[Row], window_start_at: int, as_of: int) -> tuple[Gathered, list[NoBar]]:
+def _gather(
+    rows: Iterable[Row], window_start_at: int, as_of: int, bar_less_until_ms: int | None
+) -> tuple[Gathered, list[NoBar]]:
     columns, chunk, about_no_bar = Columns(), [], []
     for row in rows:
         at = row.bar_closed_at
         if at is None:
+            if bar_less_until_ms is not None and row.received_at > bar_less_until_ms:
+                continue
             about_no_bar.append((row.symbol, row.received_at, row.abstain_reason == HALTED))
         elif window_start_at < at <= as_of:
             chunk.append(row)

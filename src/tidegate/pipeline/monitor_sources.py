@@ -133,6 +133,7 @@ def read_log(job: MonitorJob, window_start_at: int) -> Predictions | None:
         window_start_at=window_start_at,
         as_of=job.as_of,
         received_since_ms=window_start_at - slack if job.by_clock else None,
+        bar_less_until_ms=job.as_of if job.by_clock else None,
         on_corrupt=tell if settings.monitoring.damaged_log == "skip" else None,
     )
 

@@ -103,6 +103,24 @@ def test_what_was_held(tmp_path: Path, rows: list[Row], flat: list[int], hold: l
     assert line(tmp_path / "hold", rows, 5, hold=True).target.tolist() == hold
 
 
+@pytest.mark.parametrize(
+    ("until", "after", "target", "without_bar"),
+    [
+        (5 * MINUTE, 5 * MINUTE, [1, 1, 0, 0, 0], 0),
+        (5 * MINUTE, 5 * MINUTE + 1, [1, 1, 1, 1, 1], 0),  # a later run of the same time gives the same
+        (None, 5 * MINUTE + 1, [1, 1, 0, 0, 0], 0),  # where times of asking tell nothing
+        (5 * MINUTE, 1 * MINUTE + 1, [1, 1, 1, 1, 1], 1),  # between two answers, of which it changes neither
+    ],
+)
+def test_a_halt_after_the_time_of_the_run_changes_nothing_up_to_it(
+    tmp_path: Path, until: int | None, after: int, target: list[int], without_bar: int
+) -> None:
+    found(tmp_path, [answer(1, 1), answer(2, 1), halt(after)], 5)
+    read = read_predictions(tmp_path, "demo", window_start_at=0, as_of=5 * MINUTE, bar_less_until_ms=until)
+    assert timeline(read, bars(5), hold=True).target.tolist() == target
+    assert read.without_bar == without_bar
+
+
 def test_a_bar_belongs_to_the_version_that_answered_the_bar_before(tmp_path: Path) -> None:
     seen = line(tmp_path, [answer(2, 1, 1), answer(3, 1, 2), abstain(5, version=3)], 6)
     assert seen.version.tolist() == [NO_VERSION, 1, 2, 2, 3, 3]
