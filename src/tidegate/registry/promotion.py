@@ -185,7 +185,8 @@ class Promoter:
             actor: who rolls back.
             reason: why.
             to_version: a version to go to instead; it must have been in production before.
-            leaving: the version to leave; nothing is done when production is another one.
+            leaving: the version to leave; nothing is done when production is another one, both for the ledger and for MLflow's alias. Where the two differ
+                because a change by hand was refused, the alias is moved from wherever it is.
             bar: bar the version that is left, so that it never starts again until `clear`.
             evidence: what the decision stands on; kept in the ledger as `cause`.
 
@@ -201,7 +202,8 @@ class Promoter:
         before, alias = self.ledger.state(strategy), self.versions.alias(strategy, PRODUCTION)
         if before.open_intent is not None:
             raise conflict_with(before.open_intent)
-        if leaving is not None and leaving != alias:
+        # What a rule judges is the ledger's version. An alias that somebody removed, or moved to what is refused, must not keep it from being left.
+        if leaving is not None and leaving not in {alias, before.current}:
             self.publisher.publish(strategy)
             message = f"nothing to do: {strategy} is on {named(alias)}, not on v{leaving}"
             return Outcome(before.last_change, False, message)
@@ -211,8 +213,9 @@ class Promoter:
             if alias is not None:
                 message += f"; to leave it as well, say so: --from {alias}, and --to N for a version of your choice"
             return Outcome(before.last_change, False, message)
-        target, digest, passed_over = self.eligibility.target(before, alias, to_version)
-        kept: dict[str, Any] = {"bar": bar and alias is not None, "passed_over": passed_over} | _cause(evidence)
+        left = alias if leaving is None else leaving
+        target, digest, passed_over = self.eligibility.target(before, left, to_version)
+        kept: dict[str, Any] = {"bar": bar and left is not None, "passed_over": passed_over} | _cause(evidence)
         with self.ledger.writing() as writer:
             state = writer.state(strategy)
             if state.last_row != before.last_row or self.versions.alias(strategy, PRODUCTION) != alias:
@@ -220,14 +223,14 @@ class Promoter:
                     f"rollback of {strategy}: something else happened meanwhile", next_step="look at `tidegate history`"
                 )
             # After the act `previous` names the next good version, never the one that was left.
-            rest = state.good_versions(without=(target, alias))
+            rest = state.good_versions(without=(target, left))
             action: Action = "halt" if target is None else "rollback"
-            draft = Draft(strategy, action, alias, target, actor, reason, digest)
+            draft = Draft(strategy, action, left, target, actor, reason, digest)
             intent = self._intend(writer, draft, kept, previous_after=rest[0] if rest and target else None)
         message = (
             f"{strategy} is halted: no good version is left"
             if target is None
-            else f"{strategy} is back on v{target}, left {named(alias)}"
+            else f"{strategy} is back on v{target}, left {named(left)}"
         )
         return self._carry_out(intent, message)
 

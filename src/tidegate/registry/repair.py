@@ -82,7 +82,9 @@ def _close(promoter: Promoter, writer: LedgerWriter, intent: LedgerRow) -> Ledge
     alias = promoter.versions.alias(intent.strategy, PRODUCTION)
     refusals = _bundle_refusals(promoter, writer.state(intent.strategy), intent.to_version)
     evidence = {"repaired_by": ACTOR, "production_found": alias, "refusals": [str(refusal) for refusal in refusals]}
-    forward = alias == intent.to_version or (intent.action != "promote" and alias == intent.from_version)
+    # A rollback may have begun from an alias that somebody had moved away from what it leaves.
+    begun_from = {intent.from_version, intent.evidence["aliases_before"][PRODUCTION]}
+    forward = alias == intent.to_version or (intent.action != "promote" and alias in begun_from)
     if forward and not refusals:
         promoter.publisher.announce(writer, intent)
         evidence |= promoter.publisher.sign_intent(intent)
