@@ -55,6 +55,12 @@ class Metrics:
         self.predictions = Counter(
             "tidegate_predictions", "Answered predictions.", ["strategy", "role", "version"], registry=registry
         )
+        self.outcomes = Counter(
+            "tidegate_prediction_outcomes",
+            "Predictions by the version in production (0: none) and what came of them: ok, failed, or fallback, answered by the model before.",
+            ["strategy", "version", "outcome"],
+            registry=registry,
+        )
         self.abstentions = Counter(
             "tidegate_abstentions", "Abstentions by reason.", ["strategy", "reason"], registry=registry
         )

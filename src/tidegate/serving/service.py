@@ -3,7 +3,7 @@
 import gc
 import logging
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from prometheus_client import Counter, Gauge, Histogram
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 _MOST_WINDOWS: Final = 4096
 _MB: Final = 1_000_000
+_SERVICES_FAULT: Final = 500
+"""Least status of a problem that is not the client's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Service:
         self._decode = msgspec.json.Decoder(PredictRequest).decode
         self._encode = msgspec.json.Encoder().encode
         self._counts: dict[tuple[str, int | None, str], _Counted] = {}
+        self._outcome_counts: dict[tuple[str, int, str], Counter] = {}
         self._in_flight = 0
         self._group: GroupCommit | None = None
         self._shadow: Shadow | None = None
@@ -123,8 +126,13 @@ class Service:
             request = self._request(body)
             slot = self._slot(request.strategy)
             asked = Asked(request.request_id or request_id, self.instance, slot.strategy, received_at)
-            outcomes = [self._outcome(item, slot, key_id, asked) for item in request.items]
-            logged = await self._durable(asked, outcomes)
+            try:
+                outcomes = [self._outcome(item, slot, key_id, asked) for item in request.items]
+                logged = await self._durable(asked, outcomes)
+            except Exception:
+                self._count_outcome(slot, "failed", len(request.items))
+                raise
+            self._count_outcomes(slot, outcomes)
             if len(outcomes) == 1 and outcomes[0].message.problem is not None:
                 problem = outcomes[0].message.problem
                 return Reply(problem.status, self._encode(problem))
@@ -338,6 +346,22 @@ class Service:
                 self.metrics.abstentions.labels(slot.strategy, message.abstain.reason).inc()
             if one.answered is not None:
                 self._counted(slot.strategy, message).tell(message)
+
+    def _count_outcomes(self, slot: Slot, outcomes: list[_Outcome]) -> None:
+        """Count what came of each symbol, for the version that is in production whoever answered. A client's faults and a halt are no predictions."""
+        for one in outcomes:
+            if one.message.problem is not None:
+                if one.message.problem.status >= _SERVICES_FAULT:
+                    self._count_outcome(slot, "failed")
+            elif one.answered is not None:
+                self._count_outcome(slot, "ok" if one.answered.model is slot.production else "fallback")
+
+    def _count_outcome(self, slot: Slot, outcome: Literal["ok", "failed", "fallback"], times: int = 1) -> None:
+        key = (slot.strategy, 0 if slot.production is None else slot.production.version, outcome)
+        found = self._outcome_counts.get(key)
+        if found is None:
+            found = self._outcome_counts[key] = self.metrics.outcomes.labels(key[0], str(key[1]), outcome)
+        found.inc(times)
 
     def _counted(self, strategy: str, message: Answer) -> "_Counted":
         # Finding a labelled metric costs more than counting; a process sees few versions and symbols.

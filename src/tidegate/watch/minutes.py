@@ -3,7 +3,7 @@
 A span begins and ends with a look. It ends after a minute, and earlier when the process was restarted, became reachable or unreachable, or changed a
 version: so a minute belongs to one process and one version. What was asked between two looks belongs to the span of the later one, also when
 looks in between failed. Only where a version changed between them it belongs to the earlier span: errors of the version that was left are never held
-against the one that came, which loses a few of its own first ones. A process that was restarted has counted from zero, and what it counted before
+against the one that came. Predictions are counted by strategy and version where the process tells them apart (latency is the process's). A process that was restarted has counted from zero, and what it counted before
 its end and no look saw is lost.
 """
 
@@ -57,6 +57,7 @@ class _Span:
     failed: float = 0.0
     seconds: float = 0.0
     buckets: dict[float, float] = field(default_factory=dict)
+    own: dict[tuple[str, int], tuple[float, float]] | None = None
 
     def add(self, now: Counts, before: Counts) -> None:
         """Add what was counted between two looks."""
@@ -66,6 +67,18 @@ class _Span:
         self.seconds += now.seconds - before.seconds
         for bound, count in now.buckets:
             self.buckets[bound] = self.buckets.get(bound, 0.0) + count - earlier.get(bound, 0.0)
+        self.add_own(now, before, self.versions)
+
+    def add_own(self, now: Counts, before: Counts, strategies: Iterable[str]) -> None:
+        """Add what these strategies counted between two looks, by the version that was in production."""
+        if now.by_version is None:
+            return
+        self.own = {} if self.own is None else self.own
+        for (strategy, version), (asked, failed) in now.by_version.items():
+            if strategy in strategies:
+                earlier = (before.by_version or {}).get((strategy, version), (0.0, 0.0))
+                own = self.own.get((strategy, version), (0.0, 0.0))
+                self.own[strategy, version] = own[0] + asked - earlier[0], own[1] + failed - earlier[1]
 
     def minutes(self, instance: str) -> list[Kept]:
         """One minute a strategy."""
@@ -84,14 +97,18 @@ class _Span:
                     version=version,
                     version_since=self.since.get(strategy),
                     started_at=self.started_at,
-                    requests=round(self.answered),
-                    errors=round(self.failed),
+                    requests=round(self._own(strategy, version)[0]),
+                    errors=round(self._own(strategy, version)[1]),
                     latency_p95_ms=None if p95 is None else p95 * 1000,
                 ),
                 mean_ms,
             )
             for strategy, version in self.versions.items()
         ]
+
+    def _own(self, strategy: str, version: int | None) -> tuple[float, float]:
+        """Predictions and failures of one strategy's version; those of the whole process where it does not tell them apart."""
+        return (self.answered, self.failed) if self.own is None else self.own.get((strategy, version or 0), (0.0, 0.0))
 
 
 @dataclass(slots=True)
@@ -175,7 +192,8 @@ class Minutes:
         restarted, found.restart_untold = told or fell, not told and (fell or found.restart_untold)
         started_at = look.started_at or (look.at if fell else found.started_at)
         versions = found.versions if look.versions is None else dict(look.versions)
-        changed = versions != found.versions and not from_zero
+        changed = () if from_zero else [name for name in versions if versions[name] != found.versions.get(name)]
+        counted_by = before
         if changed and span is not None and before is not None and look.counts is not None:
             span.add(look.counts, before)
             before = look.counts
@@ -193,6 +211,9 @@ class Minutes:
                 span.add(look.counts, _ZERO)
             elif before is not None:
                 span.add(look.counts, before)
+                # What is counted by version needs no guess: the version that came has its own from its first one on.
+                if before is look.counts and counted_by is not None:
+                    span.add_own(look.counts, counted_by, changed)
             found.counts = look.counts
         elif from_zero:
             found.counts = _ZERO  # what the new process counts until it is read the first time is its own

@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 _LARGEST_ANSWER: Final = 8_000_000
 _PIECE: Final = 65_536
 _PREDICT: Final = "/v1/predict"
+_OUTCOMES: Final = "tidegate_prediction_outcomes"
 
 _Parsed = TypeVar("_Parsed")
 Samples = Mapping[str, list[tuple[Mapping[str, str], float]]]
@@ -41,12 +42,15 @@ class Counts:
         failed: of them with 500 and above.
         buckets: upper bounds in seconds, ascending, with the number of requests at or under each; the last one is infinite.
         seconds: sum of all latencies.
+        by_version: strategy and version in production (0: none) to predictions and how many of them failed or were answered by the model before, symbol
+            by symbol; None where the process does not count them, and all its strategies share what it has answered.
     """
 
     answered: float
     failed: float
     buckets: tuple[tuple[float, float], ...]
     seconds: float
+    by_version: Mapping[tuple[str, int], tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +215,9 @@ def told_of(body: bytes) -> Told:
         ValueError, KeyError: it is none, or not of tidegate's service, or a counter is not a finite number.
     """
     samples: dict[str, list[tuple[Mapping[str, str], float]]] = {}
+    told = set()
     for family in text_string_to_metric_families(body.decode()):
+        told.add(family.name)
         for sample in family.samples:
             samples.setdefault(sample.name, []).append((sample.labels, sample.value))
     if "tidegate_ready" not in samples:
@@ -223,10 +229,12 @@ def told_of(body: bytes) -> Told:
         if labels["role"] == "production"
     }
     halted = frozenset(labels["strategy"] for labels, value in samples.get("tidegate_halted", ()) if value)
-    return Told(round(started[0] * 1000) if started else None, versions, halted, _counts(samples))
+    return Told(
+        round(started[0] * 1000) if started else None, versions, halted, _counts(samples, by_version=_OUTCOMES in told)
+    )
 
 
-def _counts(samples: Samples) -> Counts:
+def _counts(samples: Samples, *, by_version: bool) -> Counts:
     """A process that has answered nothing yet has zeros."""
     by_status = [
         (int(labels["status"]), value)
@@ -241,7 +249,19 @@ def _counts(samples: Samples) -> Counts:
     answered = failed + sum(value for status, value in by_status if 200 <= status < 300)
     if not all(map(math.isfinite, (failed, answered, seconds, *(count for _, count in buckets)))):
         raise ValueError("a counter is not a finite number")
-    return Counts(answered, failed, tuple(sorted(buckets)), seconds)
+    return Counts(answered, failed, tuple(sorted(buckets)), seconds, _by_version(samples) if by_version else None)
+
+
+def _by_version(samples: Samples) -> Mapping[tuple[str, int], tuple[float, float]]:
+    """Predictions of each strategy and version, and those that its version in production has not answered itself."""
+    found: dict[tuple[str, int], tuple[float, float]] = {}
+    for labels, value in samples.get(f"{_OUTCOMES}_total", ()):
+        if not math.isfinite(value):
+            raise ValueError("a counter is not a finite number")
+        key = labels["strategy"], int(labels["version"])
+        asked, failed = found.get(key, (0.0, 0.0))
+        found[key] = asked + value, failed + (0.0 if labels["outcome"] == "ok" else value)
+    return found
 
 
 def _of_predict(samples: Samples, name: str) -> Iterable[tuple[Mapping[str, str], float]]:

@@ -71,6 +71,16 @@ async def asked(service: Service, request: dict[str, Any], key_id: str = "bot", 
     return answer
 
 
+def outcomes(service: Service) -> dict[str, float]:
+    """What came of predictions: version in production and outcome, with their number."""
+    return {
+        f"{sample.labels['version']} {sample.labels['outcome']}": sample.value
+        for family in service.metrics.outcomes.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
+
+
 async def refused(service: Service, request: bytes) -> tuple[int, str]:
     """Status and kind of a problem, however it is told."""
     try:
@@ -208,11 +218,42 @@ def test_the_model_before_answers_when_the_one_in_production_fails(
         assert (told["version"], told["bundle_digest"]) == (1, good.digest)
         assert told["signal"] is not None
         assert service.metrics.registry.get_sample_value("tidegate_fallbacks_total", {"strategy": "small"}) == 1
+        assert outcomes(service) == {"2 fallback": 1}
         broken = True
         assert await refused(service, body(whole_window())) == (503, "model_failed")
+        assert outcomes(service) == {"2 fallback": 1, "2 failed": 1}
 
     bench.run(do)
     assert [row.status for row in bench.rows()] == ["ok", "model_failed"]
+
+
+def test_what_comes_of_predictions_is_counted_symbol_by_symbol(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    (item,) = whole_window()["items"]
+    two = body({"items": [item, {**item, "symbol": "none"}]})
+
+    async def do(service: Service) -> None:
+        await service.predict(two, "made-id", "bot")
+        assert outcomes(service) == {"1 ok": 1}, "a symbol that is not known is the client's fault"
+
+        def answer(_predictor: Predictor, _window: Bars) -> Prediction:
+            raise ModelError("model's answer is not a probability")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Predictor, "answer", answer)
+            reply = await service.predict(two, "made-id", "bot")
+        assert (reply.status, outcomes(service)) == (200, {"1 ok": 1, "1 failed": 1})
+        with monkeypatch.context() as patched:
+            patched.setattr(service, "_outcome", None)
+            with pytest.raises(TypeError):
+                await service.predict(two, "made-id", "bot")
+        assert outcomes(service) == {"1 ok": 1, "1 failed": 3}
+        put(service, production=None)
+        assert await refused(service, body(whole_window())) == (503, "not_ready")
+        put(service, halted="exchange is down")
+        await asked(service, whole_window())
+        assert outcomes(service) == {"1 ok": 1, "1 failed": 3, "0 failed": 1}, "a halt is no prediction"
+
+    bench.run(do)
 
 
 def test_a_feature_that_raises_anything_is_a_model_that_failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,6 +319,7 @@ def test_a_log_that_cannot_be_written(bench: Bench, monkeypatch: pytest.MonkeyPa
             patched.setattr(log, "commit", full)
             if choice == "refuse":
                 assert await refused(service, body(whole_window())) == (503, "log_unavailable")
+                assert outcomes(service) == {"1 failed": 1}
                 assert not service.readiness().ready
             else:
                 assert (await asked(service, whole_window()))["logged"] is False

@@ -198,7 +198,14 @@ def test_the_services_own_metrics_are_what_is_read() -> None:
     for status, seconds in ((200, 0.004), (200, 0.3), (500, 0.001), (404, 0.001)):
         counts.count("/v1/predict", status, seconds)
     counts.count("/metrics", 200, 9.0)
+    for outcome, times in (("ok", 5), ("failed", 2), ("fallback", 3)):
+        metrics.outcomes.labels("a", "2", outcome).inc(times)
+    metrics.outcomes.labels("b", "0", "failed").inc()
     found = told_of(generate_latest(metrics.registry)).counts
+    assert found.by_version == {("a", 2): (10.0, 5.0), ("b", 0): (1.0, 1.0)}, (
+        "an answer of the model before is a failure"
+    )
+    assert told_of(generate_latest(Metrics().registry)).counts.by_version == {}
     assert (found.answered, found.failed) == (3.0, 1.0)
     assert found.seconds == pytest.approx(0.306)
     assert dict(found.buckets)[0.005] == 3.0

@@ -1,8 +1,9 @@
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
-from tests.unit.watch.looks import START, bot, gone, look
+from tests.unit.watch.looks import START, bot, counts, gone, look
 
 from tidegate.rollback.finding import BotWord, Minute
 from tidegate.watch.minutes import DAY_MS, Kept, Minutes, quantile
@@ -241,3 +242,43 @@ def test_bots_of_two_keys_are_two() -> None:
     minutes = Minutes()
     minutes.take(look(0, bots=(bot("open", START, key="a"), bot("closed", START, key="b"))))
     assert [(word.key_id, word.unreachable) for word in minutes.words("s", START)] == [("a", True), ("b", False)]
+
+
+def both(at_s: int, a: tuple[int, int, int], b: tuple[int, int, int], **changes: Any) -> Look:  # noqa: ANN401
+    """A process with two strategies: version, predictions and failures of each, all since its start, by the version that is in production now."""
+    by_version = {("a", a[0]): (float(a[1]), float(a[2])), ("b", b[0]): (float(b[1]), float(b[2]))} | changes.pop(
+        "more", {}
+    )
+    answered, failed = (round(sum(column)) for column in zip(*by_version.values(), strict=True))
+    whole = dataclasses.replace(counts(answered, failed), by_version=by_version)
+    return look(at_s, versions={"a": a[0] or None, "b": b[0] or None}, counts=whole, **changes)
+
+
+def told(looks: Iterable[Look], strategy: str) -> list[tuple[int | None, int, int]]:
+    minutes = Minutes()
+    for one in looks:
+        minutes.take(one)
+    return [(minute.version, minute.requests, minute.errors) for minute in minutes.of(strategy, NOW)]
+
+
+def test_strategies_of_one_process_are_told_apart() -> None:
+    looks = [both(0, (1, 100, 0), (1, 7, 0)), both(5, (1, 105, 5), (1, 207, 0))]
+    assert told(looks, "a") == [(1, 5, 5)]
+    assert told(looks, "b") == [(1, 200, 0)]
+
+
+def test_each_version_has_its_own_predictions_also_between_two_looks() -> None:
+    more = {("a", 1): (110.0, 10.0)}
+    looks = [both(0, (1, 100, 0), (1, 7, 0)), both(5, (2, 4, 1), (1, 9, 0), more=more), both(10, (2, 9, 1), (1, 10, 0))]
+    assert told(looks, "a") == [(1, 10, 10), (2, 9, 1)]
+    assert told(looks, "b") == [(1, 2, 0), (1, 1, 0)]
+
+
+def test_what_a_process_without_a_version_fails_is_counted() -> None:
+    looks = [both(0, (0, 0, 0), (1, 0, 0)), both(5, (0, 6, 6), (1, 3, 0))]
+    assert told(looks, "a") == [(None, 6, 6)]
+
+
+def test_a_new_process_counts_each_version_from_zero() -> None:
+    looks = [both(0, (1, 100, 0), (1, 7, 0)), both(5, (1, 3, 3), (1, 1, 0), started_at=START + 4000)]
+    assert told(looks, "a") == [(1, 0, 0), (1, 3, 3)]
