@@ -26,12 +26,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     let mut driver = Driver::default();
     for line in io::stdin().lock().lines() {
-        let answer = runtime.block_on(driver.answer(&line?));
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let answer = runtime.block_on(driver.answer(&line));
         let mut output = io::stdout().lock();
         serde_json::to_writer(&mut output, &answer)?;
         output.write_all(b"\n")?;
         output.flush()?;
     }
+    runtime.block_on(driver.close());
     Ok(())
 }
 
@@ -81,20 +86,18 @@ impl Driver {
                 now_ms,
             } => self.open(config, api_key, now_ms).await,
             Question::Close {} => {
-                self.client.take().ok_or_else(nothing_open)?.close().await;
+                self.close().await;
                 Ok(json!({ "closed": true }))
             }
             other => {
-                let client = self.client.as_ref().ok_or_else(nothing_open)?;
+                let client = self.client.as_ref().ok_or_else(|| "no client is open".to_owned())?;
                 Ok(self.ask_open(client, other).await)
             }
         }
     }
 
     async fn open(&mut self, config: Value, api_key: Option<String>, now_ms: Option<i64>) -> Result<Value, String> {
-        if self.client.is_some() {
-            return Err("a client is open; close it first".to_owned());
-        }
+        self.close().await;
         self.clock.set(now_ms.unwrap_or(0));
         let environment = api_key
             .map(|key| ("TIDEGATE_CLIENT__API_KEY".to_owned(), key))
@@ -106,6 +109,13 @@ impl Driver {
                 Ok(json!({ "opened": true }))
             }
             Err(error) => Ok(json!({ "refused": error.setting, "message": error.message })),
+        }
+    }
+
+    /// Closes the client, where one is open.
+    async fn close(&mut self) {
+        if let Some(client) = self.client.take() {
+            client.close().await;
         }
     }
 
@@ -128,10 +138,6 @@ impl Driver {
             Question::Open { .. } | Question::Close {} => json!({ "error": "answered elsewhere" }),
         }
     }
-}
-
-fn nothing_open() -> String {
-    "no client is open".to_owned()
 }
 
 /// The settings go the way of a bot's: as TOML, with an environment.

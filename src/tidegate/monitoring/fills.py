@@ -42,7 +42,10 @@ def read_fills(folder: Path, symbols: Sequence[str], *, window_start_at: int, as
             setting="monitoring.fills",
             next_step="let the bot write its fills there, or leave the setting empty",
         )
-    files = sorted(path for path in folder.iterdir() if path.suffix in _READERS and path.name != _DECISIONS)
+    try:
+        files = sorted(path for path in folder.iterdir() if path.suffix in _READERS and path.name != _DECISIONS)
+    except OSError as error:
+        raise _unreadable(f"the folder of fills {folder}", error) from error
     trades = Trades.concatenate(_READERS[path.suffix](path) for path in files)
     chosen = np.isin(trades.symbol, list(symbols)) & (trades.entry_at >= window_start_at) & (trades.exit_at <= as_of)
     trades = trades.take(chosen & ~trades.forced_exit)
