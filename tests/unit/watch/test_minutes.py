@@ -269,7 +269,8 @@ def test_strategies_of_one_process_are_told_apart() -> None:
 
 def test_each_version_has_its_own_predictions_also_between_two_looks() -> None:
     more = {("a", 1): (110.0, 10.0)}
-    looks = [both(0, (1, 100, 0), (1, 7, 0)), both(5, (2, 4, 1), (1, 9, 0), more=more), both(10, (2, 9, 1), (1, 10, 0))]
+    looks = [both(0, (1, 100, 0), (1, 7, 0))]
+    looks += [both(5, (2, 4, 1), (1, 9, 0), more=more), both(10, (2, 9, 1), (1, 10, 0), more=more)]
     assert told(looks, "a") == [(1, 10, 10), (2, 9, 1)]
     assert told(looks, "b") == [(1, 2, 0), (1, 1, 0)]
 
