@@ -103,3 +103,133 @@ fn hold(situation: &Situation, bars: u32, exits: bool) -> (Side, FallbackUsed) {
     }
     (held, FallbackUsed::Hold)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy {
+        long_at: 0.6,
+        short_at: 0.4,
+        take_profit: 0.02,
+        stop_loss: 0.01,
+        max_holding_bars: 10,
+        flip: true,
+    };
+
+    fn situation(side: Side, close: f64) -> Situation {
+        Situation {
+            strategy: "eurusd".to_owned(),
+            symbol: "EUR/USD".to_owned(),
+            reason: Reason::Timeout,
+            bars_without_signal: 1,
+            close: Some(close),
+            position: Position {
+                side,
+                entry_price: 100.0,
+                bars_held: 3,
+            },
+            policy: Some(POLICY),
+        }
+    }
+
+    const HOLD: Fallback = Fallback::Hold { bars: 3, exits: true };
+    const FLAT: (Side, FallbackUsed) = (Side::Flat, FallbackUsed::Flat);
+    const EXIT: (Side, FallbackUsed) = (Side::Flat, FallbackUsed::Exit);
+
+    #[test]
+    fn flat_holds_nothing() {
+        assert_eq!(Fallback::Flat.decide(&situation(Side::Long, 100.0)), FLAT);
+        assert_eq!(Fallback::default().decide(&situation(Side::Short, 100.0)), FLAT);
+    }
+
+    #[test]
+    fn hold_holds_on_between_the_exits_and_enters_nothing() {
+        for (side, close, expected) in [
+            (Side::Flat, 100.0, FLAT),
+            (Side::Long, 100.0, (Side::Long, FallbackUsed::Hold)),
+            (Side::Long, 99.1, (Side::Long, FallbackUsed::Hold)),
+            (Side::Long, 98.9, EXIT),
+            (Side::Long, 102.1, EXIT),
+            (Side::Short, 100.0, (Side::Short, FallbackUsed::Hold)),
+            (Side::Short, 101.1, EXIT),
+            (Side::Short, 97.9, EXIT),
+            (Side::Long, f64::NAN, EXIT),
+        ] {
+            assert_eq!(HOLD.decide(&situation(side, close)), expected, "{side:?} at {close}");
+        }
+    }
+
+    #[test]
+    fn hold_ends_after_its_bars_and_at_the_holding_time() {
+        let mut late = situation(Side::Long, 100.0);
+        for (bars, expected) in [(3, (Side::Long, FallbackUsed::Hold)), (4, FLAT), (u32::MAX, FLAT)] {
+            late.bars_without_signal = bars;
+            assert_eq!(HOLD.decide(&late), expected, "{bars}");
+        }
+        let mut long = situation(Side::Long, 100.0);
+        long.position.bars_held = 10;
+        assert_eq!(HOLD.decide(&long), EXIT);
+    }
+
+    #[test]
+    fn exits_apply_where_they_are_asked_for_and_can_be_judged() {
+        let lost = situation(Side::Long, 50.0);
+        let held = (Side::Long, FallbackUsed::Hold);
+        assert_eq!(Fallback::Hold { bars: 3, exits: false }.decide(&lost), held);
+        assert_eq!(
+            HOLD.decide(&Situation {
+                policy: None,
+                ..lost.clone()
+            }),
+            held
+        );
+        assert_eq!(
+            HOLD.decide(&Situation {
+                close: None,
+                ..lost.clone()
+            }),
+            held
+        );
+        for entry_price in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
+            let position = Position {
+                entry_price,
+                ..lost.position
+            };
+            assert_eq!(
+                HOLD.decide(&Situation {
+                    position,
+                    ..lost.clone()
+                }),
+                EXIT,
+                "{entry_price}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_closure_decides_and_one_that_panics_holds_nothing() {
+        let own = Fallback::Closure(Arc::new(|asked| {
+            assert!(asked.reason == Reason::Timeout, "only time-outs are expected");
+            asked.position.side
+        }));
+        let mut asked = situation(Side::Short, 100.0);
+        assert_eq!(own.decide(&asked), (Side::Short, FallbackUsed::Closure));
+        asked.reason = Reason::Refused;
+        assert_eq!(own.decide(&asked), (Side::Flat, FallbackUsed::Closure));
+    }
+
+    #[test]
+    fn settings_name_the_fallback() {
+        let config = FallbackConfig {
+            strategy: FallbackKind::Hold,
+            hold_bars: 7,
+            exits: false,
+        };
+        assert!(matches!(
+            Fallback::from(&config),
+            Fallback::Hold { bars: 7, exits: false }
+        ));
+        assert!(matches!(Fallback::from(&FallbackConfig::default()), Fallback::Flat));
+    }
+}

@@ -1,32 +1,21 @@
-//! The client's own metrics, in Prometheus's text format, and where they are served.
+//! The client's own metrics, in Prometheus's text format.
 //!
 //! A bot that cannot reach the service can only say so here.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+mod serving;
 
-use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::breaker::BreakerState;
 use crate::client::{Health, source_word};
-use crate::config::{ConfigError, refuse};
 use crate::decision::{Decision, Reason};
 
+pub(crate) use serving::serve;
+
+/// A decision has a second by default; what is beyond the last bound is out of every deadline's sense.
 const BOUNDS_S: [f64; 12] = [0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
-const MOST_CONNECTIONS: usize = 16;
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is counted. A value that nobody knows yet has no sample.
 #[derive(Debug)]
@@ -313,7 +302,7 @@ impl Page {
         let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
         let _ = if labels.is_empty() {
             writeln!(self.text, "{name} {value}")
         } else {
@@ -321,7 +310,7 @@ impl Page {
         };
     }
 
-    fn one(&mut self, name: &str, kind: &str, help: &str, labels: &str, value: impl std::fmt::Display) {
+    fn one(&mut self, name: &str, kind: &str, help: &str, labels: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, labels, value);
     }
@@ -331,59 +320,167 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// Serves `GET /metrics` until the task is aborted.
-pub(crate) async fn serve(address: &str, metrics: Arc<Metrics>) -> Result<AbortHandle, ConfigError> {
-    let listener = TcpListener::bind(address).await.map_err(|error| {
-        refuse(
-            "metrics.address",
-            format!("cannot listen on {address}: {error}; name a free port, or leave the setting out"),
-        )
-    })?;
-    Ok(tokio::spawn(accept(listener, metrics)).abort_handle())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::{FallbackUsed, Source};
+    use crate::policy::Side;
 
-async fn accept(listener: TcpListener, metrics: Arc<Metrics>) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            // Too many open files, for example: it may pass.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            continue;
-        };
-        let metrics = Arc::clone(&metrics);
-        tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let answer = answer(&request, &metrics);
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let mut server = http1::Builder::new();
-            let connection = server
-                .timer(TokioTimer::new())
-                .keep_alive(false)
-                .serve_connection(TokioIo::new(stream), service);
-            let _ = tokio::time::timeout(PATIENCE, connection).await;
-            drop(place);
-        });
+    fn decision(source: Source, reason: Option<Reason>, elapsed_ms: f64) -> Decision {
+        Decision {
+            decided_at: 0,
+            bot: "bot".to_owned(),
+            strategy: "eurusd".to_owned(),
+            symbol: "EUR/USD".to_owned(),
+            bar_closed_at: None,
+            target: Side::Flat,
+            source,
+            reason,
+            detail: None,
+            version: None,
+            bundle_digest: None,
+            probability: None,
+            fallback: Some(FallbackUsed::Flat),
+            attempts: 1,
+            elapsed_ms,
+            breaker: BreakerState::Closed,
+            dry_run: true,
+            request_id: None,
+        }
     }
-}
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
-    let (status, kind, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => (StatusCode::OK, "text/plain; version=0.0.4", metrics.text()),
-        (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET only\n".to_owned()),
-        _ => (
-            StatusCode::NOT_FOUND,
-            "text/plain",
-            "only /metrics is here\n".to_owned(),
-        ),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
-    response
+    fn sample(text: &str, name: &str) -> Option<f64> {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    #[test]
+    fn what_nobody_knows_yet_has_no_sample() {
+        let text = Metrics::new("eurusd", true).text();
+        for name in [
+            "health",
+            "version{",
+            "clock_skew_seconds",
+            "last_signal_timestamp_seconds",
+        ] {
+            assert!(!text.contains(&format!("tidegate_client_{name}")), "{name}");
+        }
+        assert_eq!(sample(&text, "tidegate_client_dry_run"), Some(1.0));
+        assert_eq!(sample(&text, "tidegate_client_breaker_state"), Some(0.0));
+        assert_eq!(
+            sample(&text, "tidegate_client_heartbeats_total{result=\"sent\"}"),
+            Some(0.0)
+        );
+    }
+
+    #[test]
+    fn everything_is_counted_under_the_contracts_names() {
+        let metrics = Metrics::new("eurusd", false);
+        metrics.decided(&decision(Source::Model, None, 1.5));
+        metrics.decided(&decision(Source::Fallback, Some(Reason::Timeout), 1000.0));
+        metrics.decided(&decision(Source::Fallback, Some(Reason::Timeout), 9000.0));
+        metrics.decided(&decision(Source::Halt, Some(Reason::Halted), 1.0));
+        metrics.requested("/v1/predict", "answered", 0.0015);
+        metrics.retried();
+        metrics.resent();
+        metrics.breaker_opened();
+        metrics.set_breaker(BreakerState::Open);
+        metrics.set_health(Health::Unreachable);
+        metrics.set_skew(-1500);
+        metrics.signalled(7, 1_780_000_000_123);
+        metrics.heartbeat(true);
+        metrics.heartbeat(true);
+        metrics.heartbeat(false);
+        let text = metrics.text();
+        let of = "strategy=\"eurusd\"";
+        let fallback = format!("decisions_total{{{of},source=\"fallback\",reason=\"timeout\"}}");
+        for (name, expected) in [
+            (format!("decisions_total{{{of},source=\"model\",reason=\"none\"}}"), 1.0),
+            (fallback, 2.0),
+            (
+                format!("decisions_total{{{of},source=\"halt\",reason=\"halted\"}}"),
+                1.0,
+            ),
+            (format!("decide_seconds_bucket{{{of},le=\"0.001\"}}"), 1.0),
+            (format!("decide_seconds_bucket{{{of},le=\"0.002\"}}"), 2.0),
+            (format!("decide_seconds_bucket{{{of},le=\"1\"}}"), 3.0),
+            (format!("decide_seconds_bucket{{{of},le=\"+Inf\"}}"), 4.0),
+            (format!("decide_seconds_count{{{of}}}"), 4.0),
+            (format!("decide_seconds_sum{{{of}}}"), 10.0025),
+            (
+                "requests_total{route=\"/v1/predict\",outcome=\"answered\"}".to_owned(),
+                1.0,
+            ),
+            ("request_seconds_count{route=\"/v1/predict\"}".to_owned(), 1.0),
+            ("retries_total".to_owned(), 1.0),
+            ("window_resends_total".to_owned(), 1.0),
+            ("breaker_opened_total".to_owned(), 1.0),
+            ("breaker_state".to_owned(), 2.0),
+            ("health".to_owned(), -1.0),
+            ("clock_skew_seconds".to_owned(), -1.5),
+            (format!("version{{{of}}}"), 7.0),
+            (format!("last_signal_timestamp_seconds{{{of}}}"), 1_780_000_000.123),
+            ("dry_run".to_owned(), 0.0),
+            ("heartbeats_total{result=\"sent\"}".to_owned(), 2.0),
+            ("heartbeats_total{result=\"failed\"}".to_owned(), 1.0),
+            (
+                format!(
+                    "build_info{{version=\"{}\",language=\"rust\"}}",
+                    env!("CARGO_PKG_VERSION")
+                ),
+                1.0,
+            ),
+        ] {
+            assert_eq!(
+                sample(&text, &format!("tidegate_client_{name}")),
+                Some(expected),
+                "{name}\n{text}"
+            );
+        }
+    }
+
+    /// Each family of the contract's table stands once on the page, with its type, and no other does.
+    #[test]
+    fn the_page_has_the_families_of_the_contract() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/contracts/client.md");
+        let contract = std::fs::read_to_string(path).unwrap();
+        let table = contract
+            .split("## Metrics")
+            .nth(1)
+            .unwrap()
+            .split("## ")
+            .next()
+            .unwrap();
+        let mut expected: Vec<String> = table
+            .lines()
+            .filter(|line| line.starts_with("| `tidegate_client_"))
+            .flat_map(|line| {
+                let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+                let names = cells[1].split(", ").map(|name| name.trim_matches('`').to_owned());
+                names
+                    .map(|name| format!("# TYPE {name} {}", cells[2]))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        let metrics = Metrics::new("eurusd", true);
+        metrics.set_health(Health::NotReady);
+        metrics.set_skew(0);
+        metrics.signalled(1, 1);
+        let text = metrics.text();
+        let mut found: Vec<String> = text
+            .lines()
+            .filter(|line| line.starts_with("# TYPE"))
+            .map(str::to_owned)
+            .collect();
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        let text = Metrics::new("a\"b\\c\nd", true).text();
+        assert!(text.contains("strategy=\"a\\\"b\\\\c\\nd\""), "{text}");
+        assert!(!text.contains("\nd\""));
+    }
 }
