@@ -112,7 +112,7 @@ def test_a_run_that_fails_after_its_act_says_that_it_acted(made: Story) -> None:
         monitor(job)
 
     promoter = open_promoter(made.settings)
-    row = promoter.ledger.state(NAME).last_row
+    row = promoter.ledger.state(NAME).last_change
     assert promoter.current(NAME) == 1
     assert row is not None
     said = f"Production was changed all the same: rolled back from v2 to v1 by test, incident {NAME}/{row.id}."
