@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 import tempfile
-from typing import Any
+from typing import Any, NoReturn
 
 from market import Json
 
@@ -26,7 +26,7 @@ class Driver:
     def __init__(self, command: str) -> None:
         self._command = shlex.split(command)
         self._process: asyncio.subprocess.Process | None = None
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `end`, with the process
 
     async def ask(self, op: str, timeout_s: float, **fields: Any) -> Json:  # noqa: ANN401 -- any JSON value
         """The driver's answer to an order.
@@ -45,17 +45,22 @@ class Driver:
         try:
             self._to.write(order.encode())
             line = await asyncio.wait_for(self._from.readline(), timeout_s)
-            answer = json.loads(line)
+            answer: Any = json.loads(line)
         except TimeoutError:
             await self._give_up(f"no answer to {op!r} within {timeout_s:g} s")
         except (OSError, ValueError) as error:
             await self._give_up(f"no JSON line came for {op!r}: {error}")
         if not isinstance(answer, dict) or "error" in answer:
             await self._give_up(f"{op!r} was answered with {answer!r}")
-        return answer
+        return dict(answer)
+
+    async def end(self) -> None:
+        """Ends the process for good."""
+        await self.stop()
+        self._said.close()
 
     async def stop(self) -> None:
-        """Ends the process."""
+        """Ends the process; the next order starts another one."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -90,7 +95,7 @@ class Driver:
         except OSError as error:
             raise DriverFailed(f"{shlex.join(self._command)} cannot be started: {error}") from error
 
-    async def _give_up(self, why: str) -> None:
+    async def _give_up(self, why: str) -> NoReturn:
         await self.stop()
         self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - STDERR_SHOWN))
         said = self._said.read().decode(errors="replace").strip()

@@ -97,7 +97,10 @@ def decision_errors(decision: Json, config: Json, now_ms: int, symbol: str, wall
 
 def _contradictions(decision: Json) -> list[str]:
     """Fields of one decision that cannot stand together."""
-    source, said = decision["source"], {name: decision[name] is not None for name in ("reason", "fallback", "probability")}
+    source, said = (
+        decision["source"],
+        {name: decision[name] is not None for name in ("reason", "fallback", "probability")},
+    )
     belong = {
         "model": {"reason": False, "fallback": False, "probability": True},
         "halt": {"reason": True, "fallback": False, "probability": False},
@@ -111,7 +114,9 @@ def _contradictions(decision: Json) -> list[str]:
         if said[name] != expected
     ]
     if (source == "halt") != (decision["reason"] == "halted") or (source == "halt" and decision["target"] != 0):
-        found.append(f"decision: source {source}, reason {decision['reason']} and target {decision['target']} contradict")
+        found.append(
+            f"decision: source {source}, reason {decision['reason']} and target {decision['target']} contradict"
+        )
     return found
 
 
@@ -128,7 +133,9 @@ def request_errors(request: Request, key: str | None) -> list[str]:
     return []
 
 
-def question_errors(request: Request, bars: Json, symbol: str, position: Json | None, lookback: int | None) -> list[str]:
+def question_errors(
+    request: Request, bars: Json, symbol: str, position: Json | None, lookback: int | None
+) -> list[str]:
     """What is wrong with a request for a prediction: its form, its position, and bars that are not the bot's."""
     body = request.json()
     if body is None or "json" not in request.headers.get("content-type", ""):

@@ -19,8 +19,8 @@ from playing import STEPS, Play
 
 CASES = Path(__file__).parent / "cases"
 AT_ONCE = 4
-CASE_KEYS = frozenset(("name", "subject", "why", "config", "key", "model", "files", "opens", "steps"))
-STEP_KEYS = frozenset(("title", "replies", "expect", "asked", "unseen", "within_ms", "body"))
+CASE_KEYS = frozenset(("name", "subject", "why", "config", "key", "sends", "model", "files", "opens", "steps"))
+STEP_KEYS = frozenset(("title", "replies", "expect", "asked", "unseen", "within_ms", "since", "body"))
 
 
 class CaseRefused(Exception):
@@ -97,7 +97,7 @@ async def play_all(cases: list[Json], command: str, at_once: int) -> list[Outcom
                 if not outcome.passed:
                     await driver.stop()
         finally:
-            await driver.stop()
+            await driver.end()
 
     async with asyncio.TaskGroup() as workers:
         for _ in range(min(at_once, len(cases))):
@@ -128,7 +128,9 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="kit.py", description="Holds a client to the behaviour contract.")
     parser.add_argument("--driver", metavar="COMMAND", help="starts the client's driver")
-    parser.add_argument("--case", action="append", default=[], metavar="NAME", help="only this case or subject; may be repeated")
+    parser.add_argument(
+        "--case", action="append", default=[], metavar="NAME", help="only this case or subject; may be repeated"
+    )
     parser.add_argument("--list", action="store_true", help="say which cases there are")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there, too")
     parser.add_argument("--at-once", type=int, default=AT_ONCE, metavar="N", help=f"cases at a time ({AT_ONCE})")

@@ -1,6 +1,7 @@
 """Plays a case: opens a client against a server of its own, takes the steps one by one, and says what was not as expected."""
 
 import asyncio
+import socket
 import tempfile
 import time
 import urllib.request
@@ -30,7 +31,21 @@ CONFIG: Json = {
     "heartbeat": {"every_ms": 0},
 }
 KEY = "kit-key-1"
-STEPS = ("decide", "wait_ms", "poll", "heartbeat", "state", "until", "heard", "metrics", "scrape", "lines", "service", "describe", "open")
+STEPS = (
+    "decide",
+    "wait_ms",
+    "poll",
+    "heartbeat",
+    "state",
+    "until",
+    "heard",
+    "metrics",
+    "scrape",
+    "lines",
+    "service",
+    "describe",
+    "open",
+)
 
 
 class Play:
@@ -40,11 +55,12 @@ class Play:
         self._case, self._driver = case, driver
         self._scene = Scene(market.merged(market.served(), case.get("model", {})), market.opened_at(0))
         self._server = ScriptedServer(self._scene)
-        self._key = case.get("key", KEY)
+        self._given = case.get("key", KEY)
+        self._key = case.get("sends", self._given)
         self._config: Json = {}
         self._folder = Path()
         self._seen = 0
-        self._request_ids: set[str] = set()
+        self._request_ids: set[Any] = set()
 
     async def failures(self) -> list[str]:
         """What was not as expected, in the steps' order; nothing after the first step that failed is looked at."""
@@ -61,9 +77,13 @@ class Play:
                 await self._server.end()
 
     async def _play(self) -> list[str]:
-        self._config = market.merged(CONFIG | {"url": f"http://{HOST}:{self._server.port}"}, self._case.get("config", {}))
+        self._config = market.merged(
+            CONFIG | {"url": f"http://{HOST}:{self._server.port}"}, self._case.get("config", {})
+        )
+        if "metrics" in self._config:
+            self._config["metrics"] = self._filled(self._config["metrics"])
         if self._case.get("opens", True):
-            opened = await self._open(self._config, self._key)
+            opened = await self._open(self._config, self._given)
             if opened.get("opened") is not True:
                 return [f"open: expected a client, came {opened}"]
         for number, step in enumerate(self._case["steps"]):
@@ -79,11 +99,13 @@ class Play:
         return await self._ask("open", config=self._filled(config), api_key=key)
 
     def _filled(self, value: Any) -> Any:  # noqa: ANN401 -- any JSON value
-        """Settings with `{folder}` and `{url}` filled in; null takes a setting out."""
+        """Settings with the case's folder and addresses filled in; null takes a setting out."""
         if isinstance(value, dict):
             return {name: self._filled(one) for name, one in value.items() if one is not None}
         if isinstance(value, str):
-            return value.replace("{folder}", str(self._folder)).replace("{url}", f"http://{HOST}:{self._server.port}")
+            taken = f"{HOST}:{self._server.port}"
+            value = value.replace("{folder}", str(self._folder)).replace("{taken}", taken)
+            return value.replace("{free}", f"{HOST}:{_free_port()}") if "{free}" in value else value
         return value
 
     async def _ask(self, op: str, timeout_s: float = ANSWER_TIMEOUT_S, **fields: Any) -> Json:  # noqa: ANN401
@@ -106,6 +128,7 @@ class Play:
         return [request for request in self._server.requests[self._seen :] if request.route == route]
 
     async def step_decide(self, asked: Json, step: Json) -> list[str]:
+        """A decision, and everything that must hold of it and of its requests."""
         bars = market.bars(asked["bars"])
         symbol, position = asked.get("symbol", market.SYMBOL), asked.get("position")
         newest = max((at for at in bars["opened_at"] if isinstance(at, int)), default=market.opened_at(0))
@@ -169,13 +192,16 @@ class Play:
         return found
 
     async def step_wait_ms(self, milliseconds: int, _: Json) -> list[str]:
+        """Time passes."""
         await asyncio.sleep(milliseconds / 1000)
         return []
 
     async def step_poll(self, expected: str, _: Json) -> list[str]:
+        """A look at the service, by order."""
         return differences("health", expected, (await self._ask("poll")).get("health"))
 
     async def step_heartbeat(self, expected: bool, step: Json) -> list[str]:
+        """A sign of life, by order."""
         found = differences("sent", expected, (await self._ask("heartbeat")).get("sent"))
         return found + self._last_heartbeat(step)
 
@@ -186,16 +212,21 @@ class Play:
         return differences("heartbeat", step["body"], came[-1].json()) if came else ["expected a heartbeat, none came"]
 
     async def step_state(self, expected: Json, _: Json) -> list[str]:
+        """What the client says of itself."""
         return differences("state", expected, (await self._ask("state")).get("state"))
 
     async def step_until(self, expected: Json, step: Json) -> list[str]:
+        """The same, when the background has had some time."""
+
         async def look() -> list[str]:
             return await self.step_state(expected, step)
 
         return await _eventually(look, step)
 
     async def step_heard(self, expected: Json, step: Json) -> list[str]:
-        """Requests by route that came since this step began, in the background."""
+        """Requests by route that came in the background: since this step began, or since the case did."""
+        if step.get("since") == "start":
+            self._seen = 0
 
         async def look() -> list[str]:
             found = []
@@ -206,11 +237,14 @@ class Play:
         return await _eventually(look, step)
 
     async def step_metrics(self, expected: list[Json], _: Json) -> list[str]:
+        """The client's metrics, as it tells them."""
         return judging.sample_errors(str((await self._ask("metrics")).get("text")), expected)
 
     async def step_scrape(self, expected: list[Json], _: Json) -> list[str]:
+        """The client's metrics, as it serves them."""
+
         def get() -> str:
-            with urllib.request.urlopen(f"http://{self._config['metrics']['address']}/metrics", timeout=3) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://{self._config['metrics']['address']}/metrics", timeout=3) as answer:
                 return str(answer.read().decode())
 
         try:
@@ -237,6 +271,7 @@ class Play:
         return []
 
     async def step_describe(self, changes: Json, _: Json) -> list[str]:
+        """The service describes other models from now on."""
         self._scene.described = market.merged(self._scene.described, changes)
         return []
 
@@ -245,7 +280,7 @@ class Play:
         found = []
         for one in tries:
             config = market.merged(self._config, one["config"])
-            answer = await self._open(config, one.get("key", self._key))
+            answer = await self._open(config, self._given)
             named = answer.get("refused")
             if one["refused"] is None and answer.get("opened") is True:
                 await self._ask("close")
@@ -261,6 +296,12 @@ class Play:
 async def _eventually(look: Callable[[], Awaitable[list[str]]], step: Json) -> list[str]:
     """What is still not as expected when the step's time is over."""
     end = time.monotonic() + step.get("within_ms", 3000) / 1000
-    while (found := await look()) and time.monotonic() < end:
+    while (found := await look()) and time.monotonic() < end:  # noqa: ASYNC110 -- the client is another process, without an event
         await asyncio.sleep(POLL_S)
     return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

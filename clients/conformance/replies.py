@@ -1,6 +1,5 @@
 """What the scripted service answers: a good answer that follows from the request, with the changes that a case wants."""
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,10 +8,22 @@ import market
 from market import Json
 
 SIGNALS = {1: "long", 0: "flat", -1: "short"}
-NO_ANSWER: Json = dict.fromkeys(
-    ("version", "bundle_digest", "bar_closed_at", "valid_until", "data_age_ms", "probability", "signal", "target_position")
-    + ("out_of_distribution", "abstain", "problem", "input_digest")
-)
+ANSWER = [
+    "symbol",
+    "version",
+    "bundle_digest",
+    "bar_closed_at",
+    "valid_until",
+    "data_age_ms",
+    "probability",
+    "signal",
+    "target_position",
+    "out_of_distribution",
+    "abstain",
+    "problem",
+    "input_digest",
+]
+NO_ANSWER: Json = dict.fromkeys(ANSWER)
 FLAT: Json = {"side": 0, "entry_price": 0.0, "bars_held": 0}
 
 
@@ -52,6 +63,10 @@ def reply(route: str, request: Json | None, spec: Json, scene: Scene) -> Reply:
     body = b"" if content is None else json.dumps(content).encode()
     if "raw" in spec:
         body = str(spec["raw"]).encode()
+    if "latin1" in spec:
+        body = str(spec["latin1"]).encode("latin-1")
+    if "nested" in spec:
+        body = b"[" * int(spec["nested"])
     if "replace" in spec:
         old, new = (part.encode() for part in spec["replace"])
         if body.count(old) < 1:
@@ -70,7 +85,9 @@ def _content(route: str, request: Json, spec: Json, scene: Scene) -> tuple[int, 
     if route == "predict":
         return 200, _prediction(request, spec, scene)
     if route == "model":
-        return 200, _without(scene.descriptions(), spec.get("drop", ()))
+        known = scene.descriptions()
+        known = [one for place, one in enumerate(known) if place != spec.get("without")]
+        return 200, _without(known, spec.get("drop", ()))
     if route == "ready":
         ready = spec.get("status", 200) == 200
         return 200, {"ready": ready, "reasons": [] if ready else ["starting"], "notes": []}
@@ -79,7 +96,12 @@ def _content(route: str, request: Json, spec: Json, scene: Scene) -> tuple[int, 
 
 def problem(name: str, status: int) -> Json:
     """A problem as the service tells it."""
-    return {"type": f"urn:tidegate:problem:{name}", "title": name, "status": status, "detail": f"{name}, as the case wants"}
+    return {
+        "type": f"urn:tidegate:problem:{name}",
+        "title": name,
+        "status": status,
+        "detail": f"{name}, as the case wants",
+    }
 
 
 def _prediction(request: Json, spec: Json, scene: Scene) -> Json:
@@ -104,7 +126,11 @@ def _answer(item: Json, spec: Json, scene: Scene) -> Json:
         status = int(spec.get("item_status", 503))
         return {**NO_ANSWER, "symbol": symbol, "problem": problem(spec["item_problem"], status)}
     if spec.get("abstain") == "halted":
-        halted = {"abstain": {"reason": "halted", "detail": "as the case wants"}, "signal": "flat", "target_position": 0}
+        halted = {
+            "abstain": {"reason": "halted", "detail": "as the case wants"},
+            "signal": "flat",
+            "target_position": 0,
+        }
         return {**NO_ANSWER, "symbol": symbol, **halted}
     signal = _signal(symbol, item, spec, scene)
     if "abstain" in spec:
@@ -156,5 +182,3 @@ def _without(content: Any, paths: Any) -> Any:  # noqa: ANN401 -- any JSON value
             holder = holder[int(parent)] if parent.isdigit() else holder[parent]
         del holder[name]
     return content
-
-

@@ -5,6 +5,7 @@ import contextlib
 import json
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -229,7 +230,7 @@ def _chunks(answer: Reply) -> bytes:
 
 
 # Name of a fault: what is still sent, and how the connection ends.
-FAULTS = {
+FAULTS: dict[str, tuple[Callable[[Reply], bytes], str]] = {
     "reset": (lambda _: b"", "reset"),
     "close": (lambda _: b"", "close"),
     "silence": (lambda _: b"", "silence"),
@@ -242,6 +243,7 @@ FAULTS = {
     "length_too_short": (lambda answer: head(answer, len(answer.body) - 10) + answer.body, "close"),
     "garbage": (lambda _: b"\x16\x03\x01\x02\x00\x01\x00\xfc\x00garbage\x00\r\n\r\n", "close"),
     "chunked": (lambda answer: _chunks(answer) + b"0\r\n\r\n", "close"),
+    "interim": (lambda answer: b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n" + head(answer) + answer.body, "close"),
     "half_chunked": (lambda answer: _chunks(answer)[:-20], "close"),
     "closed_afterwards": (lambda answer: head(answer) + answer.body, "close"),
     "reset_afterwards": (lambda answer: head(answer) + answer.body, "reset"),
