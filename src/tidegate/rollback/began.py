@@ -42,6 +42,15 @@ def own_minutes(found: Sequence[Minute], version: int | None) -> list[Minute]:
     return [one for one in found if one.version == version and (start is None or one.ends_at > start)]
 
 
+def due_minutes(found: Sequence[Minute], version: int | None) -> list[Minute]:
+    """Minutes of the version, and those in which the instance answered without any version although it should serve this one; oldest first."""
+    start = starts(found, version)
+    others_until = max((one.ends_at for one in found if one.version not in {version, None}), default=0)
+    since = max(others_until, start or 0)
+    without = [one for one in found if one.version is None and one.reachable and one.ends_at > since]
+    return sorted((*own_minutes(found, version), *without), key=lambda one: (one.ends_at, one.starts_at))
+
+
 def asked_enough(minutes: Iterable[Minute], from_ms: int, requests: int) -> list[Minute]:
     """Minutes that end after `from_ms`, newest first, and further ones until there are `requests` predictions."""
     stretch: list[Minute] = []
@@ -92,7 +101,7 @@ def errors_began(
         if not _share(own) > rules.error_rate:
             continue
         start = starts(all_of_it, version)
-        measured = [one for one in own_minutes(all_of_it, version) if one.requests]
+        measured = [one for one in due_minutes(all_of_it, version) if one.requests]
         bad_in_stretch = [one for one in own if _share([one]) > rules.error_rate]
         until = min(bad_in_stretch, key=lambda one: one.starts_at)
         upto = [one for one in measured if one.starts_at <= until.starts_at]

@@ -2,7 +2,8 @@
 
 Latency and crashes are judged for each instance: quantiles cannot be added up, and one slow or dying replica hurts all bots that are bound to it.
 Errors are pooled over all instances, since it is the share of all predictions that counts. Minutes without a prediction say nothing about
-latency and errors and are passed over. Where predictions are few, the rules look further back until there are `min_requests`.
+latency and errors and are passed over. Where predictions are few, the rules look further back until there are `min_requests`. Where nothing was reachable
+lately, older minutes say nothing of now: that is not enough evidence, never quiet.
 
 A rule whose action is `roll_back` asks for it only where the fault began with the version, see `began`; else it alerts and says why.
 """
@@ -18,6 +19,7 @@ from tidegate.rollback.began import (
     bots_began,
     by_instance,
     crashes_began,
+    due_minutes,
     errors_began,
     latency_began,
     newest_start,
@@ -55,9 +57,10 @@ def latency(minutes: Sequence[Minute], now_ms: int, rules: Rollback, *, version:
         rules: bounds and action.
         version: the version to judge; None where none is in production.
     """
+    since_ms = now_ms - rules.latency_minutes * MINUTE_MS
     judged = [
-        _latency_of(instance, found, version, rules)
-        for instance, found in by_instance(minutes, now_ms).items()
+        _latency_of(instance, found, version, rules, since_ms)
+        for instance, found in _looked_at(by_instance(minutes, now_ms), since_ms).items()
         if version is not None and any(one.version == version for one in found)
     ]
     rate = f"no test of chance: a sound service fires it when every minute of {rules.latency_minutes} has a p95 above {rules.latency_p95_ms:g} ms"
@@ -67,6 +70,8 @@ def latency(minutes: Sequence[Minute], now_ms: int, rules: Rollback, *, version:
 def errors(minutes: Sequence[Minute], now_ms: int, rules: Rollback, *, version: int | None) -> Finding:
     """The service failed more than `error_rate` of all predictions of the last `error_minutes`. A share at the bound is not more.
 
+    What an instance without any version fails counts as well: it should serve this one.
+
     Args:
         minutes: of all instances, in any order.
         now_ms: UTC ms.
@@ -75,8 +80,12 @@ def errors(minutes: Sequence[Minute], now_ms: int, rules: Rollback, *, version: 
     """
     action, rate = rules.error_action, f"no test of chance: a sound service fails less than {rules.error_rate:.0%}"
     found = by_instance(minutes, now_ms)
-    own = [] if version is None else [one for each in found.values() for one in own_minutes(each, version)]
-    stretch = asked_enough(own, now_ms - rules.error_minutes * MINUTE_MS, rules.min_requests)
+    own = [] if version is None else [one for each in found.values() for one in due_minutes(each, version)]
+    from_ms = now_ms - rules.error_minutes * MINUTE_MS
+    if not any(one.reachable and one.ends_at > from_ms for one in own):
+        told = f"no instance has answered with this version within {rules.error_minutes} minutes"
+        return _lacking("errors", action, told, "fraction", 0, rate)
+    stretch = asked_enough(own, from_ms, rules.min_requests)
     requests, failed = sum(one.requests for one in stretch), sum(one.errors for one in stretch)
     if any(not 0 <= one.errors <= one.requests for one in stretch):
         return _lacking("errors", action, "errors and predictions do not add up", "fraction", requests, rate)
@@ -110,7 +119,9 @@ def crashes(minutes: Sequence[Minute], now_ms: int, rules: Rollback, *, version:
     """
     judged = [
         _crashes_of(instance, found, version, now_ms, rules)
-        for instance, found in by_instance(minutes, now_ms).items()
+        for instance, found in _looked_at(
+            by_instance(minutes, now_ms), now_ms - rules.crash_minutes * MINUTE_MS
+        ).items()
         if version is not None and any(one.version == version for one in found)
     ]
     rate = (
@@ -167,7 +178,15 @@ def _away_ms(word: BotWord, start: int | None) -> int:
     return word.said_at - (word.since if start is None else max(word.since, start))
 
 
-def _latency_of(instance: str, found: list[Minute], version: int | None, rules: Rollback) -> _Judged:
+def _looked_at(found: dict[str, list[Minute]], since_ms: int) -> dict[str, list[Minute]]:
+    """Instances that are still looked at: one that signed off says nothing of now."""
+    return {instance: each for instance, each in found.items() if each[-1].ends_at > since_ms}
+
+
+def _latency_of(instance: str, found: list[Minute], version: int | None, rules: Rollback, since_ms: int) -> _Judged:
+    if not any(one.reachable and one.ends_at > since_ms for one in found):
+        told = f"it has not answered within {rules.latency_minutes} minutes"
+        return _Judged(instance, "not_enough_evidence", None, 0, None, told)
     own = [one for one in reversed(own_minutes(found, version)) if one.requests > 0]
     stretch, spans_ms, requests = [], 0, 0
     for one in own:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from tidegate.bars.bars import iso
 from tidegate.registry.events import EventLedger, Kind
 from tidegate.registry.instances import Instances
 from tidegate.registry.promotion import PRODUCTION, Promoter
@@ -15,17 +14,19 @@ from tidegate.registry.retrains import RetrainLedger
 from tidegate.rollback.automatic import read_situation
 from tidegate.rollback.decision import ACTS, Decision, decide
 from tidegate.rollback.finding import Finding
-from tidegate.rollback.incidents import Incident, note_incident, open_incidents
+from tidegate.rollback.incidents import open_incidents
 from tidegate.rollback.maintenance import active
 from tidegate.settings.operations import Watch as WatchSettings
+from tidegate.watch.aftermath import ACTOR, Aftermath, Notifies, longest_gap_ms
 from tidegate.watch.figures import Ledgers, Sample, samples_of
 from tidegate.watch.scrape import Target
 from tidegate.watch.strategies import Watched
 from tidegate.watch.targets import configured, registered
 
+__all__ = ["ACTOR", "Delivers", "Ports", "RegistryDesk"]
+
 log = logging.getLogger(__name__)
 
-ACTOR: Final = "tidegate watch"
 _DAY_MS: Final = 86_400_000
 _RUNS: Final[tuple[Kind, ...]] = ("monitor_run",)
 _RUNS_MS: Final = 40 * _DAY_MS
@@ -36,15 +37,6 @@ _VERIFYING_MS: Final = 15_000
 """On top of `watch.verify_s`: what else belongs to an act that somebody is doing right now."""
 _SETTLING_MS: Final = 60_000
 """An act that is under way is left alone for so long; after that it was broken off, and repair ends it."""
-
-
-class Notifies(Protocol):
-    """Tells people; never raises."""
-
-    def send(
-        self, severity: Literal["info", "warning", "critical"], title: str, body: str, *, strategy: str, subject: str
-    ) -> None:
-        """Record a notification and deliver it."""
 
 
 class Delivers(Notifies, Protocol):
@@ -90,7 +82,7 @@ class RegistryDesk:
         self._settings = settings
         self._ports = ports
         self._now_ms = now_ms
-        self._began_at = now_ms()
+        self._aftermath = Aftermath(ports.events, ports.notifier, now_ms, longest_gap_ms(settings))
         self._versions: dict[str, int | None] = {}
         self._rounds: dict[str, int] = {}
         self._alerts: dict[str, tuple[str, ...]] = {}
@@ -120,7 +112,7 @@ class RegistryDesk:
         if not self._is_verifying(model):
             self._ports.finish(model)
         # Findings about a version that is not in production any more say nothing about what came after it.
-        self._look_after(model, findings if self._versions[model] == version else ())
+        self._aftermath.look_after(model, findings if self._versions[model] == version else ())
 
     def figures(self, watched: Watched) -> list[Sample]:
         """Figures of the ledgers and of the flows' newest runs."""
@@ -145,7 +137,7 @@ class RegistryDesk:
         self._versions[model] = situation.version
         if situation.version != version:
             return
-        self._note_findings(model, findings)
+        self._aftermath.note_findings(model, findings)
         decision = decide(findings, situation)
         if decision.finding is None or self._is_said(decision):
             return
@@ -213,42 +205,6 @@ class RegistryDesk:
             severity: Literal["warning", "critical"] = "warning" if recorded and not refused else "critical"
             self._ports.notifier.send(severity, title, alert, strategy=model, subject=subject)
         self._alerts[model] = tuple(report.alerts)
-
-    def _look_after(self, model: str, findings: Sequence[Finding]) -> None:
-        if any(finding.verdict == "fired" for finding in findings):
-            self._note_findings(model, findings)
-        now_ms = self._now_ms()
-        for incident in open_incidents(self._ports.events, model):
-            if incident.watched is None and incident.watch_until <= now_ms:
-                self._end_watching(incident, findings)
-
-    def _note_findings(self, model: str, findings: Sequence[Finding]) -> None:
-        """A rule that fires while an incident is watched is noted there, once; what is done about it is decided elsewhere."""
-        fired = [one for one in findings if one.verdict == "fired" and one.action != "observe"]
-        now_ms = self._now_ms()
-        for incident in open_incidents(self._ports.events, model) if fired else ():
-            if incident.watched is None and now_ms < incident.watch_until:
-                rules = {one.rule: one.reason for one in fired}
-                content = {"watched": "fired", "rules": rules, "from": incident.opened_at, "until": now_ms}
-                note_incident(self._ports.events, incident.id, actor=ACTOR, content=content)
-
-    def _end_watching(self, incident: Incident, findings: Sequence[Finding]) -> None:
-        verdicts = {one.rule: one.verdict for one in findings}
-        measured = [rule for rule, verdict in verdicts.items() if verdict != "not_enough_evidence"]
-        begins = max(incident.opened_at, self._began_at)
-        if begins >= incident.watch_until:
-            outcome, told = "not_watched", "no watch was running while it was to be watched"
-        elif not measured:
-            outcome, told = "not_measured", "no rule had enough evidence to say anything"
-        else:
-            outcome = "quiet"
-            told = f"no rule fired from {iso(begins)} to {iso(incident.watch_until)}; measured: {', '.join(sorted(measured))}"
-        content = {"watched": outcome, "rules": verdicts, "from": begins, "until": incident.watch_until}
-        note_incident(self._ports.events, incident.id, actor=ACTOR, content=content)
-        title = f"{incident.strategy}: the time in which an incident is watched has passed: {outcome.replace('_', ' ')}"
-        body = f"incident {incident.id}: {told}; close it with `tidegate incident close {incident.id}`"
-        severity: Literal["info", "warning"] = "info" if outcome == "quiet" else "warning"
-        self._ports.notifier.send(severity, title, body, strategy=incident.strategy, subject=incident.id)
 
     def _is_said(self, decision: Decision) -> bool:
         """Whether an alert was carried out today: a rule goes on firing at each look, and each would ask for the ledger's lock."""

@@ -2,7 +2,7 @@
 
 A timeline is a line of minutes of one instance, oldest first, the last one ends now. `v1` or `v2` before a colon is the version; after it stand
 requests/p95 for latency, requests/errors for errors, and the minute of the process's start for crashes. `x` is a minute in which it did not answer. v2 started with
-its first minute, and the watch saw that unless the version is written `?2`.
+its first minute, and the watch saw that unless the version is written `?2`; `v0` is none.
 """
 
 import math
@@ -35,7 +35,7 @@ def timeline(text: str, instance: str = "one", ends_at: int = NOW) -> list[Minut
 
 
 def minute(instance: str, starts_at: int, version: int, since: int | None, told: str) -> Minute:
-    made = Minute(instance, starts_at, starts_at + MINUTE, True, version, since, 0, 0, 0, None)
+    made = Minute(instance, starts_at, starts_at + MINUTE, True, version or None, since, 0, 0, 0, None)
     if told == "x":
         return replace(made, reachable=False)
     if told.startswith("s"):
@@ -57,6 +57,7 @@ LATENCY = [
     ("few requests, too few minutes", "v1:20/5 v1:20/5 v1:20/5 v2:6/25 v2:6/25 v2:6/25 v2:6/25", "not_enough_evidence", "roll_back", "24 predictions"),
     ("few requests, an early minute is good", "v1:20/5 v1:20/5 v1:20/5 v2:6/15 v2:6/25 v2:6/25 v2:6/25 v2:6/25", "quiet", "roll_back", ""),
     ("minutes without requests are passed over", "v1:20/5 v1:20/5 v1:20/5 v2:20/25 v2:0/- v2:20/25 v2:x v2:20/25", "fired", "roll_back", "began"),
+    ("it does not answer any more", "v1:20/5 v1:20/5 v1:20/5 v2:20/5 v2:20/5 v2:20/5 v2:x v2:x v2:x", "not_enough_evidence", "roll_back", "not answered"),
     ("nothing was asked", "v1:20/5 v2:0/- v2:0/- v2:0/-", "not_enough_evidence", "roll_back", "0 predictions"),
     ("p95 is missing", "v1:20/5 v2:20/25 v2:20/- v2:20/25", "not_enough_evidence", "roll_back", "not known"),
     ("p95 is NaN", "v1:20/5 v2:20/25 v2:20/nan v2:20/25", "not_enough_evidence", "roll_back", "not known"),
@@ -85,6 +86,13 @@ ERRORS = [
     ("too little before", "v1:20/0e v2:20/10e v2:20/10e v2:20/10e", "fired", "alert", "too little was measured"),
     ("the start was not seen", "v1:40/0e ?2:20/10e ?2:20/10e ?2:20/10e", "fired", "alert", "start was not seen"),
     ("a minute too late", "v1:40/0e " + "v2:20/0e " * 31 + "v2:20/10e v2:20/10e v2:20/10e", "fired", "alert", "31 minutes after"),
+    ("nothing answers any more", "v1:40/0e v2:20/0e v2:20/0e v2:x v2:x v2:x", "not_enough_evidence", "roll_back", "within 3 minutes"),
+    ("and did not answer well before", "v1:40/0e v2:20/20e v2:20/20e v2:x v2:x v2:x", "not_enough_evidence", "roll_back", "within 3 minutes"),
+    ("nobody asks and it answers", "v1:40/0e v2:40/0e v2:0/0e v2:0/0e v2:0/0e v2:0/0e", "quiet", "roll_back", "0 of 40"),
+    ("restarted, it cannot load the version", "v1:40/0e v2:20/0e v0:20/20e v0:20/20e v0:20/20e", "fired", "roll_back", "60 of 60"),
+    ("without a version before", "v0:40/40e v2:20/0e v2:20/0e v2:20/0e", "quiet", "roll_back", "0 of 60"),
+    ("it never had the version", "v0:20/20e v0:20/20e v0:20/20e", "fired", "alert", "start was not seen"),
+    ("without one for the version before", "v1:40/0e v0:40/40e v1:40/0e v2:20/0e v2:20/0e v2:20/0e", "quiet", "roll_back", "0 of 60"),
     ("just in time", "v1:40/0e " + "v2:20/0e " * 30 + "v2:20/10e v2:20/10e v2:20/10e", "fired", "roll_back", "began"),
 ]  # fmt: skip
 
@@ -177,6 +185,15 @@ def test_an_earlier_time_in_production_does_not_count() -> None:
     before, now = timeline("v1:20/25 v1:20/25 v1:20/25 v2:20/5", ends_at=NOW - MINUTE), timeline("v1:20/25")
     again = [replace(one, version_since=one.starts_at) for one in now]
     assert latency([*before, *again], NOW, RULES, version=1).verdict == "not_enough_evidence"
+
+
+def test_an_instance_that_is_looked_at_no_more_says_nothing_of_now() -> None:
+    gone, here = timeline("v2:20/25 " * 6, "gone", ends_at=NOW - 20 * MINUTE), timeline("v2:20/5 " * 3)
+    assert latency([*gone, *here], NOW, RULES, version=2).verdict == "quiet"
+    assert latency(gone, NOW, RULES, version=2).verdict == "not_enough_evidence"
+    starts = timeline("v2:s99 v2:s99"), timeline("v2:s99 v2:s99", "gone", ends_at=NOW - 20 * MINUTE)
+    assert crashes([*starts[0], *starts[1]], NOW, RULES, version=2).verdict == "quiet"
+    assert crashes(starts[1], NOW, RULES, version=2).verdict == "not_enough_evidence"
 
 
 RULE_CALLS: list[Callable[[Sequence[Minute], int | None, Rollback], Finding]] = [

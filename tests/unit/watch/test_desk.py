@@ -86,6 +86,11 @@ class Desk:
         self.now += 1000
         self.desk.go_round(self.watched, version, findings)
 
+    def watch_minutes(self, times: int, *findings: Finding) -> None:
+        for _ in range(times):
+            self.now += MINUTE
+            self.desk.go_round(self.watched, 1, findings)
+
     def open_incident(self, **content: Any) -> str:  # noqa: ANN401
         open_incident(
             self.events,
@@ -255,16 +260,47 @@ def test_an_incident_that_was_watched_is_noted_once_and_told(
 ) -> None:
     desk.promote()
     name = desk.open_incident()
-    desk.now += 29 * MINUTE
-    desk.round(finding(verdict))
+    desk.watch_minutes(29, finding(verdict))
     assert find_incident(desk.events, name).watched is None
-    desk.now += MINUTE
-    desk.round(finding(verdict))
-    desk.round(finding(verdict))
+    desk.watch_minutes(3, finding(verdict))
     found = find_incident(desk.events, name)
     assert (found.watched, len(found.notes), found.is_open) == (outcome, 1, True)
     assert found.notes[0].content["rules"] == {"errors": verdict}
     assert [one[0] for one in desk.notes.sent] == [severity]
+
+
+@pytest.mark.parametrize(
+    ("seen", "measured", "outcome"),
+    [(0, 0, "not_watched"), (14, 14, "not_watched"), (16, 16, "quiet"), (30, 14, "not_measured"), (30, 16, "quiet")],
+)
+def test_an_incident_is_quiet_only_where_most_of_the_time_was_watched_and_measured(
+    desk: Desk, seen: int, measured: int, outcome: str
+) -> None:
+    desk.promote()
+    name = desk.open_incident()
+    desk.watch_minutes(measured, finding("quiet"))
+    desk.watch_minutes(seen - measured, finding("not_enough_evidence"))
+    desk.now += 31 * MINUTE
+    desk.round(finding("quiet"))
+    found = find_incident(desk.events, name)
+    assert (found.watched, [one[0] for one in desk.notes.sent]) == (
+        outcome,
+        ["info" if outcome == "quiet" else "warning"],
+    )
+    assert found.notes[-1].content["watched_s"] == seen * 60
+
+
+def test_a_rule_that_only_observes_and_fired_is_told_at_the_end(desk: Desk) -> None:
+    desk.promote()
+    name = desk.open_incident()
+    desk.watch_minutes(2, finding(action="observe"))
+    desk.watch_minutes(30, finding("quiet"))
+    found = find_incident(desk.events, name)
+    assert (found.watched, len(found.notes)) == ("fired", 2)
+    assert found.notes[-1].content["rules"] == {"errors": "many failed"}
+    ((severity, title, body),) = desk.notes.sent
+    assert (severity, title.rpartition(": ")[2]) == ("warning", "fired")
+    assert "errors fired and only observes: many failed" in body
 
 
 def test_a_finding_while_an_incident_is_watched_is_noted_and_nothing_is_called_quiet(desk: Desk) -> None:
@@ -290,8 +326,7 @@ def test_an_incident_that_nobody_watched_is_not_called_quiet(tmp_path: Path) -> 
     first.promote()
     name = first.open_incident()
     later = Desk(tmp_path)
-    later.now = NOW
-    later.desk._began_at = first.now + 31 * MINUTE
+    later.now = first.now
     later.now += 32 * MINUTE
     later.versions.aliases = first.versions.aliases
     later.versions.manifests = first.versions.manifests
