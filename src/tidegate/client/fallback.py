@@ -52,13 +52,14 @@ def fall_back(settings: FallbackSettings, closure: Closure | None, situation: Si
 def _closure(closure: Closure, situation: Situation) -> Side:
     try:
         said = closure(situation)
+        # True equals 1, and is no side that anybody meant.
+        if not isinstance(said, bool) and said in _SIDES:
+            return _SIDES[said]
     except Exception:
         log.exception("the bot's own fallback failed; nothing is held")
         return 0
-    if isinstance(said, bool) or said not in _SIDES:
-        log.error("the bot's own fallback said %r, -1, 0 or 1 is expected; nothing is held", said)
-        return 0
-    return _SIDES[said]
+    log.error("the bot's own fallback said %r, -1, 0 or 1 is expected; nothing is held", said)
+    return 0
 
 
 def _hold(situation: Situation, settings: FallbackSettings) -> tuple[Side, FallbackUsed]:

@@ -1,4 +1,5 @@
 """What is held without a signal."""
+# ruff: noqa: ANN401  a closure may say anything
 
 import math
 from typing import Any
@@ -7,14 +8,14 @@ import pytest
 
 from tidegate.client.config import FallbackSettings
 from tidegate.client.fallback import Situation, fall_back
-from tidegate.policy.policy import PositionPolicy, PositionState
+from tidegate.policy.policy import PositionPolicy, PositionState, Side
 
 POLICY = PositionPolicy(long_at=0.6, short_at=0.4, take_profit=0.1, stop_loss=0.05, max_holding_bars=9)
 HOLD = FallbackSettings(strategy="hold", hold_bars=3)
 
 
 def situation(
-    side: int = 1,
+    side: Side = 1,
     *,
     entry: float = 100.0,
     held: int = 2,
@@ -78,7 +79,7 @@ def test_a_closure_says_the_target_whatever_the_settings_name(said: int) -> None
     assert told == [now]
 
 
-@pytest.mark.parametrize("said", [2, None, "1", 1.5, True, math.nan])
+@pytest.mark.parametrize("said", [2, None, "1", 1.5, True, math.nan, []])
 def test_a_closure_that_says_something_else_means_nothing_held(said: Any) -> None:
     assert fall_back(HOLD, lambda _: said, situation()) == (0, "closure")
 

@@ -1,4 +1,5 @@
 """Which answers are signals: every line of the contract's table as a case, and the order of its lines."""
+# ruff: noqa: ANN401  fields of many types
 
 import json
 from typing import Any

@@ -1,4 +1,5 @@
 """Settings, bars and answers for tests of the client."""
+# ruff: noqa: ANN401  fields of many types
 
 from typing import Any
 
