@@ -21,7 +21,7 @@ paper_bot --config bot.toml --bars FILE|- --symbol S [options]
 --end-at MS            bars that close later are not looked at
 --speed N              decided bars a second; 0, the default: as fast as it can
 --out FOLDER           where decisions.jsonl, fills.jsonl (both appended) and result.json are written
---keep BARS            bars kept for the window, 5000 if not given; at least the model's lookback
+--keep BARS            bars kept for the window, 2000 if not given; at least the model's lookback
 --clock-shift-ms N     the client's clock is so much ahead, for tests
 
 Ends with the bars or with Ctrl-C: what is held is closed at the last close. Exits 0, or 2 where bars or settings are not usable.
@@ -93,7 +93,7 @@ impl Arguments {
             speed,
             out: given.get("--out").map(PathBuf::from),
             clock_shift_ms: read(given, "--clock-shift-ms", 0, whole)?,
-            keep: read(given, "--keep", 5000, whole).and_then(|keep| {
+            keep: read(given, "--keep", 2000, whole).and_then(|keep| {
                 if keep > 0 {
                     Ok(keep)
                 } else {
@@ -242,7 +242,7 @@ mod tests {
             speed: 2.5,
             out: None,
             clock_shift_ms: -7,
-            keep: 5000,
+            keep: 2000,
             targets: None,
         };
         assert_eq!(read, Some(expected));

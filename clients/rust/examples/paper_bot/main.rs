@@ -23,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Paper, USAGE};
 use crate::ledger::Ledger;
-use crate::result::Record;
+use crate::result::{Ended, Record};
 
 type Trouble = Box<dyn Error>;
 
@@ -174,11 +174,14 @@ impl Bot {
         let held = self.ledger.position();
         let closed = self.close_out();
         let ended = ended.and(closed);
-        let mut summary = self
-            .record
-            .summary(&self.arguments.symbol, self.capital, &self.ledger, held);
-        summary.dry_run = self.dry_run;
-        summary.error = ended.as_ref().err().map(ToString::to_string);
+        let summary = self.record.summary(&Ended {
+            symbol: &self.arguments.symbol,
+            capital: self.capital,
+            ledger: &self.ledger,
+            held,
+            dry_run: self.dry_run,
+            error: ended.as_ref().err().map(ToString::to_string),
+        });
         let written = self.record.end(&summary);
         if let Adviser::Service(client) = self.adviser {
             client.close().await;

@@ -46,6 +46,17 @@ pub(crate) struct Summary {
     pub(crate) error: Option<String>,
 }
 
+/// What the sums are of, besides what the record itself has counted.
+#[derive(Debug)]
+pub(crate) struct Ended<'a> {
+    pub(crate) symbol: &'a str,
+    pub(crate) capital: f64,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) held: Position,
+    pub(crate) dry_run: bool,
+    pub(crate) error: Option<String>,
+}
+
 /// The last line of standard output.
 #[derive(Serialize)]
 struct Last<'a> {
@@ -140,10 +151,10 @@ impl Record {
 
     /// The sums so far.
     #[allow(clippy::cast_precision_loss)] // counts of trades are far below 2^52
-    pub(crate) fn summary(&self, symbol: &str, capital: f64, ledger: &Ledger, held: Position) -> Summary {
+    pub(crate) fn summary(&self, of: &Ended<'_>) -> Summary {
         let net = self.gross - self.cost;
         Summary {
-            symbol: symbol.to_owned(),
+            symbol: of.symbol.to_owned(),
             bars: self.bars,
             decisions: self.decisions.clone(),
             reasons: self.reasons.clone(),
@@ -152,12 +163,12 @@ impl Record {
             gross: self.gross,
             cost: self.cost,
             net,
-            net_return: net / capital,
+            net_return: net / of.capital,
             win_rate: (self.trades > 0).then(|| self.won as f64 / self.trades as f64),
-            worst_equity_fall: ledger.worst_fall(),
-            end_position: held,
-            dry_run: false,
-            error: None,
+            worst_equity_fall: of.ledger.worst_fall(),
+            end_position: of.held,
+            dry_run: of.dry_run,
+            error: of.error.clone(),
         }
     }
 
