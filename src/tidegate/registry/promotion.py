@@ -191,7 +191,8 @@ class Promoter:
             evidence: what the decision stands on; kept in the ledger as `cause`.
 
         Raises:
-            ConfigurationError: the version to leave and the version to go to are the same, or it must be signed and there is no key.
+            ConfigurationError: the version to leave and the version to go to are the same, it must be signed and there is no key, or nobody knows the strategy:
+                neither the ledger nor the registry.
             PromotionRefused: the named target may not be used.
             PromotionConflict: another act is under way or came between.
             RegistryError: MLflow or the ledger could not be reached; nothing is halted for that.
@@ -200,6 +201,7 @@ class Promoter:
             raise ConfigurationError(f"a rollback of {strategy} cannot leave v{leaving} and go to it")
         self.publisher.require_signer(f"{strategy} not rolled back")
         before, alias = self.ledger.state(strategy), self.versions.alias(strategy, PRODUCTION)
+        self._require_known(before)
         if before.open_intent is not None:
             raise conflict_with(before.open_intent)
         # What a rule judges is the ledger's version. An alias that somebody removed, or moved to what is refused, must not keep it from being left.
@@ -282,8 +284,12 @@ class Promoter:
             reason: why.
             leaving: halt only while this version is in production; None halts whatever there is.
             evidence: what the decision stands on; kept in the ledger as `cause`.
+
+        Raises:
+            ConfigurationError: it must be signed and there is no key, or neither the ledger nor the registry knows the strategy.
         """
         self.publisher.require_signer(f"{strategy} not halted")
+        self._require_known(self.ledger.state(strategy))
         with self.ledger.writing() as writer:
             state = writer.state(strategy)
             if state.halt is not None:
@@ -373,6 +379,16 @@ class Promoter:
             draft = Draft(intent.strategy, "bar", None, left, intent.actor, intent.reason, digest, described)
             writer.append(draft, "committed")
         return row
+
+    def _require_known(self, state: StrategyState) -> None:
+        """Refuse a name that was never heard of: halting it would look like an act, and the strategy that was meant goes on."""
+        if state.last_row is not None or self.versions.kind(state.strategy) is not None:
+            return
+        known = ", ".join(sorted({row.strategy for row in self.ledger.rows()})) or "none"
+        raise ConfigurationError(
+            f"there is no strategy {state.strategy!r}: it has no row in the ledger and no registered model",
+            next_step=f"nothing was changed; names in the ledger: {known}",
+        )
 
     def _described(self, state: StrategyState, version: int) -> tuple[str | None, dict[str, Any]]:
         """A version's manifest digest and evidence of its model, as far as they are known: a bar holds also where files cannot be read."""

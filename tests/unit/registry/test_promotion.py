@@ -355,3 +355,19 @@ def test_the_cause_of_a_rollback_and_of_a_halt_is_kept(ledger: Ledger, versions:
     promoter.halt(REAL, actor="monitor", reason="again", evidence=cause)
     kept = [(row.action, row.state) for row in promoter.history(REAL) if row.evidence.get("cause") == cause]
     assert kept == [("rollback", "intent"), ("halt", "committed")]
+
+
+def test_a_name_that_nobody_knows_is_neither_rolled_back_nor_halted(tmp_path: Path) -> None:
+    versions = FakeVersions()
+    ledger = Ledger(Database(f"sqlite:///{tmp_path}/ledger.db"))
+    promoter = Promoter(ledger, versions)
+    version = versions.add()
+    judged = decision(versions.manifests[version])
+    promoter.promote(REAL, version, judged, actor="ann", reason="told", champion=None)
+    versions.model_kind = None
+    rows = len(ledger.rows())
+    for act in (promoter.rollback, promoter.halt):
+        with pytest.raises(ConfigurationError, match=f"no strategy 'typo'.*names in the ledger: {REAL}"):
+            act("typo", actor="ann", reason="told")
+    assert len(ledger.rows()) == rows
+    assert promoter.halt(REAL, actor="ann", reason="told").changed
