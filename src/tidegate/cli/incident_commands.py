@@ -1,5 +1,6 @@
 """`incidents`, `incident`, `maintenance`: what a rollback leaves to people, and windows in which nothing is promoted automatically."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -120,7 +121,10 @@ def close(incident: IncidentId, *, text: Text, as_json: AsJson = False) -> None:
 
 
 def start(
-    strategy: Annotated[str | None, typer.Argument(help="Name of a strategy. Default: all of them.")] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Argument(help="Name of a strategy, which covers all of its models, or of one model. Default: all."),
+    ] = None,
     *,
     minutes: Annotated[int, typer.Option(help="How long it lasts, in minutes.", min=1, max=10_080)],
     reason: Why,
@@ -129,15 +133,18 @@ def start(
     """Start a maintenance window. Rules still roll back in it: it holds back promotions and Alertmanager's messages only."""
     from tidegate.rollback import maintenance
 
-    settings, events = open_project().settings, _events()
+    project, events = open_project(), _events()
+    settings = project.settings
+    models = () if strategy is None else project.models(strategy)
     until = events.database.clock() + minutes * _MINUTE_MS
     window = maintenance.start(
         events,
-        strategy or maintenance.EVERY,
+        _covered(strategy, models) or maintenance.EVERY,
         until=until,
         actor=person(),
         reason=reason,
         alertmanager=_alertmanager(settings),
+        models=models if len(models) > 1 else (),
     )
     _warn(window.warnings)
     _tell(_window(window), f"maintenance {window.id} has begun, {_until(window)}", as_json=as_json)
@@ -227,6 +234,13 @@ def _alertmanager(settings: "Settings") -> "Alertmanager | None":
 
     address = settings.notify.alertmanager_url
     return None if address is None else Alertmanager(address, settings.notify.timeout_s)
+
+
+def _covered(strategy: str | None, models: tuple[str, ...]) -> str:
+    """Name of a window's strategy: the model's own where there is one, else the name of the file that makes several."""
+    if strategy is None:
+        return ""
+    return models[0] if len(models) == 1 else Path(strategy).stem
 
 
 def _tell(content: dict[str, Any], message: str, *, as_json: bool) -> None:

@@ -108,10 +108,12 @@ def note_incident(events: EventLedger, incident: str, *, actor: str, content: Ma
         content: `note` for people's words; the watch writes `watched`.
 
     Raises:
-        ConfigurationError: there is no such incident.
+        ConfigurationError: there is no such incident, or the words are empty.
         LedgerError: the event ledger cannot be written.
     """
     found = find_incident(events, incident)
+    if "note" in content and not str(content["note"]).strip():
+        raise ConfigurationError(f"a note to incident {incident} needs words", next_step="say what was found")
     events.append("incident_noted", strategy=found.strategy, subject=incident, actor=actor, content=content)
 
 

@@ -6,9 +6,12 @@ keeps a window from starting or ending: people get alerts that they could have b
 
 import json
 import logging
+import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -32,6 +35,7 @@ class Window:
     Attributes:
         id: its subject in the event ledger.
         strategy: whose it is; empty for all strategies.
+        models: names under which the strategy's models are registered and served: its own, or one a symbol.
         started_at, until: from when to when.
         actor: who started it.
         reason: why.
@@ -47,28 +51,39 @@ class Window:
     reason: str
     silence: str | None
     warnings: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+    def covers(self, model: str) -> bool:
+        """Whether it is about a model."""
+        return self.strategy in {model, EVERY} or model in self.models
 
 
 class Alertmanager:
     """Silences of an Alertmanager, by its API version 2.
 
     Args:
-        address: such as http://127.0.0.1:9093.
+        address: such as http://127.0.0.1:9093; a user name and password in it are sent as basic authentication and shown to nobody.
         timeout_s: before it counts as not reachable.
+
+    Attributes:
+        address: without user name and password, for messages.
     """
 
     def __init__(self, address: str, timeout_s: float) -> None:
-        self.address = address.rstrip("/")
+        parts = urlsplit(address)
+        user, _, host = parts.netloc.rpartition("@")
+        self.address = urlunsplit(parts._replace(netloc=host)).rstrip("/")
+        self._headers = urllib3.make_headers(basic_auth=unquote(user)) if user else {}
         self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=timeout_s))
 
-    def silence(self, strategy: str, starts_at: int, ends_at: int, actor: str, comment: str) -> str:
-        """Make a silence over a strategy's alerts, or over all but the dead man's switch, and return its id.
+    def silence(self, strategies: Sequence[str], starts_at: int, ends_at: int, actor: str, comment: str) -> str:
+        """Make a silence over the alerts of these names, or over all but the dead man's switch where none is named, and return its id.
 
         Raises:
             ServiceError: it cannot be reached, or refuses.
         """
         body = {
-            "matchers": _matchers(strategy),
+            "matchers": _matchers(strategies),
             "startsAt": iso(starts_at),
             "endsAt": iso(ends_at),
             "createdBy": actor,
@@ -90,7 +105,9 @@ class Alertmanager:
 
     def _call(self, method: str, path: str, body: object) -> Any:  # noqa: ANN401  any JSON value
         try:
-            reply = self._http.request(method, self.address + path, json=body, redirect=False, preload_content=False)
+            reply = self._http.request(
+                method, self.address + path, json=body, headers=self._headers, redirect=False, preload_content=False
+            )
             content = reply.read(_LARGEST_ANSWER)
             reply.release_conn()
         except (HTTPError, OSError) as error:
@@ -110,13 +127,21 @@ class Alertmanager:
 
 
 def start(
-    events: EventLedger, strategy: str, *, until: int, actor: str, reason: str, alertmanager: Alertmanager | None = None
+    events: EventLedger,
+    strategy: str,
+    *,
+    until: int,
+    actor: str,
+    reason: str,
+    alertmanager: Alertmanager | None = None,
+    models: Sequence[str] = (),
 ) -> Window:
     """Start a window.
 
     Args:
         events: the event ledger; its clock says when the window starts.
         strategy: whose it is; empty for all strategies.
+        models: names of the strategy's models, where they are not its own.
         until: UTC ms, in the future and within a week.
         actor: who starts it.
         reason: why.
@@ -134,11 +159,13 @@ def start(
     silence, warnings = None, []
     if alertmanager is not None:
         try:
-            silence = alertmanager.silence(strategy, now, until, actor, reason)
+            names = tuple(models) or ((strategy,) if strategy else ())
+            silence = alertmanager.silence(names, now, until, actor, reason)
         except ServiceError as error:
             warnings.append(f"alerts are not silenced: {error}")
     subject = f"{strategy or 'all'}/{uuid.uuid4().hex[:12]}"
-    content = {"until": until, "reason": reason.strip(), "silence": silence, "warnings": warnings}
+    content: dict[str, Any] = {"until": until, "reason": reason.strip(), "silence": silence, "warnings": warnings}
+    content |= {"models": list(models)} if models else {}
     try:
         written = events.append("maintenance_started", strategy=strategy, subject=subject, actor=actor, content=content)
     except BaseException:
@@ -181,8 +208,8 @@ def windows(events: EventLedger, now_ms: int) -> list[Window]:
 
 
 def active(events: EventLedger, strategy: str, now_ms: int) -> Window | None:
-    """The window under way that covers a strategy, the one that lasts longest where there are several; None where there is none."""
-    found = [window for window in windows(events, now_ms) if window.strategy in {strategy, EVERY}]
+    """The window under way that covers a model, the one that lasts longest where there are several; None where there is none."""
+    found = [window for window in windows(events, now_ms) if window.covers(strategy)]
     return max(found, key=lambda window: window.until, default=None)
 
 
@@ -195,9 +222,12 @@ def _take_back(alertmanager: Alertmanager | None, silence: str | None) -> None:
         log.warning("silence %s was left: %s", silence, error)
 
 
-def _matchers(strategy: str) -> list[dict[str, Any]]:
-    if strategy:
-        return [{"name": "strategy", "value": strategy, "isRegex": False, "isEqual": True}]
+def _matchers(strategies: Sequence[str]) -> list[dict[str, Any]]:
+    if len(strategies) == 1:
+        return [{"name": "strategy", "value": strategies[0], "isRegex": False, "isEqual": True}]
+    if strategies:
+        value = "|".join(re.escape(name) for name in strategies)
+        return [{"name": "strategy", "value": value, "isRegex": True, "isEqual": True}]
     # Alertmanager refuses a silence that could match nothing but emptiness, so every alert is named first.
     return [
         {"name": "alertname", "value": ".+", "isRegex": True, "isEqual": True},
@@ -216,4 +246,5 @@ def _window(event: Event) -> Window:
         reason=str(content["reason"]),
         silence=content.get("silence"),
         warnings=tuple(content.get("warnings", ())),
+        models=tuple(content.get("models", ())),
     )

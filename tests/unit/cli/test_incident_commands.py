@@ -12,6 +12,7 @@ from tidegate.cli.incident_commands import tell_report
 from tidegate.errors import NotVerified
 from tidegate.registry.events import EventLedger
 from tidegate.rollback.incidents import open_incident
+from tidegate.rollback.maintenance import active
 from tidegate.rollback.procedure import ActReport
 from tidegate.rollback.verification import Followed, Verification
 from tidegate.settings.settings import Paths, Settings
@@ -36,6 +37,11 @@ CONTENT = {
 def tidegate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> CommandLine:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TIDEGATE_ROOT", str(tmp_path))
+    strategies = tmp_path / "configs" / "strategies"
+    strategies.mkdir(parents=True)
+    for name, symbols in (("eurusd", "[EUR/USD]"), ("both", "[BTC/USDT, ETH/USDT]\ncombine: separate")):
+        content = f"version: 1\nname: {name}\nkind: real\nsymbols: {symbols}\ninterval: 5m\nsource: {{type: file, path: b.csv}}\n"
+        (strategies / f"{name}.yaml").write_text(content)
     return CommandLine(monkeypatch, capsys)
 
 
@@ -57,6 +63,7 @@ def test_an_incident_from_its_opening_to_its_end(tidegate: CommandLine, events: 
     for part in ("rolled back from v3 to v2 by rule latency", "Observed 25.0 ms, bound 20.0", "log: runs/watch"):
         assert part in shown
 
+    assert tidegate("incident", "note", "eurusd/7", "--note", " ").code == 2
     assert "noted" in tidegate("incident", "note", "eurusd/7", "--note", "the feed was slow").out
     closed = json.loads(tidegate("incident", "close", "eurusd/7", "--note", "feed replaced", "--json").out)
     assert (closed["open"], closed["closing_note"]) == (False, "feed replaced")
@@ -81,6 +88,20 @@ def test_a_maintenance_window_from_its_start_to_its_end(tidegate: CommandLine, e
     assert json.loads(tidegate("maintenance", "status", "--json").out) == []
     assert tidegate("maintenance", "end", window["id"], "--reason", "done").code == 2
     assert [row.kind for row in events.rows()] == ["maintenance_started", "maintenance_ended"]
+
+
+def test_a_window_covers_all_models_of_a_strategy_and_no_unknown_name(
+    tidegate: CommandLine, events: EventLedger
+) -> None:
+    unknown = tidegate("maintenance", "start", "eurusdd", "--minutes", "60", "--reason", "disks")
+    assert (unknown.code, "known strategies: both, eurusd" in unknown.err) == (2, True)
+    assert events.rows() == []
+    started = tidegate("maintenance", "start", "both", "--minutes", "60", "--reason", "disks", "--json")
+    assert json.loads(started.out)["models"] == ["both-btcusdt", "both-ethusdt"]
+    one = tidegate("maintenance", "start", "both-btcusdt", "--minutes", "60", "--reason", "disks", "--json")
+    assert (json.loads(one.out)["strategy"], json.loads(one.out)["models"]) == ("both-btcusdt", [])
+    now = events.database.clock()
+    assert [bool(active(events, name, now)) for name in ("both-ethusdt", "eurusd")] == [True, False]
 
 
 def test_an_alertmanager_that_is_away_is_a_warning(

@@ -1,6 +1,11 @@
 """Maintenance windows: their time, whom they cover, and an Alertmanager that is away."""
 
+import json
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 import pytest
 from tests.servers import free_port
@@ -77,10 +82,10 @@ class Recorder(Alertmanager):
         super().__init__("http://unused", 1.0)
         self.silences: list[str] = []
 
-    def silence(self, strategy: str, starts_at: int, ends_at: int, actor: str, comment: str) -> str:
+    def silence(self, strategies: Sequence[str], starts_at: int, ends_at: int, actor: str, comment: str) -> str:
         del starts_at, ends_at, actor, comment
-        self.silences.append(strategy)
-        return f"silence of {strategy}"
+        self.silences.append(",".join(strategies))
+        return f"silence of {self.silences[-1]}"
 
     def expire(self, silence: str) -> None:
         self.silences.remove(silence.removeprefix("silence of "))
@@ -97,3 +102,51 @@ def test_a_silence_that_cannot_be_reached_any_more_is_told(events: EventLedger, 
     window = start(events, "a", until=now.at + HOUR, actor="ann", reason="x", alertmanager=Recorder())
     (warning,) = end(events, window, actor="ann", reason="done")
     assert "silence of a was left" in warning
+
+
+def test_a_window_of_a_strategy_with_a_model_a_symbol_covers_each(events: EventLedger, now: Now) -> None:
+    manager, models = Recorder(), ("demo-btcusdt", "demo-ethusdt")
+    start(events, "demo", until=now.at + HOUR, actor="ann", reason="x", alertmanager=manager, models=models)
+    assert [bool(active(events, name, now.at)) for name in (*models, "demo", "other")] == [True, True, True, False]
+    assert manager.silences == ["demo-btcusdt,demo-ethusdt"]
+
+
+class Answering(BaseHTTPRequestHandler):
+    seen: ClassVar[list[tuple[str | None, dict[str, object]]]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.seen.append((self.headers["authorization"], body))
+        refused = "zz" in str(body["comment"])
+        self.send_response(403 if refused else 200)
+        self.end_headers()
+        self.wfile.write(b'{"silenceID": "one"}')
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    server = HTTPServer(("127.0.0.1", 0), Answering)
+    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_password_in_the_address_is_sent_and_shown_nowhere(events: EventLedger, now: Now, port: int) -> None:
+    manager = Alertmanager(f"http://ann:s%40cret@127.0.0.1:{port}/", 5.0)
+    assert manager.address == f"http://127.0.0.1:{port}"
+    models = ("a.b", "c")
+    start(events, "demo", until=now.at + HOUR, actor="ann", reason="x", alertmanager=manager, models=models)
+    authorization, body = Answering.seen[-1]
+    assert authorization == "Basic YW5uOnNAY3JldA=="
+    assert body["matchers"] == [{"name": "strategy", "value": r"a\.b|c", "isRegex": True, "isEqual": True}]
+    away = Alertmanager(f"http://ann:s%40cret@127.0.0.1:{free_port()}/", 1.0)
+    for other, reason in ((manager, "zz"), (away, "x")):
+        window = start(events, "a", until=now.at + HOUR, actor="ann", reason=reason, alertmanager=other)
+        assert window.silence is None
+        assert "127.0.0.1" in window.warnings[0]
+    assert not any("cret" in str(row.content) or "ann:" in str(row.content) for row in events.rows())
