@@ -1,15 +1,19 @@
-//! A look at everything before the first bar: settings, network, key, model, clock.
+//! A look at everything before the first bar: settings, network, key, model, clock, heartbeat.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::breaker::BreakerState;
 use crate::client::{Health, State};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ClockKind, Config, ConfigError};
-use crate::messages::{LoadedModel, Ready, Served};
-use crate::transport::{Reply, Transport};
-use crate::{breaker::BreakerState, heartbeat};
+use crate::heartbeat;
+use crate::messages::{LoadedModel, ProblemBody, Ready, Served};
+use crate::transport::{Failure, Reply, Transport};
+
+/// The header `Date` has whole seconds.
+const RESOLUTION_MS: i64 = 1000;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,175 +33,220 @@ pub struct Checked {
 pub struct Check {
     /// Whether all of it is as it should be.
     pub passed: bool,
-    /// One entry a thing, in the contract's order.
+    /// One entry a thing, in the contract's order. What could not be looked at, because of one that did not pass, is left out.
     pub checked: Vec<Checked>,
 }
 
-/// Looks at everything that the settings name. Needs a tokio runtime.
+/// Looks at everything that the settings name, and sends one heartbeat. Needs a tokio runtime.
 pub async fn check(config: Result<Config, ConfigError>) -> Check {
-    let mut found = Vec::new();
-    look(config.and_then(Config::checked), &mut found).await;
+    let checked = match config
+        .and_then(Config::checked)
+        .and_then(|config| Ok((Transport::new(&config)?, config)))
+    {
+        Ok((transport, config)) => Look::new(config, transport).run().await,
+        Err(error) => vec![fail("settings", error.to_string(), "mend this setting and check again")],
+    };
     Check {
-        passed: found.iter().all(|one| one.passed),
-        checked: found,
+        passed: checked.iter().all(|one| one.passed),
+        checked,
     }
 }
 
-async fn look(config: Result<Config, ConfigError>, found: &mut Vec<Checked>) {
-    let (config, transport) =
-        match config.and_then(|config| Transport::new(&config).map(|transport| (config, transport))) {
-            Ok(both) => both,
-            Err(error) => return found.push(fail("settings", error.to_string(), "mend this setting and check again")),
+struct Look {
+    config: Config,
+    transport: Transport,
+    limit: Duration,
+}
+
+impl Look {
+    fn new(config: Config, transport: Transport) -> Self {
+        let limit = Duration::from_millis(config.health.timeout_ms.max(config.deadline.attempt_ms));
+        Self {
+            config,
+            transport,
+            limit,
+        }
+    }
+
+    async fn run(&self) -> Vec<Checked> {
+        let config = &self.config;
+        let mut found = vec![pass(
+            "settings",
+            format!("{} for {} at {}", config.bot, config.strategy, config.url),
+        )];
+        let sent_at = SystemClock.now();
+        let alive = self.get("/healthz").await;
+        let received_at = SystemClock.now();
+        found.push(network(&alive, config));
+        let Some(alive) = alive.ok().filter(|reply| reply.status == 200) else {
+            return found;
         };
-    found.push(pass(
-        "settings",
-        format!("{} for {} at {}", config.bot, config.strategy, config.url),
-    ));
-    let limit = Duration::from_millis(config.health.timeout_ms.max(config.deadline.attempt_ms));
-    let healthz = transport.get("/healthz", limit).await;
-    match &healthz {
-        Ok(reply) if reply.status == 200 => found.push(pass("network", format!("{} answers", config.url))),
-        Ok(reply) => {
-            return found.push(fail(
-                "network",
-                format!("/healthz answers {}", reply.status),
-                "see whether `url` is the service's address, and no other program's",
-            ));
+        found.push(ready(self.get("/readyz").await));
+        found.extend(self.described().await);
+        if config.clock == ClockKind::System {
+            found.push(clock(alive.date.as_deref(), sent_at, received_at, config));
         }
-        Err(failure) => {
-            return found.push(fail(
-                "network",
-                failure.detail.clone(),
-                "see whether the service runs, and whether a firewall stands between",
-            ));
+        found.push(self.heartbeat().await);
+        found
+    }
+
+    async fn get(&self, path: &str) -> Result<Reply, Failure> {
+        self.transport.get(path, self.limit).await
+    }
+
+    /// What `GET /v1/model` tells: whether the key is taken, and whether the model is one for this bot.
+    async fn described(&self) -> Vec<Checked> {
+        let reply = match self.get("/v1/model").await {
+            Ok(reply) => reply,
+            Err(failure) => return vec![fail("key", failure.detail, "check again; look into the service's log")],
+        };
+        if reply.status != 200 {
+            let step = match (reply.status, &self.config.api_key) {
+                (401 | 403, None) => "name a file with a key of the scope `predict` in api_key_file",
+                (401 | 403, Some(_)) => {
+                    "use a key with the scope `predict`; `tidegate keys api new NAME --scope predict` makes one"
+                }
+                _ => "look into the service's log",
+            };
+            return vec![fail("key", told("/v1/model", &reply), step)];
+        }
+        let mut found = vec![pass("key", "the service takes it".to_owned())];
+        found.extend(match serde_json::from_slice::<Vec<Served>>(&reply.body) {
+            Ok(everything) => model(&everything, &self.config),
+            Err(error) => {
+                let detail = format!("/v1/model is not what it should be: {error}");
+                vec![fail(
+                    "model",
+                    detail,
+                    "see whether the service's version fits this client's",
+                )]
+            }
+        });
+        found
+    }
+
+    async fn heartbeat(&self) -> Checked {
+        // A bot that has not decided yet.
+        let state = State {
+            breaker: BreakerState::Closed,
+            health: Health::Unknown,
+            version: None,
+            bundle_digest: None,
+            decisions: std::collections::BTreeMap::new(),
+            clock_skew_ms: None,
+            halted: false,
+        };
+        let message = heartbeat::message(&self.config, &state, SystemClock.now());
+        let bot: String = self.config.bot.chars().take(40).collect();
+        let request_id = format!("{bot}-check-{:04x}", fastrand::u16(..));
+        match heartbeat::post(&self.transport, &message, &request_id, self.limit).await {
+            Ok(()) => pass("heartbeat", "the service takes it".to_owned()),
+            Err(why) => fail(
+                "heartbeat",
+                why,
+                "see the key's scope, `strategy`, and serving.max_bots of the service",
+            ),
         }
     }
-    found.push(match transport.get("/readyz", limit).await {
-        Ok(reply) if reply.status == 200 => pass("ready", "requests may be sent".to_owned()),
+}
+
+fn network(alive: &Result<Reply, Failure>, config: &Config) -> Checked {
+    match alive {
+        Ok(reply) if reply.status == 200 => pass("network", format!("{} answers", config.url)),
         Ok(reply) => fail(
-            "ready",
-            reasons(&reply),
-            "wait until the service is ready, or look into its log",
+            "network",
+            told("/healthz", reply),
+            "see whether `url` is the service's address, and no other program's",
         ),
-        Err(failure) => fail("ready", failure.detail, "check again; look into the service's log"),
-    });
-    let described = transport.get("/v1/model", limit).await;
-    match &described {
-        Ok(reply) if reply.status == 200 => {
-            found.push(pass("key", "the service takes it".to_owned()));
-            about_model(reply, &config, found);
+        Err(failure) => fail(
+            "network",
+            failure.detail.clone(),
+            "see whether the service runs, and whether a firewall stands between",
+        ),
+    }
+}
+
+fn ready(found: Result<Reply, Failure>) -> Checked {
+    match found {
+        Ok(reply) if reply.status == 200 => pass("ready", "requests may be sent".to_owned()),
+        Ok(reply) => {
+            let reasons = serde_json::from_slice::<Ready>(&reply.body).map(|ready| ready.reasons.join("; "));
+            let detail = reasons
+                .ok()
+                .filter(|text| !text.is_empty())
+                .unwrap_or_else(|| told("/readyz", &reply));
+            fail("ready", detail, "wait until the service is ready, or look into its log")
         }
-        Ok(reply) if matches!(reply.status, 401 | 403) => found.push(fail(
-            "key",
-            format!("/v1/model answers {}", reply.status),
-            "give a key with the scope `predict` in api_key_file; `tidegate keys api new NAME --scope predict` makes one",
-        )),
-        Ok(reply) => found.push(fail("key", format!("/v1/model answers {}", reply.status), "look into the service's log")),
-        Err(failure) => found.push(fail("key", failure.detail.clone(), "check again; look into the service's log")),
+        Err(failure) => fail("ready", failure.detail, "check again; look into the service's log"),
     }
-    if config.clock == ClockKind::System {
-        found.push(clocks(
-            healthz.as_ref().ok().and_then(|reply| reply.date.as_deref()),
-            &config,
-        ));
-    }
-    let now = SystemClock.now();
-    let state = State {
-        breaker: BreakerState::Closed,
-        health: Health::Unknown,
-        version: None,
-        bundle_digest: None,
-        decisions: std::collections::BTreeMap::new(),
-        clock_skew_ms: None,
-        halted: false,
-    };
-    let taken = heartbeat::send(
-        &transport,
-        &heartbeat::message(&config, &state, now),
-        &format!("{}-check", config.bot.chars().take(40).collect::<String>()),
-        limit,
-    )
-    .await;
-    found.push(if taken {
-        pass("heartbeat", "the service takes it".to_owned())
-    } else {
-        fail(
-            "heartbeat",
-            "the service does not take it".to_owned(),
-            "see the key's scope, and serving.max_bots of the service",
-        )
-    });
 }
 
-fn reasons(reply: &Reply) -> String {
-    serde_json::from_slice::<Ready>(&reply.body).map_or_else(
-        |_| format!("/readyz answers {}", reply.status),
-        |ready| ready.reasons.join("; "),
-    )
+/// An answer that was not expected, with the problem that it names.
+fn told(path: &str, reply: &Reply) -> String {
+    match serde_json::from_slice::<ProblemBody>(&reply.body) {
+        Ok(problem) => format!(
+            "{path} answers {}: {}, {}",
+            reply.status,
+            problem.name(),
+            problem.detail
+        ),
+        Err(_) => format!("{path} answers {}", reply.status),
+    }
 }
 
-fn about_model(reply: &Reply, config: &Config, found: &mut Vec<Checked>) {
-    let Ok(all) = serde_json::from_slice::<Vec<Served>>(&reply.body) else {
-        return found.push(fail(
-            "model",
-            "/v1/model is not what it should be".to_owned(),
-            "see whether the service's version fits this client's",
-        ));
-    };
-    let names: Vec<&str> = all.iter().map(|served| served.strategy.as_str()).collect();
-    let Some(served) = all.iter().find(|served| served.strategy == config.strategy) else {
-        let detail = format!("{} is not served; served are {}", config.strategy, names.join(", "));
-        return found.push(fail(
-            "model",
-            detail,
+fn model(everything: &[Served], config: &Config) -> Vec<Checked> {
+    let failed = |detail: String, step: &str| vec![fail("model", detail, step)];
+    let Some(served) = everything.iter().find(|served| served.strategy == config.strategy) else {
+        let names: Vec<&str> = everything.iter().map(|served| served.strategy.as_str()).collect();
+        let names = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        return failed(
+            format!("{} is not served; served are {names}", config.strategy),
             "mend `strategy`, or add it to serving.strategies of the service",
-        ));
+        );
     };
     if let Some(halt) = &served.halted {
-        return found.push(fail(
-            "model",
-            format!("halted: {halt}"),
-            "mend the cause, then `tidegate resume`",
-        ));
+        return failed(format!("halted: {halt}"), "mend the cause, then `tidegate resume`");
     }
     let Some(model) = &served.production else {
-        return found.push(fail(
-            "model",
-            "no model is in production".to_owned(),
+        let why = served
+            .refused
+            .as_ref()
+            .map_or_else(String::new, |refused| format!(": {refused}"));
+        return failed(
+            format!("no model is in production{why}"),
             "promote one: `tidegate promote`",
-        ));
+        );
     };
-    let age = if config.clock == ClockKind::System {
-        SystemClock.now()
+    vec![age(model, config), interval(model, config), version(model, config)]
+}
+
+fn age(model: &LoadedModel, config: &Config) -> Checked {
+    // In a replay there is no bar yet that would tell what time it is.
+    if config.clock == ClockKind::System && SystemClock.now() >= model.expires_at {
+        let detail = format!("v{} expired at {} (UTC ms)", model.version, model.expires_at);
+        return fail("model", detail, "retrain and promote a newer one");
+    }
+    pass(
+        "model",
+        format!(
+            "v{} is in production, {} bars of {}",
+            model.version, model.lookback, model.interval
+        ),
+    )
+}
+
+fn interval(model: &LoadedModel, config: &Config) -> Checked {
+    let ours = config.interval.to_string();
+    if model.interval == ours {
+        pass("interval", ours)
     } else {
-        i64::MIN
-    };
-    found.push(if age >= model.expires_at {
-        fail(
-            "model",
-            format!("v{} expired at {}", model.version, model.expires_at),
-            "retrain and promote a newer one",
-        )
-    } else {
-        pass(
-            "model",
-            format!(
-                "v{} is in production, {} bars of {}",
-                model.version, model.lookback, model.interval
-            ),
-        )
-    });
-    let interval = config.interval.to_string();
-    found.push(if model.interval == interval {
-        pass("interval", interval)
-    } else {
-        fail(
-            "interval",
-            format!("the model's is {}, the bot's {interval}", model.interval),
-            "mend `interval`, and give the bot such bars",
-        )
-    });
-    found.push(version(model, config));
+        let detail = format!("the model's is {}, the bot's {ours}", model.interval);
+        fail("interval", detail, "mend `interval`, and give the bot such bars")
+    }
 }
 
 fn version(model: &LoadedModel, config: &Config) -> Checked {
@@ -215,19 +264,21 @@ fn version(model: &LoadedModel, config: &Config) -> Checked {
     }
 }
 
-fn clocks(date: Option<&str>, config: &Config) -> Checked {
-    let Some(there) = date.and_then(milliseconds) else {
-        return fail(
-            "clock",
-            "the answer has no date that can be read".to_owned(),
-            "see whether a proxy takes the header `Date` away",
-        );
+/// How far the service's clock is from this one's while the request was under way: a slow answer is no skew.
+fn clock(date: Option<&str>, sent_at: i64, received_at: i64, config: &Config) -> Checked {
+    let there = date
+        .and_then(|text| httpdate::parse_http_date(text).ok())
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .and_then(|since| i64::try_from(since.as_millis()).ok());
+    let Some(there) = there else {
+        let step = "see whether a proxy takes the header `Date` away";
+        return fail("clock", "the answer has no date that can be read".to_owned(), step);
     };
-    // The header has whole seconds, so it is up to one behind.
-    let skew = SystemClock.now() - there;
+    let here = there.clamp(sent_at.min(received_at), received_at);
+    let skew = here - there;
     let most = i64::try_from(config.answers.max_clock_skew_ms)
         .unwrap_or(i64::MAX)
-        .saturating_add(1000);
+        .saturating_add(RESOLUTION_MS);
     if (-most..=most).contains(&skew) {
         pass("clock", format!("{skew} ms from the service's, in whole seconds"))
     } else {
@@ -237,31 +288,6 @@ fn clocks(date: Option<&str>, config: &Config) -> Checked {
             "mend time synchronisation on whichever is wrong",
         )
     }
-}
-
-/// UTC ms of a date as HTTP writes it (RFC 9110's IMF-fixdate), such as `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn milliseconds(text: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let mut parts = text.split_once(", ")?.1.split(' ');
-    let day: i64 = parts.next()?.parse().ok()?;
-    let name = parts.next()?;
-    let month = i64::try_from(MONTHS.iter().position(|known| *known == name)?).ok()? + 1;
-    let year: i64 = parts.next()?.parse().ok()?;
-    let mut clock = parts.next()?.split(':').map(str::parse::<i64>);
-    let (hour, minute, second) = (clock.next()?.ok()?, clock.next()?.ok()?, clock.next()?.ok()?);
-    if parts.next()? != "GMT" || !(1970..=9999).contains(&year) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Days since 1970 of the Gregorian calendar, its year beginning in March.
-    let (years, months) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let days = years * 365 + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day - 719_469;
-    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000)
 }
 
 fn pass(name: &str, detail: String) -> Checked {
@@ -279,34 +305,5 @@ fn fail(name: &str, detail: String, next_step: &str) -> Checked {
         passed: false,
         detail,
         next_step: Some(next_step.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::milliseconds;
-
-    #[test]
-    fn dates_of_http_are_read() {
-        for (text, expected) in [
-            ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777_000),
-            ("Thu, 29 Feb 2024 23:59:59 GMT", 1_709_251_199_000),
-            ("Tue, 24 Nov 2026 20:00:00 GMT", 1_795_550_400_000),
-        ] {
-            assert_eq!(milliseconds(text), Some(expected), "{text}");
-        }
-    }
-
-    #[test]
-    fn anything_else_is_not() {
-        for text in [
-            "",
-            "Sunday, 06-Nov-94 08:49:37 GMT",
-            "Sun, 06 Nov 1994 08:49:37 CET",
-            "Sun, 06 Foo 1994 08:49:37 GMT",
-        ] {
-            assert_eq!(milliseconds(text), None, "{text}");
-        }
     }
 }
