@@ -116,7 +116,7 @@ struct Silence {
 pub struct ClientBuilder {
     config: Config,
     clock: Option<Arc<dyn Clock>>,
-    fallback: Option<Fallback>,
+    pub(crate) fallback: Option<Fallback>,
 }
 
 impl fmt::Debug for ClientBuilder {
