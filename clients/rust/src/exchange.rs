@@ -6,17 +6,21 @@ use tracing::Instrument;
 
 use crate::bars::Bars;
 use crate::breaker::Permit;
-use crate::client::Shared;
 use crate::decision::Reason;
 use crate::judging::{Judged, Judgement, Named, Question, judge, unfit};
 use crate::messages::{Item, PredictRequest, ProblemBody, Served};
 use crate::policy::{Position, Side};
 use crate::retry::{LEAST, pause};
 use crate::series::{Sent, to_send, whole};
+use crate::shared::Shared;
 use crate::transport::Reply;
 
 const LONGEST_WAIT_S: f64 = 60.0;
 const MODEL: &str = "/v1/model";
+const NO_MODEL: &str = "the service has no model of the strategy";
+/// Enough for any service to take, and more than a halt needs.
+const MOST_BARS_TO_HALT: usize = 1000;
+const UNFIT: u16 = 422;
 const PREDICT: &str = "/v1/predict";
 
 /// A question that may be asked.
@@ -143,36 +147,83 @@ impl Exchange<'_> {
     }
 
     async fn ask(&self, progress: &mut Progress) -> Result<Outcome, Miss> {
-        let mut served = self.described(false).await?;
-        let mut sent = self.first_window(&served)?;
+        let (mut served, mut sent) = self.first_question().await?;
         let mut resent = false;
         let mut retries = 0;
         loop {
+            self.require_time()?;
             let miss = match self.attempt(&served, &sent, progress).await {
-                Ok(judgement) => return self.concluded(judgement, progress),
+                Ok(judgement) => return self.concluded(judgement),
                 Err(miss) => miss,
             };
-            let wait = match &miss {
-                Miss::Window { too_short, .. } if !resent && self.left() > LEAST => {
-                    resent = true;
-                    if *too_short {
-                        served = self.described(true).await?;
-                    }
-                    sent = self.whole_window(&served)?;
-                    self.shared.metrics.resent();
-                    continue;
+            if let Miss::Window { too_short, .. } = miss {
+                if resent || self.left() <= LEAST {
+                    return Err(miss);
                 }
-                Miss::Passing { .. } => pause(&self.shared.config.retry, retries + 1, fastrand::f64()),
-                Miss::Wait { seconds, .. } => Duration::from_secs_f64(*seconds),
-                Miss::Window { .. } | Miss::Final { .. } => return Err(miss),
-            };
-            retries += 1;
-            if retries >= self.most_attempts() || wait + LEAST >= self.left() {
-                return Err(miss);
+                resent = true;
+                if too_short {
+                    served = self.described().await?;
+                }
+                sent = whole(self.asked.bars, self.lookback(&served)?);
+                self.shared.metrics.resent();
+                continue;
             }
+            retries += 1;
+            self.wait_for_retry(miss, retries).await?;
             self.shared.metrics.retried();
-            tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Waits before the k-th retry, k from 1; gives the miss back where there is none: it is final, or out of attempts or time.
+    async fn wait_for_retry(&self, miss: Miss, retry: u32) -> Result<(), Miss> {
+        let jitter = pause(&self.shared.config.retry, retry, fastrand::f64());
+        let wait = match &miss {
+            Miss::Passing { .. } => jitter,
+            Miss::Wait { seconds, .. } => jitter.max(Duration::from_secs_f64(*seconds)),
+            Miss::Window { .. } | Miss::Final { .. } => return Err(miss),
+        };
+        if retry >= self.most_attempts() || wait + LEAST >= self.left() {
+            return Err(miss);
+        }
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    fn require_time(&self) -> Result<(), Miss> {
+        if self.left() > LEAST {
+            return Ok(());
+        }
+        Err(Miss::Final {
+            reason: Reason::Timeout,
+            detail: "the deadline leaves no time for a request".to_owned(),
+        })
+    }
+
+    /// The description to judge by and the bars to send. A description that does not fit the bot any more may be an old one.
+    async fn first_question(&self) -> Result<(Served, Sent), Miss> {
+        let (mut served, is_new) = match self.known() {
+            Some(served) => (served, false),
+            None => (self.described().await?, true),
+        };
+        let mut lookback = self.lookback(&served);
+        if lookback.is_err() && !is_new {
+            served = self.described().await?;
+            lookback = self.lookback(&served);
+        }
+        let lookback = lookback?;
+        let memory = self.shared.memory();
+        let sent = to_send(self.asked.bars, memory.windows.get(self.asked.symbol), lookback);
+        drop(memory);
+        Ok((served, sent))
+    }
+
+    /// What the service said last, where it named a model in production and nothing speaks against it since.
+    fn known(&self) -> Option<Served> {
+        let memory = self.shared.memory();
+        memory
+            .served
+            .clone()
+            .filter(|served| served.production.is_some() && !memory.look_again)
     }
 
     fn most_attempts(&self) -> u32 {
@@ -192,82 +243,43 @@ impl Exchange<'_> {
             .min(Duration::from_millis(self.shared.config.deadline.attempt_ms))
     }
 
-    fn first_window(&self, served: &Served) -> Result<Sent, Miss> {
-        let lookback = self.lookback(served)?;
-        let memory = self.shared.memory();
-        Ok(to_send(
-            self.asked.bars,
-            memory.windows.get(self.asked.symbol),
-            lookback,
-        ))
-    }
-
-    fn whole_window(&self, served: &Served) -> Result<Sent, Miss> {
-        Ok(whole(self.asked.bars, self.lookback(served)?))
-    }
-
     /// Bars of a whole window; also checks that the model is made for this bot.
     fn lookback(&self, served: &Served) -> Result<usize, Miss> {
+        let count = self.asked.bars.len();
+        if served.production.is_none() && served.halted.is_some() {
+            // A halted strategy without a model is asked for its halt, and nobody looks at the bars.
+            return Ok(count.min(MOST_BARS_TO_HALT));
+        }
+        let final_miss = |reason, detail| Err(Miss::Final { reason, detail });
         let Some(model) = served.answering().next() else {
-            // A halted strategy may have no model: its answer is the halt.
-            return Ok(self.asked.bars.len());
+            return final_miss(Reason::ServerError, NO_MODEL.to_owned());
         };
         if let Some(detail) = unfit(model, &self.shared.config.interval.to_string(), self.asked.symbol) {
-            return Err(Miss::Final {
-                reason: Reason::UnexpectedVersion,
-                detail,
-            });
+            return final_miss(Reason::UnexpectedVersion, detail);
         }
-        let count = self.asked.bars.len();
         if count < model.lookback {
             let detail = format!("{count} bars were given, v{} needs {}", model.version, model.lookback);
-            return Err(Miss::Final {
-                reason: Reason::WindowRefused,
-                detail,
-            });
+            return final_miss(Reason::WindowRefused, detail);
         }
         Ok(model.lookback)
     }
 
-    /// What the service says of the strategy: what is known, or asked for anew.
-    async fn described(&self, anew: bool) -> Result<Served, Miss> {
-        if !anew {
-            let known = self.shared.memory().served.clone();
-            if let Some(served) = known.filter(|served| served.production.is_some()) {
-                return Ok(served);
-            }
-        }
+    /// Asks what the service says of the strategy.
+    async fn described(&self) -> Result<Served, Miss> {
         let mut retries = 0;
         loop {
+            self.require_time()?;
             let miss = match look(self.shared, self.limit()).await {
                 Ok(served) if served.answering().next().is_some() || served.halted.is_some() => return Ok(served),
-                Ok(_) => {
-                    let detail = "the service has no model of the strategy".to_owned();
-                    Miss::Passing {
-                        reason: Reason::ServerError,
-                        detail,
-                    }
-                }
+                Ok(_) => Miss::Passing {
+                    reason: Reason::ServerError,
+                    detail: NO_MODEL.to_owned(),
+                },
                 Err(miss) => miss,
             };
-            let wait = match &miss {
-                Miss::Passing { .. } => pause(&self.shared.config.retry, retries + 1, fastrand::f64()),
-                Miss::Wait { seconds, .. } => {
-                    self.wait_from_now(*seconds);
-                    Duration::from_secs_f64(*seconds)
-                }
-                Miss::Window { .. } | Miss::Final { .. } => return Err(miss),
-            };
             retries += 1;
-            if retries >= self.most_attempts() || wait + LEAST >= self.left() {
-                return Err(miss);
-            }
-            tokio::time::sleep(wait).await;
+            self.wait_for_retry(miss, retries).await?;
         }
-    }
-
-    fn wait_from_now(&self, seconds: f64) {
-        self.shared.memory().not_before = Some(Instant::now() + Duration::from_secs_f64(seconds));
     }
 
     /// One request for a prediction, judged.
@@ -285,7 +297,7 @@ impl Exchange<'_> {
         );
         let started = Instant::now();
         let found = self
-            .exchanged(served, sent, &request_id, &span)
+            .exchanged(served, sent, &request_id, progress)
             .instrument(span.clone())
             .await;
         let seconds = started.elapsed().as_secs_f64();
@@ -300,7 +312,7 @@ impl Exchange<'_> {
         };
         self.shared.metrics.requested(PREDICT, outcome, seconds);
         if let Err(Miss::Wait { seconds, .. }) = &found {
-            self.wait_from_now(*seconds);
+            self.shared.wait(*seconds);
         }
         found
     }
@@ -310,7 +322,7 @@ impl Exchange<'_> {
         served: &Served,
         sent: &Sent,
         request_id: &str,
-        span: &tracing::Span,
+        progress: &mut Progress,
     ) -> Result<Judgement, Miss> {
         let shared = self.shared;
         let message = PredictRequest {
@@ -318,7 +330,7 @@ impl Exchange<'_> {
                 symbol: self.asked.symbol.to_owned(),
                 bars: sent.bars.clone(),
                 after: sent.after,
-                position: Some(*self.asked.position),
+                position: Some(self.position_to_send()),
             }],
             strategy: Some(shared.config.strategy.clone()),
             request_id: Some(request_id.to_owned()),
@@ -331,11 +343,17 @@ impl Exchange<'_> {
                 reason: failure.reason,
                 detail: failure.detail,
             })?;
-        span.record("status", reply.status);
+        tracing::Span::current().record("status", reply.status);
+        if reply.status == UNFIT {
+            // Another model may know this symbol, or want other bars.
+            shared.memory().look_again = true;
+        }
         if reply.status != 200 {
             return Err(Miss::of_reply(&reply));
         }
         let judgement = self.judged(&reply.body, request_id, served);
+        // Said also where the deadline ends the exchange before it is concluded.
+        progress.named = judgement.named.clone();
         match &judgement.judged {
             Judged::Problem { status, name, detail } => Err(Miss::of(*status, name, detail, reply.retry_after_s)),
             // What is no answer at all may come better the next time; an answer that is wrong will not.
@@ -349,7 +367,9 @@ impl Exchange<'_> {
             Judged::Refused {
                 reason: Reason::UnexpectedVersion,
                 ..
-            } => Ok(self.looked_again(judgement, &reply, request_id).await),
+            } if !served.answering().any(|model| judgement.named.is(model)) => {
+                Ok(self.looked_again(judgement, &reply, request_id).await)
+            }
             _ => Ok(judgement),
         }
     }
@@ -385,8 +405,7 @@ impl Exchange<'_> {
     }
 
     /// Turns a judgement into an outcome, and remembers what the service has seen.
-    fn concluded(&self, judgement: Judgement, progress: &mut Progress) -> Result<Outcome, Miss> {
-        progress.named = judgement.named;
+    fn concluded(&self, judgement: Judgement) -> Result<Outcome, Miss> {
         if let Some(skew_ms) = judgement.skew_ms {
             self.shared.skewed(skew_ms);
         }
@@ -405,6 +424,14 @@ impl Exchange<'_> {
                 Err(Miss::Final { reason, detail })
             }
             Judged::Problem { status, name, detail } => Err(Miss::of(status, &name, &detail, None)),
+        }
+    }
+
+    /// A flat position's other fields are not looked at, and what is no number must not spoil the request.
+    fn position_to_send(&self) -> Position {
+        match self.asked.position.side {
+            Side::Flat => Position::FLAT,
+            Side::Short | Side::Long => *self.asked.position,
         }
     }
 
@@ -427,8 +454,10 @@ async fn look(shared: &Shared, limit: Duration) -> Result<Served, Miss> {
     shared
         .metrics
         .requested(MODEL, outcome, started.elapsed().as_secs_f64());
-    if let Ok(served) = &found {
-        shared.describe(served.clone());
+    match &found {
+        Ok(served) => shared.describe(served.clone()),
+        Err(Miss::Wait { seconds, .. }) => shared.wait(*seconds),
+        Err(_) => {}
     }
     found
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 
 use crate::breaker::{BreakerState, Permit};
-use crate::client::{Health, Shared, sign_of_life};
+use crate::client::Health;
+use crate::clock::{Clock, SystemClock};
+use crate::shared::Shared;
 use crate::{exchange, heartbeat};
 
 /// Starts the tasks that the settings ask for. They end with the client.
@@ -70,7 +72,7 @@ pub(crate) async fn poll(shared: &Shared) -> Health {
         if shared.state().breaker == BreakerState::Closed {
             shared.settle(Permit::Whole, true);
         }
-    } else {
+    } else if !shared.is_waiting(Instant::now()) {
         exchange::refresh(shared, limit).await;
     }
     health
@@ -79,7 +81,9 @@ pub(crate) async fn poll(shared: &Shared) -> Health {
 /// One sign of life.
 pub(crate) async fn beat(shared: &Shared) -> bool {
     let limit = Duration::from_millis(shared.config.health.timeout_ms);
-    let taken = heartbeat::send(&shared.transport, &sign_of_life(shared), &shared.request_id(), limit).await;
+    // By this machine's clock also in a replay: the service tells by it how old the bot's last sign of life is.
+    let message = heartbeat::message(&shared.config, &shared.state(), SystemClock.now());
+    let taken = heartbeat::send(&shared.transport, &message, &shared.request_id(), limit).await;
     shared.metrics.heartbeat(taken);
     taken
 }

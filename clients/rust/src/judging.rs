@@ -26,6 +26,13 @@ pub(crate) struct Named {
     pub(crate) bundle_digest: Option<String>,
 }
 
+impl Named {
+    /// Whether it is this one.
+    pub(crate) fn is(&self, model: &LoadedModel) -> bool {
+        self.version == Some(model.version) && self.bundle_digest.as_ref() == Some(&model.bundle_digest)
+    }
+}
+
 /// What an answer comes to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Judged {

@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod clock;
 mod config;
+mod deciding;
 mod decision;
 mod exchange;
 mod fallback;
@@ -24,6 +25,7 @@ mod metrics;
 mod policy;
 mod retry;
 mod series;
+mod shared;
 mod transport;
 
 #[cfg(feature = "blocking")]

@@ -29,15 +29,20 @@ pub(crate) fn to_send(window: &Bars, known: Option<&Bars>, lookback: usize) -> S
 }
 
 fn newer(window: &Bars, known: &Bars, lookback: usize) -> Option<Sent> {
-    let last_known = *known.opened_at.last()?;
-    let at = window.opened_at.binary_search(&last_known).ok()?;
-    // Both end at the same bar; going back, every bar that both have must be the same one.
-    let common = (at + 1).min(known.len());
-    let same = (0..common).all(|back| bits(window.get(at - back)) == bits(known.get(known.len() - 1 - back)));
-    if !same {
+    // A model that looks further back reads bars that nobody has compared.
+    if known.len() < lookback {
         return None;
     }
-    let first = (at + 1).min(window.len() - 1);
+    let (newest, newest_known) = (*window.opened_at.last()?, *known.opened_at.last()?);
+    // Going back from the newest bar that both could have, every bar must be the same one: none changed, none more, none less.
+    let window_end = window.opened_at.partition_point(|at| *at <= newest_known);
+    let known_end = known.opened_at.partition_point(|at| *at <= newest);
+    let common = window_end.min(known_end);
+    let same = (1..=common).all(|back| bits(window.get(window_end - back)) == bits(known.get(known_end - back)));
+    if common == 0 || !same {
+        return None;
+    }
+    let first = window_end.min(window.len() - 1);
     let count = window.len() - first;
     if count > lookback || first == 0 {
         return None;
@@ -133,7 +138,24 @@ mod tests {
     #[test]
     fn no_bar_in_common_sends_the_whole_window() {
         assert_eq!(sent(&bars(10, 20), &bars(0, 6)), (4, None));
-        assert_eq!(sent(&bars(0, 5), &bars(0, 6)), (4, None));
+        assert_eq!(sent(&bars(-9, -3), &bars(0, 6)), (4, None));
+    }
+
+    #[test]
+    fn an_earlier_bar_again_is_sent_again() {
+        assert_eq!(sent(&bars(-1, 5), &bars(0, 6)), (1, Some(3)));
+    }
+
+    #[test]
+    fn a_newest_bar_that_is_gone_sends_the_whole_window() {
+        let without: Bars = (1..8).filter(|at| *at != 5).map(bar).collect();
+        assert_eq!(sent(&without, &bars(0, 6)), (4, None));
+    }
+
+    #[test]
+    fn a_longer_lookback_than_before_sends_the_whole_window() {
+        let window = to_send(&bars(0, 9), Some(&bars(3, 8)), 6);
+        assert_eq!((window.bars, window.after), (bars(3, 9), None));
     }
 
     #[test]

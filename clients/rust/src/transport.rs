@@ -1,10 +1,14 @@
 //! HTTP/1.1 to one service: kept connections, a time limit for each request, bodies with a bound.
 //!
 //! Redirects are not followed, and proxies of the environment are not used: the bot speaks to the address in its settings, or to nobody.
+//! After a request that found nobody, all kept connections are left: they may lead to the same dead end.
 
 use std::error::Error;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +24,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
+use tower_service::Service;
 
 use crate::config::{Config, ConfigError};
 use crate::decision::Reason;
@@ -44,9 +49,14 @@ pub(crate) struct Failure {
     pub(crate) detail: String,
 }
 
+type Connector = InTime<HttpsConnector<HttpConnector>>;
+type Connections = Client<Connector, Full<Bytes>>;
+type AnyError = Box<dyn Error + Send + Sync>;
+
 /// One service, spoken to with one key.
 pub(crate) struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    connector: Connector,
+    connections: RwLock<Connections>,
     base: String,
     authorization: Option<HeaderValue>,
 }
@@ -58,15 +68,14 @@ impl Transport {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(Duration::from_millis(config.deadline.connect_ms)));
         let tls = tls(config.url.starts_with("https:"), config.ca_file.as_deref())?;
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build(connector);
+        let connector = InTime {
+            inner: HttpsConnectorBuilder::new()
+                .with_tls_config(tls)
+                .https_or_http()
+                .enable_http1()
+                .wrap_connector(tcp),
+            limit: Duration::from_millis(config.deadline.connect_ms),
+        };
         let authorization = match &config.api_key {
             None => None,
             Some(key) => {
@@ -79,7 +88,8 @@ impl Transport {
             }
         };
         Ok(Self {
-            client,
+            connections: RwLock::new(connections(&connector)),
+            connector,
             base: config.url.trim_end_matches('/').to_owned(),
             authorization,
         })
@@ -110,13 +120,23 @@ impl Transport {
         timeout: Duration,
     ) -> Result<Reply, Failure> {
         let request = self.request(method, path, body, request_id)?;
-        let whole = async { read(self.client.request(request).await.map_err(|error| unanswered(&error))?).await };
-        tokio::time::timeout(timeout, whole).await.unwrap_or_else(|_| {
+        let connections = self.connections.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let whole = async { read(connections.request(request).await.map_err(|error| unanswered(&error))?).await };
+        let found = tokio::time::timeout(timeout, whole).await.unwrap_or_else(|_| {
             Err(Failure {
                 reason: Reason::Timeout,
                 detail: format!("no answer from {path} in {} ms", timeout.as_millis()),
             })
-        })
+        });
+        if matches!(&found, Err(failure) if failure.reason != Reason::BadAnswer) {
+            self.leave_connections();
+        }
+        found
+    }
+
+    /// The next request makes a connection of its own. Requests under way keep theirs.
+    fn leave_connections(&self) {
+        *self.connections.write().unwrap_or_else(PoisonError::into_inner) = connections(&self.connector);
     }
 
     fn request(
@@ -148,6 +168,48 @@ impl Transport {
         request
             .body(Full::new(body))
             .map_err(|error| bad(format!("{path}: {error}")))
+    }
+}
+
+fn connections(connector: &Connector) -> Connections {
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .build(connector.clone())
+}
+
+/// Makes connections within a time: the name's look-up, TCP and TLS together.
+#[derive(Clone)]
+struct InTime<C> {
+    inner: C,
+    limit: Duration,
+}
+
+impl<C> Service<Uri> for InTime<C>
+where
+    C: Service<Uri>,
+    C::Future: Send + 'static,
+    C::Response: 'static,
+    C::Error: Into<AnyError> + 'static,
+{
+    type Response = C::Response;
+    type Error = AnyError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, AnyError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), AnyError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (connecting, limit) = (self.inner.call(uri), self.limit);
+        Box::pin(async move {
+            let too_late = |_| {
+                let told = format!("no connection in {} ms", limit.as_millis());
+                AnyError::from(io::Error::new(io::ErrorKind::TimedOut, told))
+            };
+            let connected = tokio::time::timeout(limit, connecting).await.map_err(too_late)?;
+            connected.map_err(Into::into)
+        })
     }
 }
 
