@@ -1,5 +1,20 @@
 //! The same client for programs without tokio: a runtime of its own on a thread.
+//!
+//! ```no_run
+//! use tidegate_client::{Bars, Config, Position, blocking};
+//!
+//! # fn main() -> Result<(), tidegate_client::ConfigError> {
+//! let client = blocking::Client::connect(Config::load("bot.toml".as_ref())?)?;
+//! let decision = client.decide("EUR/USD", &Bars::new(), &Position::FLAT);
+//! println!("{:?}", decision.target_to_act_on());
+//! client.close();
+//! # Ok(())
+//! # }
+//! ```
 
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,22 +24,34 @@ use tokio::sync::oneshot;
 
 use crate::bars::Bars;
 use crate::client::{Client as Inner, ClientBuilder, Health, State};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, refuse};
 use crate::decision::Decision;
+use crate::fallback::{Closure, Fallback};
 use crate::messages::Served;
-use crate::policy::Position;
+use crate::policy::{Position, Side};
 
-/// How much longer than the deadline the thread is waited for before this side decides by itself.
-const GRACE: Duration = Duration::from_millis(50);
+/// How much longer than the deadline the thread is waited for before this side decides by itself: it keeps the deadline, too.
+const GRACE: Duration = Duration::from_millis(20);
+/// Calls that a thread may owe an answer to. One that is stuck gets no more.
+const MOST_WAITING: usize = 64;
+
+tokio::task_local! {
+    /// Whether the caller of the decision that runs now has decided by itself meanwhile.
+    static GIVEN_UP: Arc<AtomicBool>;
+}
 
 /// A client whose calls return when they are done.
+///
+/// It works on any thread, inside of a tokio runtime too; there it holds the runtime's thread up like any call that blocks, so
+/// [`crate::Client`] is the better one. A fallback of the bot's own runs on the client's thread; where it does not come back within the
+/// deadline, nothing is held.
 #[derive(Debug)]
 pub struct Client {
     inner: Inner,
     handle: Handle,
+    waiting: Arc<AtomicUsize>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
-    decide_ms: u64,
 }
 
 impl Client {
@@ -32,7 +59,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The first setting that is not usable.
+    /// The first setting that is not usable; or no thread can be started.
     pub fn connect(config: Config) -> Result<Self, ConfigError> {
         Self::build(Inner::builder(config))
     }
@@ -42,11 +69,10 @@ impl Client {
     /// # Errors
     ///
     /// The first setting that is not usable; or no thread can be started.
-    pub fn build(builder: ClientBuilder) -> Result<Self, ConfigError> {
-        let no_thread = |error: std::io::Error| ConfigError {
-            setting: "runtime".to_owned(),
-            message: error.to_string(),
-        };
+    pub fn build(mut builder: ClientBuilder) -> Result<Self, ConfigError> {
+        if let Some(Fallback::Closure(closure)) = builder.fallback.take_if(|own| matches!(own, Fallback::Closure(_))) {
+            builder.fallback = Some(Fallback::Closure(held_back(closure)));
+        }
         let runtime = Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
         let handle = runtime.handle().clone();
         let (made, wait) = sync_channel(1);
@@ -55,37 +81,41 @@ impl Client {
             .name("tidegate-client".to_owned())
             .spawn(move || {
                 runtime.block_on(async move {
+                    // Nobody waits any more where `build` has failed.
                     let _ = made.send(builder.connect().await);
-                    // Also when the sender is gone.
+                    // It fails when the sender is gone, which is an end as well.
                     let _ = ended.await;
                 });
+                // A name server that does not answer must not keep the thread.
+                runtime.shutdown_background();
             })
             .map_err(no_thread)?;
-        let inner = wait.recv().map_err(|_| ConfigError {
-            setting: "runtime".to_owned(),
-            message: "the client's thread ended".to_owned(),
-        })??;
-        let decide_ms = inner.shared.config.deadline.decide_ms;
+        let inner = wait.recv().map_err(|_| no_thread("the client's thread ended"))??;
         Ok(Self {
             inner,
             handle,
+            waiting: Arc::default(),
             end: Some(end),
             thread: Some(thread),
-            decide_ms,
         })
     }
 
-    /// Decides what to hold from the next bar's open on; see [`crate::Client::decide`]. Works on any thread, inside of tokio too.
+    /// Decides what to hold from the next bar's open on; see [`crate::Client::decide`]. Returns within the deadline also when the client's
+    /// thread is stuck.
     #[must_use]
     pub fn decide(&self, symbol: &str, bars: &Bars, position: &Position) -> Decision {
         let started = Instant::now();
-        let (inner, symbol_there, bars_there, position_there) =
-            (self.inner.clone(), symbol.to_owned(), bars.clone(), *position);
-        let limit = Duration::from_millis(self.decide_ms) + GRACE;
-        self.run(limit, async move {
-            inner.decide(&symbol_there, &bars_there, &position_there).await
+        let inner = self.inner.clone();
+        let given_up = Arc::new(AtomicBool::new(false));
+        let (there_symbol, there_bars, there_position) = (symbol.to_owned(), bars.clone(), *position);
+        let work = GIVEN_UP.scope(Arc::clone(&given_up), async move {
+            inner.decide(&there_symbol, &there_bars, &there_position).await
+        });
+        let limit = Duration::from_millis(self.inner.shared.config.deadline.decide_ms) + GRACE;
+        self.run(limit, work).unwrap_or_else(|| {
+            given_up.store(true, Ordering::Release);
+            self.inner.shared.decide_alone(symbol, bars, position, started)
         })
-        .unwrap_or_else(|| self.inner.shared.decide_alone(symbol, bars, position, started))
     }
 
     /// What the client knows now.
@@ -94,7 +124,7 @@ impl Client {
         self.inner.state()
     }
 
-    /// Looks at the service now.
+    /// Looks at the service now; unknown where the client's thread is stuck.
     #[allow(clippy::must_use_candidate)] // looking is what it is called for
     pub fn poll_now(&self) -> Health {
         let inner = self.inner.clone();
@@ -110,7 +140,7 @@ impl Client {
             .unwrap_or_default()
     }
 
-    /// What the service last said of the strategy.
+    /// What the service last said of the strategy. Asks when nothing is known yet.
     #[must_use]
     pub fn model(&self) -> Option<Served> {
         let inner = self.inner.clone();
@@ -123,36 +153,51 @@ impl Client {
         self.inner.metrics_text()
     }
 
-    /// Sends a last heartbeat and ends the thread.
+    /// Sends a last heartbeat, writes out all decisions, and ends the thread.
     pub fn close(mut self) {
         let inner = self.inner.clone();
-        let _ = self.run(self.patience() + Duration::from_secs(5), inner.close());
+        if self
+            .run(self.patience() + Duration::from_secs(5), inner.close())
+            .is_none()
+        {
+            tracing::error!("the client's thread is stuck and is left behind");
+        }
         self.end();
     }
 
+    /// For what is no decision: two looks and a bit.
     fn patience(&self) -> Duration {
         Duration::from_millis(self.inner.shared.config.health.timeout_ms) * 3
     }
 
+    /// Runs something on the client's thread; `None` where it does not come back in time, and then it goes no further.
     fn run<T: Send + 'static>(&self, limit: Duration, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let place = Place::among(&self.waiting)?;
         let (done, wait) = sync_channel(1);
-        self.handle.spawn(async move {
-            let _ = done.send(work.await);
+        let task = self.handle.spawn(async move {
+            let found = work.await;
+            drop(place);
+            // Whoever asked may have given up.
+            let _ = done.send(found);
         });
-        wait.recv_timeout(limit).ok()
+        wait.recv_timeout(limit).ok().or_else(|| {
+            task.abort();
+            // It may have come at the last moment.
+            wait.try_recv().ok()
+        })
     }
 
     fn end(&mut self) {
         drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            // A thread that is stuck is left behind rather than waited for.
-            let patience = Instant::now() + Duration::from_secs(1);
-            while !thread.is_finished() && Instant::now() < patience {
-                thread::sleep(Duration::from_millis(2));
-            }
-            if thread.is_finished() {
-                let _ = thread.join();
-            }
+        let Some(thread) = self.thread.take() else { return };
+        // A thread that is stuck is left behind rather than waited for.
+        let until = Instant::now() + Duration::from_secs(1);
+        while !thread.is_finished() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
+        }
+        if thread.is_finished() {
+            // That it panicked is told by the panic itself.
+            let _ = thread.join();
         }
     }
 }
@@ -160,5 +205,60 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// One of the calls that the thread may owe an answer to.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn among(waiting: &Arc<AtomicUsize>) -> Option<Self> {
+        let place = Self(Arc::clone(waiting));
+        (waiting.fetch_add(1, Ordering::AcqRel) < MOST_WAITING).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The closure on the client's thread alone: a caller who has given up on it must not be held up by it, too. What it says too late is
+/// what the caller was told: nothing is held.
+fn held_back(closure: Closure) -> Closure {
+    Arc::new(move |situation| {
+        let Ok(given_up) = GIVEN_UP.try_with(Arc::clone) else {
+            return Side::Flat;
+        };
+        let side = closure(situation);
+        if given_up.load(Ordering::Acquire) {
+            Side::Flat
+        } else {
+            side
+        }
+    })
+}
+
+fn no_thread(error: impl Display) -> ConfigError {
+    refuse("runtime", format!("the client's thread cannot run: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_is_stuck_gets_no_more_than_it_can_ever_do() {
+        let waiting = Arc::default();
+        let mut places: Vec<_> = (0..MOST_WAITING).filter_map(|_| Place::among(&waiting)).collect();
+        assert_eq!(places.len(), MOST_WAITING);
+        assert!(Place::among(&waiting).is_none() && Place::among(&waiting).is_none());
+        places.pop();
+        places.extend(Place::among(&waiting));
+        assert_eq!(
+            (places.len(), waiting.load(Ordering::Acquire)),
+            (MOST_WAITING, MOST_WAITING)
+        );
     }
 }

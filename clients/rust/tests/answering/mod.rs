@@ -21,6 +21,8 @@ pub(crate) struct Script {
     pub(crate) date: Option<SystemTime>,
     /// Before `/healthz` answers.
     pub(crate) delay: Duration,
+    /// From a question to its answer.
+    pub(crate) predict: Option<fn(&Value) -> Value>,
 }
 
 impl Script {
@@ -30,6 +32,7 @@ impl Script {
             answers: HashMap::new(),
             date: Some(SystemTime::now()),
             delay: Duration::ZERO,
+            predict: None,
         };
         script.say("/healthz", 200, &json!({"status": "ok"}));
         script.say("/readyz", 200, &json!({"ready": true, "reasons": [], "notes": []}));
@@ -111,15 +114,21 @@ async fn talk(mut stream: TcpStream, script: Script, requests: Arc<Mutex<Vec<Str
         }
     }
     let path = text.split(' ').nth(1).unwrap_or_default().to_owned();
+    let question = text
+        .split_once("\r\n\r\n")
+        .and_then(|(_, body)| serde_json::from_str(body).ok());
     requests.lock().unwrap().push(text);
     if path == "/healthz" {
         tokio::time::sleep(script.delay).await;
     }
-    let (status, body) = script
-        .answers
-        .get(path.as_str())
-        .cloned()
-        .unwrap_or((404, String::new()));
+    let (status, body) = match (question, script.predict) {
+        (Some(question), Some(predict)) if path == "/v1/predict" => (200, predict(&question).to_string()),
+        _ => script
+            .answers
+            .get(path.as_str())
+            .cloned()
+            .unwrap_or((404, String::new())),
+    };
     let date = script.date.map_or_else(String::new, |date| {
         format!("Date: {}\r\n", httpdate::fmt_http_date(date))
     });
