@@ -84,7 +84,7 @@ def chosen(cases: list[Json], wanted: list[str]) -> list[Json]:
 
 
 async def play_all(cases: list[Json], command: str, at_once: int) -> list[Outcome]:
-    """Plays cases side by side; each worker keeps one driver, and takes a new one after a failure."""
+    """Plays cases side by side; each worker keeps one driver, and takes a new one where that fails."""
     waiting = list(reversed(cases))
     outcomes: list[Outcome] = []
 
@@ -92,10 +92,7 @@ async def play_all(cases: list[Json], command: str, at_once: int) -> list[Outcom
         driver = Driver(command)
         try:
             while waiting:
-                outcome = await _played(waiting.pop(), driver)
-                outcomes.append(outcome)
-                if not outcome.passed:
-                    await driver.stop()
+                outcomes.append(await _played(waiting.pop(), driver))
         finally:
             await driver.end()
 

@@ -82,18 +82,22 @@ class Play:
         )
         if "metrics" in self._config:
             self._config["metrics"] = self._filled(self._config["metrics"])
-        if self._case.get("opens", True):
-            opened = await self._open(self._config, self._given)
-            if opened.get("opened") is not True:
-                return [f"open: expected a client, came {opened}"]
+        if not self._case.get("opens", True):
+            return await self._steps()
+        opened = await self._open(self._config, self._given)
+        if opened.get("opened") is not True:
+            return [f"open: expected a client, came {opened}"]
+        found = await self._steps()
+        closed = await self._ask("close")
+        return found or differences("close", {"closed": True}, closed)
+
+    async def _steps(self) -> list[str]:
         for number, step in enumerate(self._case["steps"]):
             found = await self._step(step)
             if found:
                 kind = next(name for name in STEPS if name in step)
                 return [f"step {number + 1} ({kind}): {one}" for one in found]
-        if self._case.get("opens", True):
-            await self._ask("close")
-        return self._server.errors
+        return []
 
     async def _open(self, config: Json, key: str | None) -> Json:
         return await self._ask("open", config=self._filled(config), api_key=key)
