@@ -31,8 +31,8 @@ QUICK: dict[str, Any] = {
     "clock": "bars",
     "deadline": {"decide_ms": DECIDE_MS, "attempt_ms": ATTEMPT_MS, "connect_ms": 150},
     "retry": {"attempts": 3, "backoff_ms": 10, "backoff_max_ms": 40},
-    "breaker": {"failures": 4, "open_ms": 150, "open_max_ms": 300},
-    "health": {"poll_ms": 500, "timeout_ms": 300},
+    "breaker": {"failures": 4, "open_ms": 80, "open_max_ms": 160},
+    "health": {"poll_ms": 250, "timeout_ms": 300},
     "heartbeat": {"every_ms": 300},
 }
 
@@ -87,6 +87,8 @@ class PaperBot:
         lookback: of the model.
         arguments: further ones of the program.
         changes: of its settings.
+        name: of the bot.
+        program: the bot's; None: built from what the crate is now.
     """
 
     folder: Path
@@ -98,14 +100,14 @@ class PaperBot:
     arguments: tuple[str, ...] = ()
     changes: dict[str, Any] = field(default_factory=dict)
     name: str = "bot-1"
+    program: Path | None = None
     fed: list[Fed] = field(default_factory=list)
-    result: dict[str, Any] | None = None
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         config, self.log = self.folder / "bot.toml", self.folder / "bot.log"
         config.write_text(settings_of(self.url, self.strategy, self.changes, self.name))
-        command = [str(built("paper_bot")), "--config", str(config), "--bars", "-", "--symbol", SYMBOL]
+        command = [str(self.program or built("paper_bot")), "--config", str(config), "--bars", "-", "--symbol", SYMBOL]
         command += ["--start-at", str(int(self.bars.opened_at[self.start])), "--out", str(self.folder / "out")]
         with self.log.open("wb") as errors:
             self.process = subprocess.Popen(
