@@ -75,6 +75,14 @@ pub(super) fn expected(key: &str, kind: Kind) -> String {
     }
 }
 
+/// The setting that was meant by a name in a file. Who means the key is told of its file.
+pub(super) fn nearest_in_file(key: &str) -> &'static str {
+    match nearest(key, KNOWN.iter().map(|(known, _)| *known).chain(["api_key"])) {
+        "api_key" => "api_key_file",
+        known => known,
+    }
+}
+
 /// The known name with the fewest letters to change.
 pub(super) fn nearest<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> &'a str {
     names.min_by_key(|known| distance(key, known)).unwrap_or("url")
@@ -102,10 +110,6 @@ fn distance(left: &str, right: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn nearest_known(key: &str) -> &'static str {
-        nearest(key, KNOWN.iter().map(|(known, _)| *known))
-    }
-
     #[test]
     fn the_name_that_was_meant_is_found() {
         for (written, meant) in [
@@ -115,7 +119,7 @@ mod tests {
             ("dryrun", "dry_run"),
             ("apikey", "api_key_file"),
         ] {
-            assert_eq!(nearest_known(written), meant);
+            assert_eq!(nearest_in_file(written), meant);
         }
     }
 

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use toml::{Table, Value};
 
 use super::bounds::Bound;
-use super::known::{KNOWN, Kind, NEEDED, expected, is_table, kind_of, nearest};
+use super::known::{KNOWN, Kind, NEEDED, expected, is_table, kind_of, nearest, nearest_in_file};
 use super::{ApiKey, Config, ConfigError, refuse};
 use crate::interval::Interval;
 
@@ -90,7 +90,7 @@ fn of_file(text: &str) -> Result<BTreeMap<String, Value>, ConfigError> {
         if kind_of(setting).is_none() {
             let meant = match value {
                 Value::Table(_) => nearest(setting, KNOWN.iter().filter_map(|(known, _)| known.split('.').next())),
-                _ => nearest(setting, KNOWN.iter().map(|(known, _)| *known)),
+                _ => nearest_in_file(setting),
             };
             return Err(refuse(
                 setting,
