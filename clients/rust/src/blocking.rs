@@ -26,19 +26,14 @@ use crate::bars::Bars;
 use crate::client::{Client as Inner, ClientBuilder, Health, State};
 use crate::config::{Config, ConfigError, refuse};
 use crate::decision::Decision;
-use crate::fallback::{Closure, Fallback};
+use crate::fallback::{GIVEN_UP, without_closures};
 use crate::messages::Served;
-use crate::policy::{Position, Side};
+use crate::policy::Position;
 
 /// How much longer than the deadline the thread is waited for before this side decides by itself: it keeps the deadline, too.
 const GRACE: Duration = Duration::from_millis(20);
 /// Calls that a thread may owe an answer to. One that is stuck gets no more.
 const MOST_WAITING: usize = 64;
-
-tokio::task_local! {
-    /// Whether the caller of the decision that runs now has decided by itself meanwhile.
-    static GIVEN_UP: Arc<AtomicBool>;
-}
 
 /// A client whose calls return when they are done.
 ///
@@ -69,10 +64,7 @@ impl Client {
     /// # Errors
     ///
     /// The first setting that is not usable; or no thread can be started.
-    pub fn build(mut builder: ClientBuilder) -> Result<Self, ConfigError> {
-        if let Some(Fallback::Closure(closure)) = builder.fallback.take_if(|own| matches!(own, Fallback::Closure(_))) {
-            builder.fallback = Some(Fallback::Closure(held_back(closure)));
-        }
+    pub fn build(builder: ClientBuilder) -> Result<Self, ConfigError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
         let handle = runtime.handle().clone();
         let (made, wait) = sync_channel(1);
@@ -114,7 +106,7 @@ impl Client {
         let limit = Duration::from_millis(self.inner.shared.config.deadline.decide_ms) + GRACE;
         self.run(limit, work).unwrap_or_else(|| {
             given_up.store(true, Ordering::Release);
-            self.inner.shared.decide_alone(symbol, bars, position, started)
+            without_closures(|| self.inner.shared.decide_alone(symbol, bars, position, started))
         })
     }
 
@@ -222,22 +214,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
-}
-
-/// The closure on the client's thread alone: a caller who has given up on it must not be held up by it, too. What it says too late is
-/// what the caller was told: nothing is held.
-fn held_back(closure: Closure) -> Closure {
-    Arc::new(move |situation| {
-        let Ok(given_up) = GIVEN_UP.try_with(Arc::clone) else {
-            return Side::Flat;
-        };
-        let side = closure(situation);
-        if given_up.load(Ordering::Acquire) {
-            Side::Flat
-        } else {
-            side
-        }
-    })
 }
 
 fn no_thread(error: impl Display) -> ConfigError {

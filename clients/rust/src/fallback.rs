@@ -1,8 +1,12 @@
 //! What decides where there is no signal.
 
+#[cfg(feature = "blocking")]
+use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+#[cfg(feature = "blocking")]
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::{FallbackConfig, FallbackKind};
 use crate::decision::{FallbackUsed, Reason};
@@ -78,16 +82,50 @@ impl Fallback {
         match self {
             Self::Flat => (Side::Flat, FallbackUsed::Flat),
             Self::Hold { bars, exits } => hold(situation, *bars, *exits),
-            Self::Closure(closure) => {
-                // A rule that fails must not take the bot with it.
-                let side = catch_unwind(AssertUnwindSafe(|| closure(situation))).unwrap_or_else(|_| {
-                    tracing::error!("the bot's own fallback panicked; nothing is held");
-                    Side::Flat
-                });
-                (side, FallbackUsed::Closure)
-            }
+            Self::Closure(closure) => (asked(closure, situation), FallbackUsed::Closure),
         }
     }
+}
+
+fn asked(closure: &Closure, situation: &Situation) -> Side {
+    #[cfg(feature = "blocking")]
+    if ALONE.get() {
+        return Side::Flat;
+    }
+    // A rule that fails must not take the bot with it.
+    let side = catch_unwind(AssertUnwindSafe(|| closure(situation))).unwrap_or_else(|_| {
+        tracing::error!("the bot's own fallback panicked; nothing is held");
+        Side::Flat
+    });
+    // What is said too late is what the caller was told.
+    #[cfg(feature = "blocking")]
+    if GIVEN_UP
+        .try_with(|given_up| given_up.load(Ordering::Acquire))
+        .unwrap_or_default()
+    {
+        return Side::Flat;
+    }
+    side
+}
+
+#[cfg(feature = "blocking")]
+tokio::task_local! {
+    /// Whether the blocking caller of the decision that runs now has decided by itself meanwhile.
+    pub(crate) static GIVEN_UP: Arc<AtomicBool>;
+}
+
+#[cfg(feature = "blocking")]
+thread_local! {
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Decides without closures: the one that is asked elsewhere does not come back, and must not hold this thread up, too.
+#[cfg(feature = "blocking")]
+pub(crate) fn without_closures<T>(decide: impl FnOnce() -> T) -> T {
+    ALONE.set(true);
+    let decided = decide();
+    ALONE.set(false);
+    decided
 }
 
 fn hold(situation: &Situation, bars: u32, exits: bool) -> (Side, FallbackUsed) {
