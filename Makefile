@@ -66,8 +66,16 @@ up: $(READY)  ## start Prefect, MLflow and a worker; Ctrl-C stops them
 # Whole files go to one worker or the other: what a file's tests share is made once.
 TEST_WORKERS ?= 2
 
+# Before the tests, so that no test waits for a build of everything.
+.PHONY: build-rust
+build-rust:
+ifneq ($(CARGO),)
+	cd clients/rust && "$(CARGO)" test --quiet --locked --all-features --all-targets --no-run
+	cd clients/rust && "$(CARGO)" build --quiet --locked --all-features --bins --examples
+endif
+
 .PHONY: test
-test: $(READY)  ## run all tests that this machine can run (TEST_WORKERS=0: one after another)
+test: $(READY) build-rust  ## run all tests that this machine can run (TEST_WORKERS=0: one after another)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 # Debian's packages that some tests need: a program that shows that a package is there already, and the package's name.

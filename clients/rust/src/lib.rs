@@ -44,3 +44,8 @@ pub use decision::{Decision, FallbackUsed, Reason, Source};
 pub use fallback::{Closure, Fallback, Situation};
 pub use interval::Interval;
 pub use policy::{Policy, PolicyError, Position, Side, exit_side, target_position};
+
+/// The README's code is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

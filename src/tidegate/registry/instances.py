@@ -16,6 +16,7 @@ from tidegate.settings.settings import Settings
 EXPERIMENT, TAG = "tidegate-instances", "instance"
 ALIVE_S = 60
 _RUNS_AT_ONCE = 500
+_SIGNED_OFF = "FINISHED"
 
 
 class ServedVersion(BaseModel):
@@ -53,7 +54,7 @@ class Instance:
         models: the versions that it holds.
         heartbeat_at: when it last wrote, UTC ms; 0 where that cannot be read.
         started_at: when it was started, UTC ms; 0 where that cannot be read.
-        alive: its heartbeat is not older than a minute, nor further ahead of this clock than that.
+        alive: its heartbeat is not older than a minute, nor further ahead of this clock than that, and it has not signed off since.
         fault: why its entry cannot be read, None where it can. Such an instance counts as neither alive nor ready.
     """
 
@@ -92,7 +93,8 @@ class Instances:
         """
         newest: dict[str, Instance] = {}
         for run in self._runs():
-            found = _instance(str(run.info.run_name), run.data.tags.get(TAG), now_ms)
+            signed_off = str(run.info.status) == _SIGNED_OFF
+            found = _instance(str(run.info.run_name), run.data.tags.get(TAG), now_ms, signed_off=signed_off)
             before = newest.get(found.instance)
             if before is None or before.heartbeat_at < found.heartbeat_at:
                 newest[found.instance] = found
@@ -113,7 +115,7 @@ class Instances:
                     return found
 
 
-def _instance(name: str, text: str | None, now_ms: int) -> Instance:
+def _instance(name: str, text: str | None, now_ms: int, *, signed_off: bool) -> Instance:
     if text is None:
         return _unreadable(name, f"there is no tag {TAG}")
     try:
@@ -124,8 +126,10 @@ def _instance(name: str, text: str | None, now_ms: int) -> Instance:
         return _unreadable(name, f"{where}: {fault['msg']}")
     if told.instance != name:
         return _unreadable(name, f"it names another instance, {told.instance}")
-    alive = abs(now_ms - told.heartbeat_at) <= ALIVE_S * 1000
-    return Instance(name, told.address, told.ready, told.models, told.heartbeat_at, told.started_at, alive)
+    alive = not signed_off and abs(now_ms - told.heartbeat_at) <= ALIVE_S * 1000
+    return Instance(
+        name, told.address, told.ready and not signed_off, told.models, told.heartbeat_at, told.started_at, alive
+    )
 
 
 def _unreadable(name: str, fault: str) -> Instance:

@@ -13,6 +13,8 @@ from tidegate.rollback.finding import Minute
 from tidegate.strategy.strategy import Rollback
 
 MINUTE_MS: Final = 60_000
+_NOT_KNOWN_MS: Final = 30_000
+"""After its start a process learns within a moment whether the one before had signed off; after this long it counts as not."""
 _Found = Mapping[str, list[Minute]]
 
 
@@ -120,7 +122,19 @@ def errors_began(
     return since, "" if _share(before) <= rules.error_rate else "as much failed before the version's start"
 
 
-def crashes_began(found: list[Minute], first_start: int, rules: Rollback, version: int | None) -> str:
+def no_crashes(found: Sequence[Minute], now_ms: int) -> set[int]:
+    """Starts that follow a sign-off, and those so young that the process may not know it yet."""
+    known = {one.started_at for one in found if one.orderly is not None}
+    orderly = {one.started_at for one in found if one.orderly}
+    young = {
+        one.started_at
+        for one in found
+        if one.started_at not in known and now_ms - (one.started_at or 0) < _NOT_KNOWN_MS
+    }
+    return {at for at in orderly | young if at is not None}
+
+
+def crashes_began(found: list[Minute], first_start: int, rules: Rollback, version: int | None, now_ms: int) -> str:
     """Why crashes of an instance did not begin with the version, empty where they did."""
     start = starts(found, version)
     early = _too_early_or_late(first_start, start, rules)
@@ -133,6 +147,7 @@ def crashes_began(found: list[Minute], first_start: int, rules: Rollback, versio
     if not all(one.reachable and one.started_at is not None for one in before):
         return "it was not always reachable before the version's start"
     restarts = {one.started_at for one in before if one.started_at is not None and one.started_at > window_at}
+    restarts -= no_crashes(found, now_ms)
     return "it was restarted before the version's start too" if len(restarts) > 1 else ""
 
 

@@ -56,9 +56,10 @@ class Minute:
         version: the version in production there, None where none is.
         version_since: UTC ms since when, as the watch saw it; None where not known.
         started_at: UTC ms of the process's start, None where not known.
-        requests: predictions asked.
-        errors: of them failed by the service (status 500 and above).
+        requests: predictions asked, symbol by symbol.
+        errors: of them failed by the service (status 500 and above), or answered by the model before.
         latency_p95_ms: of predictions, from the histogram; None without any.
+        orderly: whether the process before had signed off, so that this start is no crash; None while that is not known yet.
     """
 
     instance: str
@@ -71,6 +72,7 @@ class Minute:
     requests: int
     errors: int
     latency_p95_ms: float | None
+    orderly: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from tidegate.rollback.began import (
     errors_began,
     latency_began,
     newest_start,
+    no_crashes,
     own_minutes,
     starts,
 )
@@ -110,6 +111,8 @@ def errors(minutes: Sequence[Minute], now_ms: int, rules: Rollback, *, version: 
 
 def crashes(minutes: Sequence[Minute], now_ms: int, rules: Rollback, *, version: int | None) -> Finding:
     """One instance was started `crashes` times or more within `crash_minutes` while the version was in production there.
+
+    A start after a process that had signed off is no crash. One whose process does not know that yet counts half a minute after it.
 
     Args:
         minutes: of all instances, in any order.
@@ -210,11 +213,11 @@ def _crashes_of(instance: str, found: list[Minute], version: int | None, now_ms:
     window_at = now_ms - rules.crash_minutes * MINUTE_MS
     own = [one for one in found if one.version in {version, None} and one.ends_at > window_at]
     since = starts(found, version)
-    seen = {one.started_at for one in own if one.started_at is not None}
+    seen = {one.started_at for one in own if one.started_at is not None} - no_crashes(found, now_ms)
     counted = sorted(at for at in seen if at > window_at and (since is None or at >= since))
     if len(counted) >= rules.crashes:
         told = f"{len(counted)} starts within {rules.crash_minutes} minutes"
-        not_begun = crashes_began(found, counted[0], rules, version)
+        not_begun = crashes_began(found, counted[0], rules, version, now_ms)
         return _Judged(instance, "fired", float(len(counted)), len(counted), counted[0], told, not_begun)
     if not any(one.reachable and one.started_at is not None for one in own):
         told = f"it has not told its start within {rules.crash_minutes} minutes"

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 EXPERIMENT: Final = "tidegate-instances"
 TAG: Final = "instance"
+SIGNED_OFF: Final = "FINISHED"
+"""Status of the run of a process that has ended in good order."""
 
 
 class Instance:
@@ -27,6 +29,9 @@ class Instance:
         name: of this process among its replicas.
         address: under which others reach it.
         now_ms: UTC ms.
+
+    Attributes:
+        after_sign_off: whether the process before of this name had signed off, so that this start is no sign of a crash; None until the registry said so.
     """
 
     def __init__(self, client: RegistryClient, name: str, address: str, now_ms: Callable[[], int] = wall_ms) -> None:
@@ -37,6 +42,17 @@ class Instance:
         self._started_at = now_ms()
         self._run_id: str | None = None
         self._is_silent = False
+        self.after_sign_off: bool | None = None
+
+    def begin(self) -> None:
+        """Find or make this instance's run before any model is loaded: should loading kill the process, its next start follows no sign-off.
+
+        Failing changes nothing: `tell` finds it later.
+        """
+        try:
+            self._run_id = self._found_or_made()
+        except RegistryError as error:
+            log.info("instance %s is not registered yet: %s", self.name, error)
 
     def tell(self, slots: Sequence[Slot], *, ready: bool) -> None:
         """Write what is served now; finds this instance's run again, or makes it."""
@@ -59,7 +75,7 @@ class Instance:
             return
         try:
             self._write(slots, ready=False)
-            self._client.post("runs/update", {"run_id": self._run_id, "status": "FINISHED", "end_time": self._now_ms()})
+            self._client.post("runs/update", {"run_id": self._run_id, "status": SIGNED_OFF, "end_time": self._now_ms()})
         except RegistryError as error:
             log.warning("instance %s cannot be signed off: %s", self.name, error)
 
@@ -90,15 +106,23 @@ class Instance:
             runs = found.get("runs") or []
             if runs:
                 run_id = str(runs[0]["info"]["run_id"])
+                signed_off = runs[0]["info"].get("status") == SIGNED_OFF
                 self._client.post("runs/update", {"run_id": run_id, "status": "RUNNING"})
+                self._know(after_sign_off=signed_off)
                 return run_id
             made = self._client.post(
                 "runs/create",
                 {"experiment_id": experiment_id, "run_name": self.name, "start_time": self._started_at},
             )
+            self._know(after_sign_off=False)
             return str(made["run"]["info"]["run_id"])
         except (KeyError, TypeError, IndexError) as error:
             raise RegistryError("MLflow's answer about runs cannot be read") from error
+
+    def _know(self, *, after_sign_off: bool) -> None:
+        # Only what is found first is what the process before has left.
+        if self.after_sign_off is None:
+            self.after_sign_off = after_sign_off
 
     def _experiment(self) -> str:
         found = self._client.get("experiments/get-by-name", {"experiment_name": EXPERIMENT})

@@ -141,6 +141,12 @@ class Metrics:
             ["bot", "strategy", "source"],
             registry=registry,
         )
+        self.start_after_sign_off = Gauge(
+            "tidegate_start_after_sign_off",
+            "1 where the process before had signed off in the registry, 0 where it had not, -1 while that is not known.",
+            registry=registry,
+        )
+        self.start_after_sign_off.set(-1)
         self.ready = Gauge("tidegate_ready", "1 while the service is ready.", registry=registry)
         # Of this process: processor time, memory, open files, start. Read from the system at each scrape.
         ProcessCollector(registry=registry)

@@ -128,7 +128,7 @@ class Models:
         """
         for name in self._slots:
             self._assign(await self._work(partial(self._loader.from_cache, name)))
-        first = self._task(self._refresh_all(list(self._slots), at_once=False))
+        first = self._task(self._first_look())
         await asyncio.wait({first}, timeout=self._serving.start_wait_s)
         self._task(self._poll(first))
 
@@ -157,6 +157,16 @@ class Models:
         signing_off.cancel()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
+    async def _first_look(self) -> list[RefreshResult]:
+        async with self._one_at_a_time:
+            await self._work(self.instance.begin)
+            self._show_start()
+        return await self._refresh_all(list(self._slots), at_once=False)
+
+    def _show_start(self) -> None:
+        known = self.instance.after_sign_off
+        self._metrics.start_after_sign_off.set(-1 if known is None else known)
+
     async def _poll(self, first: asyncio.Task[list[RefreshResult]]) -> None:
         await first
         while True:
@@ -178,6 +188,7 @@ class Models:
     async def _tell_others(self) -> None:
         try:
             await self._work(partial(self.instance.tell, self.slots(), ready=self._ready()))
+            self._show_start()
         except Exception:
             # Whatever others are told or not, polling goes on.
             log.exception("instance %s could not be registered", self.instance.name)

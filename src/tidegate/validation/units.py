@@ -71,7 +71,8 @@ def price_mixup(bars: Bars) -> Mixup | None:
         level = np.cumsum(step)
         distance = np.abs(level - np.partition(level, len(level) // 2)[len(level) // 2])
         rows = np.flatnonzero(distance > np.log(FACTOR) / 2)
-        factor = np.exp(np.median(distance[rows]))
+        # Prices may lie further apart than any number says.
+        factor = np.exp(min(float(np.median(distance[rows])), np.log(np.finfo(np.float64).max)))
         return Mixup(rows, f"prices stand a factor of about {factor:.3g} from most others, as in another unit")
     for name, wick in _wicks(bars):
         members, _, _ = long_runs(wick, starts_of(wick), _MIN_COLUMN_RUN)

@@ -53,6 +53,7 @@ class _Span:
     started_at: int | None
     versions: dict[str, int | None]
     since: dict[str, int | None]
+    orderly: bool | None = False
     answered: float = 0.0
     failed: float = 0.0
     seconds: float = 0.0
@@ -100,6 +101,7 @@ class _Span:
                     requests=round(self._own(strategy, version)[0]),
                     errors=round(self._own(strategy, version)[1]),
                     latency_p95_ms=None if p95 is None else p95 * 1000,
+                    orderly=self.orderly,
                 ),
                 mean_ms,
             )
@@ -120,6 +122,7 @@ class _Instance:
     started_at: int | None = None
     seen_at: int | None = None
     restart_untold: bool = False
+    orderly: bool | None = False
     versions: dict[str, int | None] = field(default_factory=dict)
     last: dict[str, _Version] = field(default_factory=dict)
 
@@ -173,9 +176,15 @@ class Minutes:
         return [word for name, word in sorted(self._words.items()) if name[0] == strategy]
 
     def forget(self, instance: str) -> list[Kept]:
-        """Stop expecting an instance, and return the minutes that end with that."""
-        found = self._instances.pop(instance, None)
+        """Stop expecting an instance, and return the minutes that end with that. What it served is known on, should it come back within a day."""
+        found = self._instances.get(instance)
         ended = [] if found is None or found.span is None else found.span.minutes(instance)
+        if found is not None:
+            found.span = None
+            newest = max(known.seen_at or 0 for known in self._instances.values())
+            for name, known in list(self._instances.items()):
+                if known.span is None and (known.seen_at or 0) < newest - DAY_MS:
+                    del self._instances[name]
         for one in ended:
             self._keep(one)
         return ended
@@ -205,6 +214,7 @@ class Minutes:
             ended = [] if span is None else span.minutes(look.instance)
             since = {name: last.since for name, last in found.last.items()}
             span = _Span(look.at if span is None else span.ends_at, look.at, True, started_at, versions, since)
+            span.orderly = found.orderly
             found.span = span
         if look.counts is not None:
             if from_zero:
@@ -219,6 +229,8 @@ class Minutes:
             found.counts = _ZERO  # what the new process counts until it is read the first time is its own
         span.ends_at = look.at
         span.started_at = found.started_at = started_at
+        if look.started_at is not None:
+            span.orderly = found.orderly = look.orderly
         found.versions = versions
         return ended
 
@@ -232,7 +244,7 @@ class Minutes:
         # The version that it had answers for its silence, until it says another one.
         versions: dict[str, int | None] = {name: last.version for name, last in found.last.items()}
         starts_at = look.at if span is None else span.ends_at
-        found.span = _Span(starts_at, look.at, False, found.started_at, versions, since)
+        found.span = _Span(starts_at, look.at, False, found.started_at, versions, since, found.orderly)
         return [] if span is None else span.minutes(look.instance)
 
     @staticmethod
@@ -265,7 +277,7 @@ class Minutes:
         self._keep(one)
         found = self._instances.setdefault(minute.instance, _Instance())
         found.seen_at = minute.ends_at
-        found.started_at = minute.started_at or found.started_at
+        found.started_at, found.orderly = minute.started_at or found.started_at, minute.orderly
         found.versions[one.strategy] = minute.version
         if minute.version is not None:
             found.last[one.strategy] = _Version(minute.version, minute.version_since)

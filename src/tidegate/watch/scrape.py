@@ -61,6 +61,7 @@ class Told:
     versions: Mapping[str, int | None]
     halted: frozenset[str]
     counts: Counts
+    orderly: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Look:
         counts: its counters, None where they could not be read.
         bots: last heartbeats, None where they could not be read.
         missing: what could not be read, as what and why.
+        orderly: the process before had signed off, so this start is no crash; None while the process does not know it yet.
     """
 
     instance: str
@@ -101,6 +103,7 @@ class Look:
     counts: Counts | None = None
     bots: tuple[BotSeen, ...] | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
+    orderly: bool | None = False
 
 
 class _Unreadable(Exception):
@@ -145,6 +148,7 @@ class Scraper:
             versions=told.versions,
             halted=told.halted,
             counts=told.counts,
+            orderly=told.orderly,
         )
 
     def _read(
@@ -230,8 +234,18 @@ def told_of(body: bytes) -> Told:
     }
     halted = frozenset(labels["strategy"] for labels, value in samples.get("tidegate_halted", ()) if value)
     return Told(
-        round(started[0] * 1000) if started else None, versions, halted, _counts(samples, by_version=_OUTCOMES in told)
+        round(started[0] * 1000) if started else None,
+        versions,
+        halted,
+        _counts(samples, by_version=_OUTCOMES in told),
+        _orderly(samples),
     )
+
+
+def _orderly(samples: Samples) -> bool | None:
+    """Whether the start follows a sign-off; None while the process does not know, False where it does not say."""
+    said = [value for _, value in samples.get("tidegate_start_after_sign_off", ())]
+    return None if said and said[0] < 0 else bool(said and said[0] == 1)
 
 
 def _counts(samples: Samples, *, by_version: bool) -> Counts:

@@ -1,6 +1,7 @@
 """A small simulated market with two trained versions in a real MLflow, for the stories of bots."""
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +73,12 @@ def trained(folder: Path, *models: dict[str, Any], **changes: Any) -> Iterator[T
         models: changes of the strategy's section `model`, one for each version.
         changes: of other sections.
     """
+    installation = settings(folder)
+    # The server begins with tables that are there: making them takes seconds.
+    (folder / "mlflow").mkdir()
+    shutil.copy(installation.paths.mlruns / "mlflow.db", folder / "mlflow")
     with mlflow_server(folder / "mlflow") as address:
-        installation = settings(folder).model_copy(update={"mlflow": Mlflow(tracking_uri=address)})
+        installation = installation.model_copy(update={"mlflow": Mlflow(tracking_uri=address)})
         tracking = Tracking(installation)
         folds: dict[int, Fold] = {}
         digests: dict[int, str] = {}

@@ -127,9 +127,6 @@ def story(client: SyncPrefectClient) -> Iterator[Story]:
     with web_receiver() as one, web_receiver() as other:
         story = Story([one, other], ensure_automations(client, [one.url, other.url], late_after=LATE_AFTER))
         ours, foreign = deployment(client, "alpha", ["tidegate", "alpha"]), deployment(client, "beta", ["other"])
-        late: State[Any] = Scheduled(scheduled_time=datetime.now(UTC) - timedelta(minutes=1))
-        for name, kind in {"late": ours, "catches up": ours, "late and foreign": foreign}.items():
-            story.runs[name] = client.create_flow_run_from_deployment(kind, state=late, name=name)
         for name, kind in {"foreign": foreign, "failed": ours}.items():
             story.runs[name] = client.create_flow_run_from_deployment(kind, name=name)
         run_elsewhere(str(client.api_url), [story.runs[name].id for name in ("foreign", "failed")])
@@ -137,6 +134,9 @@ def story(client: SyncPrefectClient) -> Iterator[Story]:
         for name, state in ends.items():
             story.runs[name] = client.create_flow_run_from_deployment(ours, name=name)
             client.set_flow_run_state(story.runs[name].id, state, force=True)
+        late: State[Any] = Scheduled(scheduled_time=datetime.now(UTC) - timedelta(minutes=1))
+        for name, kind in {"late": ours, "catches up": ours, "late and foreign": foreign}.items():
+            story.runs[name] = client.create_flow_run_from_deployment(kind, state=late, name=name)
         catching_up = story.runs["catches up"].id
         eventually(lambda: _state(client, catching_up) == "Late", 10, "a late run")
         client.set_flow_run_state(catching_up, Pending(), force=True)

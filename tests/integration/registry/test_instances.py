@@ -25,7 +25,7 @@ class Written:
         self.settings = Settings(paths=Paths(mlruns=folder / "mlruns"))
         self.client = Connection(self.settings).client
 
-    def write(self, name: str, tag: str | None, **changes: Any) -> None:  # noqa: ANN401
+    def write(self, name: str, tag: str | None, *, signed_off: bool = False, **changes: Any) -> None:  # noqa: ANN401
         found = self.client.get_experiment_by_name(EXPERIMENT)
         experiment = self.client.create_experiment(EXPERIMENT) if found is None else found.experiment_id
         run = self.client.create_run(experiment, run_name=name)
@@ -38,6 +38,8 @@ class Written:
             "started_at": NOW - 1000,
         }
         self.client.set_tag(run.info.run_id, "instance", json.dumps(content | changes) if tag is None else tag)
+        if signed_off:
+            self.client.set_terminated(run.info.run_id)
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +56,11 @@ def test_instances_are_read_with_what_they_hold_and_whether_they_live(written: W
     written.write("ahead", None, heartbeat_at=NOW + 60_001)
     written.write("twice", None, heartbeat_at=NOW - 5000, address="http://old")
     written.write("twice", None, heartbeat_at=NOW - 1000, address="http://new")
+    written.write("signed off", None, signed_off=True, ready=False)
     written.write("garbage", "not JSON")
     written.write("stranger", None, instance="b")
     found = {each.instance: each for each in instances.all(NOW)}
-    assert list(found) == ["a", "ahead", "b", "dead", "garbage", "stranger", "twice"]
+    assert list(found) == ["a", "ahead", "b", "dead", "garbage", "signed off", "stranger", "twice"]
     assert [name for name, each in found.items() if each.alive] == ["a", "b", "twice"]
     assert [name for name, each in found.items() if each.ready and each.alive] == ["b", "twice"]
     assert found["twice"].address == "http://new"

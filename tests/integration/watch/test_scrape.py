@@ -206,6 +206,9 @@ def test_the_services_own_metrics_are_what_is_read() -> None:
         "an answer of the model before is a failure"
     )
     assert told_of(generate_latest(Metrics().registry)).counts.by_version == {}
+    for value, orderly in ((-1, None), (0, False), (1, True)):
+        metrics.start_after_sign_off.set(value)
+        assert told_of(generate_latest(metrics.registry)).orderly is orderly
     assert (found.answered, found.failed) == (3.0, 1.0)
     assert found.seconds == pytest.approx(0.306)
     assert dict(found.buckets)[0.005] == 3.0

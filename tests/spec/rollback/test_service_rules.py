@@ -1,7 +1,8 @@
 """Latency, errors, crashes and bots, one row a case.
 
 A timeline is a line of minutes of one instance, oldest first, the last one ends now. `v1` or `v2` before a colon is the version; after it stand
-requests/p95 for latency, requests/errors for errors, and the minute of the process's start for crashes. `x` is a minute in which it did not answer. v2 started with
+requests/p95 for latency, requests/errors for errors, and the minute of the process's start for crashes, with `o` where the process before had signed off and `?`
+where that is not known yet. `x` is a minute in which it did not answer. v2 started with
 its first minute, and the watch saw that unless the version is written `?2`; `v0` is none.
 """
 
@@ -39,7 +40,8 @@ def minute(instance: str, starts_at: int, version: int, since: int | None, told:
     if told == "x":
         return replace(made, reachable=False)
     if told.startswith("s"):
-        return replace(made, started_at=NOW - int(told[1:]) * MINUTE)
+        orderly = {"o": True, "?": None}.get(told[-1], False)
+        return replace(made, started_at=NOW - round(float(told[1:].rstrip("o?")) * MINUTE), orderly=orderly)
     requests, _, figure = told.partition("/")
     if figure.endswith("e"):
         return replace(made, requests=int(requests), errors=int(figure[:-1]))
@@ -98,6 +100,12 @@ ERRORS = [
 
 CRASHES = [
     ("three starts", "v1:s99 v1:s99 v2:s3 v2:s2 v2:s1", "fired", "roll_back", "3 starts"),
+    ("orderly restarts", "v1:s99 v1:s99 v2:s3o v2:s2o v2:s1o", "quiet", "roll_back", "0 starts"),
+    ("one of three is orderly", "v1:s99 v1:s99 v2:s3 v2:s2o v2:s1", "quiet", "roll_back", "2 starts"),
+    ("one more is", "v1:s99 v1:s99 v2:s4 v2:s3 v2:s2o v2:s1", "fired", "roll_back", "3 starts"),
+    ("orderly ones before are deployments", "v1:s6o v1:s5o v1:s4o v2:s3 v2:s2 v2:s1", "fired", "roll_back", "began"),
+    ("a young one that does not know yet", "v1:s99 v1:s99 v2:s3 v2:s2 v2:s0.4?", "quiet", "roll_back", "2 starts"),
+    ("one that has not learned it", "v1:s99 v1:s99 v2:s3 v2:s2 v2:s0.5?", "fired", "roll_back", "3 starts"),
     ("two starts", "v1:s99 v1:s99 v2:s2 v2:s2 v2:s1", "quiet", "roll_back", "2 starts"),
     ("one process all the time", "v1:s99 v1:s99 v2:s99 v2:s99", "quiet", "roll_back", "0 starts"),
     ("with minutes out of reach between", "v1:s99 v2:s5 v2:x v2:s3 v2:x v2:s1", "fired", "roll_back", "3 starts"),

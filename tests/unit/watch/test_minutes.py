@@ -139,6 +139,31 @@ def test_three_restarts_within_a_minute_are_three_minutes() -> None:
     assert [one[5] for one in found] == [0.5, 10.5, 20.5, 30.5]
 
 
+def test_whether_a_start_was_orderly_is_known_when_the_process_says_it() -> None:
+    minutes = Minutes()
+    for at, started, orderly in ((0, 0, False), (5, 4, None), (10, 4, True), (15, 4, True)):
+        minutes.take(look(at, 0, started_at=START + started * 1000, orderly=orderly))
+    minutes.take(gone(20))
+    assert [(one.reachable, one.orderly) for one in minutes.of("s", NOW)] == [
+        (True, False),
+        (True, True),
+        (False, True),
+    ]
+
+
+def test_an_instance_that_comes_back_is_known_by_what_it_served() -> None:
+    minutes = Minutes()
+    for one in (look(0, 0), look(5, 1, version=2), look(10, 2, version=2)):
+        minutes.take(one)
+    minutes.forget("one")
+    for one in (
+        look(30, 0, version=None, started_at=START + 25_000),
+        look(35, 3, version=2, started_at=START + 25_000),
+    ):
+        minutes.take(one)
+    assert row(minutes.of("s", NOW)[-1]) == (30, 35, True, 2, 0, 25, 0, 0)
+
+
 def test_p95_is_of_the_spans_own_requests() -> None:
     minutes = Minutes()
     for one in (look(0, 1000), look(5, 1100, slow=10)):

@@ -1,4 +1,4 @@
-"""Every metric that rules and dashboards ask for is one that the service, the watch or Prometheus itself has."""
+"""Every metric that rules and dashboards ask for is one that the service, the watch, a bot or Prometheus itself has."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from tidegate.serving.metrics import Metrics
 from tidegate.watch.exporter import DESCRIPTIONS, WatchMetrics
 
 PROMETHEUS = Path(__file__).parents[3] / "docker" / "prometheus"
+CLIENT = PROMETHEUS.parents[1] / "docs" / "contracts" / "client.md"
 GRAFANA = PROMETHEUS.with_name("grafana")
 SERVING = PROMETHEUS.parents[1] / "src" / "tidegate" / "serving"
 FILES = sorted([*PROMETHEUS.glob("rules/*.yml"), *GRAFANA.rglob("*.json")])
@@ -21,6 +22,8 @@ def shown() -> set[str]:
     found = set(DESCRIPTIONS)
     for registry in (Metrics().registry, WatchMetrics().registry):
         found |= {name for family in registry.collect() for name in (family.name, f"{family.name}_total")}
+    # Bots show theirs by a contract that clients of several languages keep.
+    found |= set(re.findall(r"`(tidegate_client_\w+)`", CLIENT.read_text(encoding="utf-8")))
     # The service adds some of its names where they are set.
     return found | {
         name for path in SERVING.rglob("*.py") for name in re.findall(r'"(tidegate_\w+)"', path.read_text())

@@ -119,5 +119,5 @@ def test_a_run_that_fails_after_its_act_says_that_it_acted(made: Story) -> None:
     failed = made.notes.told[-1]
     assert failed.title.endswith("the daily monitoring run failed after production was changed")
     assert said in failed.body
-    (alarm,) = EventLedger.from_settings(made.settings).rows(NAME, kinds=("alarm",))
+    (alarm,) = EventLedger.from_settings(made.settings).rows(NAME, kinds=["alarm"])
     assert alarm.content["acted"] == [said]

@@ -38,6 +38,7 @@ def test_an_instance_tells_what_it_serves_and_signs_off(shelf: Shelf, name: str)
         serving: dict[str, Any] = {"instance": name, "address": "http://10.0.0.7:8080"}
         async with shelf.serving(**serving) as models:
             (status, told), *others = runs_of(shelf, name)
+            assert models.instance.after_sign_off is False
             assert (status, others) == ("RUNNING", [])
             model = {"strategy": shelf.strategy, "version": first, "bundle_digest": shelf.digest(first)}
             assert told["models"] == [{**model, "role": "production"}]
@@ -51,9 +52,12 @@ def test_an_instance_tells_what_it_serves_and_signs_off(shelf: Shelf, name: str)
             assert later["heartbeat_at"] > told["heartbeat_at"]
         ((status, told),) = runs_of(shelf, name)
         assert (status, told["ready"]) == ("FINISHED", False)
-        async with shelf.serving(**serving):
+        async with shelf.serving(**serving) as models:
             ((status, told),) = runs_of(shelf, name)
             assert (status, told["ready"]) == ("RUNNING", True)
+            assert models.instance.after_sign_off is True
+            async with shelf.serving(**serving) as again:
+                assert again.instance.after_sign_off is False, "the one before has not signed off"
 
     asyncio.run(story())
 
