@@ -144,6 +144,10 @@ bench: $(READY)  ## measure speed and memory, how often the gates promote, and h
 	$(BIN)/python -m benchmarks.monitoring
 	$(BIN)/python -m benchmarks.monitoring_errors
 
+.PHONY: bench-bot
+bench-bot: $(READY)  ## measure what the clients cost, and a day of faults
+	$(BIN)/python -m benchmarks.bot
+
 .PHONY: bench-serving
 bench-serving: $(READY)  ## measure the service and its rivals, each in an environment of its own
 	$(BIN)/python -m benchmarks.serving
