@@ -123,8 +123,8 @@ class ScriptedServer:
                     break
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
-        except (KeyError, ValueError, TypeError, IndexError) as error:
-            self.errors.append(f"the kit's server cannot answer: {error!r}")
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
+            self.errors.append(f"a request cannot be answered: {error!r}")
         finally:
             writer.transport.abort()
 

@@ -1,11 +1,11 @@
 """What decides where there is no signal."""
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tidegate.client.columns import is_usable
 from tidegate.client.config import FallbackSettings
 from tidegate.client.decision import FallbackUsed, Reason
 from tidegate.policy.policy import PositionPolicy, PositionState, Side, gain_since_entry
@@ -64,8 +64,8 @@ def _closure(closure: Closure, situation: Situation) -> Side:
 
 def _hold(situation: Situation, settings: FallbackSettings) -> tuple[Side, FallbackUsed]:
     held = situation.position
-    if held.side == 0 or not is_usable(held) or situation.bars_without_signal > settings.hold_bars:
-        return 0, "hold"
+    if held.side == 0 or situation.bars_without_signal > settings.hold_bars:
+        return 0, "flat"
     if (
         settings.exits
         and situation.policy is not None
@@ -77,9 +77,9 @@ def _hold(situation: Situation, settings: FallbackSettings) -> tuple[Side, Fallb
 
 
 def _exits(held: PositionState, close: float, policy: PositionPolicy) -> bool:
-    """Whether the policy leaves a held position at a bar without probability."""
+    """Whether the policy leaves a held position at a bar without probability; one that it cannot judge is left, too."""
+    if not (math.isfinite(held.entry_price) and held.entry_price > 0):
+        return True
     gain = gain_since_entry(held, close)
-    within = (
-        -policy.stop_loss < gain < policy.take_profit
-    )  # false for NaN: no exit can be judged by it, so nothing is held
+    within = -policy.stop_loss < gain < policy.take_profit
     return not within or held.bars_held >= policy.max_holding_bars

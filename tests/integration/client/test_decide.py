@@ -374,7 +374,7 @@ def test_hold_keeps_what_is_held_for_some_bars_and_leaves_by_the_policy(service:
     assert ask(client, position=held).source == "model"
     service.always(PREDICT, refuse(501, "internal"))
     told = [ask(client, start=start, position={**held, "entry_price": 104.0 + start}) for start in (1, 1, 2, 3)]
-    assert [(one.target, one.fallback) for one in told] == [(1, "hold"), (1, "hold"), (1, "hold"), (0, "hold")]
+    assert [(one.target, one.fallback) for one in told] == [(1, "hold"), (1, "hold"), (1, "hold"), (0, "flat")]
     service.always(PREDICT, None)
     assert ask(client, start=4).source == "model"
     service.always(PREDICT, refuse(501, "internal"))

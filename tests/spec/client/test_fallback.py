@@ -36,9 +36,9 @@ def test_flat_holds_nothing() -> None:
     [
         (situation(), (1, "hold")),
         (situation(-1), (-1, "hold")),
-        (situation(0), (0, "hold")),
+        (situation(0), (0, "flat")),
         (situation(n=3), (1, "hold")),
-        (situation(n=4), (0, "hold")),
+        (situation(n=4), (0, "flat")),
         (situation(close=95.0), (0, "exit")),
         (situation(close=95.01), (1, "hold")),
         (situation(close=110.1), (0, "exit")),
@@ -49,11 +49,12 @@ def test_flat_holds_nothing() -> None:
         (situation(held=8), (1, "hold")),
         (situation(close=None), (1, "hold")),
         (situation(close=50.0, policy=None), (1, "hold")),
-        (situation(entry=math.nan), (0, "hold")),
-        (situation(entry=0.0), (0, "hold")),
-        (situation(entry=math.inf), (0, "hold")),
-        (situation(held=0), (0, "hold")),
-        (situation(n=4, close=95.0), (0, "hold")),
+        (situation(entry=math.nan), (0, "exit")),
+        (situation(entry=0.0), (0, "exit")),
+        (situation(entry=math.inf), (0, "exit")),
+        (situation(held=0), (1, "hold")),
+        (situation(entry=math.nan, policy=None), (1, "hold")),
+        (situation(n=4, close=95.0), (0, "flat")),
     ],
 )
 def test_hold(now: Situation, expected: tuple[int, str]) -> None:
@@ -63,7 +64,7 @@ def test_hold(now: Situation, expected: tuple[int, str]) -> None:
 def test_hold_without_exits_waits_for_its_bars_alone() -> None:
     settings = FallbackSettings(strategy="hold", hold_bars=3, exits=False)
     assert fall_back(settings, None, situation(close=1.0, held=99)) == (1, "hold")
-    assert fall_back(settings, None, situation(n=4)) == (0, "hold")
+    assert fall_back(settings, None, situation(n=4)) == (0, "flat")
 
 
 @pytest.mark.parametrize("said", [-1, 0, 1])
