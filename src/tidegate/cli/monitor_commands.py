@@ -6,6 +6,7 @@ import typer
 
 from tidegate.cli.context import Project, person, served_project
 from tidegate.cli.output import AsJson, console, print_json
+from tidegate.errors import TidegateError
 
 PANEL = "The main job"
 _COLOURS = {
@@ -39,15 +40,20 @@ def monitor(
     It may roll back or halt, as the schedule may. Doing it again with the same time gives the same figures and records nothing twice.
     """
     with served_project(quiet=as_json) as project:
-        found = _run(project, strategy, as_of, period)
+        found, failed = _run(project, strategy, as_of, period)
     if as_json:
         print_json(found)
-        return
-    for one in found:
-        _show(one)
+    else:
+        for one in found:
+            _show(one)
+    if failed:
+        raise failed[0]
 
 
-def _run(project: Project, strategy: str, as_of: str | None, period: str) -> list[dict[str, Any]]:
+def _run(
+    project: Project, strategy: str, as_of: str | None, period: str
+) -> tuple[list[dict[str, Any]], list[TidegateError]]:
+    """Each model of the strategy; one that cannot be monitored keeps no other from being looked at."""
     from tidegate.notify.notifier import Notifier
     from tidegate.pipeline.monitor import describe
     from tidegate.pipeline.monitor import monitor as run_monitor
@@ -64,7 +70,13 @@ def _run(project: Project, strategy: str, as_of: str | None, period: str) -> lis
         actor=person(),
         notifies=notifier,
     )
-    return [describe(run_monitor(job)) for job in jobs]
+    found, failed = [], []
+    for job in jobs:
+        try:
+            found.append(describe(run_monitor(job)))
+        except TidegateError as error:
+            failed.append(error)
+    return found, failed
 
 
 def _show(one: dict[str, Any]) -> None:

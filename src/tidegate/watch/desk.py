@@ -87,7 +87,7 @@ class RegistryDesk:
         self._rounds: dict[str, int] = {}
         self._alerts: dict[str, tuple[str, ...]] = {}
         self._said: set[tuple[object, ...]] = set()
-        self._broken: set[str] = set()
+        self._broken: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def targets(self, now_ms: int) -> list[Target]:
@@ -154,11 +154,12 @@ class RegistryDesk:
         return [Sample("tidegate_undelivered_notifications", (), float(left))]
 
     def failed(self, kind: str, why: str) -> None:
-        """Tell people once that something does not work."""
+        """Tell people that something does not work, once a day while it goes on or comes again."""
         with self._lock:
-            if kind in self._broken:
+            told_at = self._broken.get(kind)
+            if told_at is not None and self._now_ms() - told_at < _DAY_MS:
                 return
-            self._broken.add(kind)
+            self._broken[kind] = self._now_ms()
         severity, title = _trouble(kind)
         self._ports.notifier.send(severity, title, why, strategy="", subject=f"watch/{kind}")
 
@@ -167,7 +168,7 @@ class RegistryDesk:
         with self._lock:
             if kind not in self._broken:
                 return
-            self._broken.discard(kind)
+            del self._broken[kind]
         title = f"works again: {_trouble(kind)[1]}"
         self._ports.notifier.send("info", title, "the watch could do it again", strategy="", subject=f"watch/{kind}")
 

@@ -350,6 +350,13 @@ def test_trouble_is_told_once_and_its_end_too(desk: Desk) -> None:
     ]
 
 
+def test_trouble_that_goes_on_or_comes_again_is_told_again_after_a_day(desk: Desk) -> None:
+    for hours, told in ((0, 1), (23, 1), (24, 2), (25, 2), (24 * 5, 3)):
+        desk.now = NOW + hours * 60 * MINUTE
+        desk.desk.failed(f"decision {REAL}", "MLflow is away")
+        assert len(desk.notes.sent) == told
+
+
 def test_figures_are_read_from_the_ledgers(desk: Desk) -> None:
     desk.promote()
     desk.events.append(
