@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import Artifact
@@ -22,6 +23,8 @@ NAME = "nothing-promoted"
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     give_mlflow(tmp_path)
+    address = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    MlflowClient(tracking_uri=address, registry_uri=address).create_registered_model(NAME)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TIDEGATE_ROOT", str(tmp_path))
     return tmp_path
