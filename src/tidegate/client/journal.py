@@ -13,6 +13,7 @@ from tidegate.client.decision import Decision
 
 log = logging.getLogger(__name__)
 _MOST_WAITING: Final = 10_000
+_CLOSE_S: Final = 5.0
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -30,6 +31,7 @@ class Journal:
             raise refused("decisions.file", f"{path} cannot be written: {error}") from error
         self._waiting: queue.Queue[Decision | None] = queue.Queue(_MOST_WAITING)
         self.dropped = 0
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._write_on, name="tidegate-journal", daemon=True)
         self._thread.start()
 
@@ -45,9 +47,16 @@ class Journal:
         self._waiting.join()
 
     def close(self) -> None:
-        """Write what is left, and close the file; nothing may be written after it."""
-        self._waiting.put(None)
-        self._thread.join()
+        """Write what is left, and close the file; a disk that hangs is left to the end of the process."""
+        try:
+            self._waiting.put(None, timeout=_CLOSE_S)
+        except queue.Full:
+            log.error("the journal cannot be closed: the disk does not answer")  # noqa: TRY400  no traceback tells more
+            return
+        self._thread.join(_CLOSE_S)
+        if self._thread.is_alive():
+            log.error("the journal cannot be closed: the disk does not answer")
+            return
         self._file.close()
 
     def _write_on(self) -> None:
@@ -65,5 +74,8 @@ class Journal:
             line = line[self._file.write(line) :]
 
     def _drop(self, why: str) -> None:
-        self.dropped += 1
-        log.error("%d decisions are not in the journal: %s", self.dropped, why)
+        with self._lock:
+            self.dropped += 1
+        # The first, second, fourth and so on: whatever stops the journal must not fill the log instead.
+        if self.dropped & (self.dropped - 1) == 0:
+            log.error("%d decisions are not in the journal: %s", self.dropped, why)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -35,25 +37,48 @@ def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> Non
 
 
 def test_a_disk_that_does_not_keep_up_costs_lines_and_never_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(journal_module, "_MOST_WAITING", 3)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     journal = Journal(pipe)
-    for _ in range(2000):  # far more than a pipe takes that nobody reads
-        journal.write(decision(detail="x" * 500))
-    assert journal.dropped > 0
-    got = b""
-    while b"last" not in got:
-        try:
-            got += os.read(reader, 65_536)
-        except BlockingIOError:
-            journal.write(decision(detail="last"))
-    journal.write(decision())
+    with caplog.at_level("ERROR"):
+        for _ in range(2000):  # far more than a pipe takes that nobody reads
+            journal.write(decision(detail="x" * 500))
+    assert journal.dropped > 1000
+    assert 1 <= len(caplog.records) < 20, "a disk that is slow must not fill the log instead"
     os.set_blocking(reader, True)
-    while journal._waiting.unfinished_tasks:
-        os.read(reader, 65_536)
+    got = bytearray()
+    drain = threading.Thread(target=lambda: got.extend(b"".join(iter(lambda: os.read(reader, 65_536), b""))))
+    drain.start()
+    journal.flush()
+    journal.write(decision(detail="last"))
     journal.close()
+    drain.join(10)
+    os.close(reader)
+    lines = [json.loads(line) for line in got.decode().splitlines()]
+    assert lines[-1]["detail"] == "last"
+    assert len(lines) == 2001 - journal.dropped
+
+
+def test_a_disk_that_hangs_does_not_keep_the_bot_from_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "_CLOSE_S", 0.1)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    journal = Journal(pipe)
+    for _ in range(1000):
+        journal.write(decision(detail="x" * 500))
+    started = time.monotonic()
+    journal.close()
+    assert time.monotonic() - started < 5
+    os.set_blocking(reader, True)
+    drain = threading.Thread(target=lambda: [*iter(lambda: os.read(reader, 65_536), b"")])
+    drain.start()
+    journal._thread.join(10)
+    assert not journal._thread.is_alive()
+    journal._file.close()
+    drain.join(10)
     os.close(reader)
