@@ -34,7 +34,7 @@ _PATTERNS: Final = (
     (re.compile(r"\b(tg_[a-z0-9][a-z0-9-]{0,31}_)[A-Za-z0-9_-]{43}"), rf"\1{MASK}"),
     # name=value, whatever stands before the name, as in MLFLOW_TRACKING_PASSWORD; and --name value
     (re.compile(rf"({_NAMES}\\*[\"']?\s*[=:]\s*)(?:{_QUOTED}|[^\s\"',;&\\]{{3,}})", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(rf"(--[a-z0-9-]*{_NAMES}\s+)(?:{_QUOTED}|\S+)", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(rf"(--(?:[a-z0-9]{{1,32}}-){{0,4}}{_NAMES}\s+)(?:{_QUOTED}|\S+)", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
 )
 # Most lines have none of these, and are not searched.
