@@ -64,7 +64,7 @@ def read_minutes(path: Path, strategy: str) -> Iterator[tuple[Minute, float | No
                 content: dict[str, Any] = json.loads(line)
                 if content.get("strategy") == strategy:
                     mean = content.get("latency_mean_ms")
-                    yield Minute(**{name: content[name] for name in _FIELDS}), mean
+                    yield Minute(**{name: content[name] for name in _FIELDS if name in content}), mean
             except (ValueError, KeyError, TypeError, AttributeError):
                 log.warning("a line of %s is no minute", path)
 

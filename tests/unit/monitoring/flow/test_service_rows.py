@@ -135,3 +135,12 @@ def test_logs_of_which_a_part_was_deleted_prove_nothing(
 
     assert row.verdict == verdict
     assert ("serving-000042.jsonl" in row.reason) is (verdict == "not_measured")
+
+
+def test_minutes_of_an_earlier_version_of_the_watch_count(tmp_path: Path) -> None:
+    made = settings(tmp_path, whole_day())
+    path = made.paths.runs / MINUTES_FILE
+    path.write_text(path.read_text().replace(', "orderly": false', ""))
+    assert "orderly" not in path.read_text()
+
+    assert rows(made)["uptime"].verdict == "pass"
