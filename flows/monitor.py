@@ -17,7 +17,6 @@ from tidegate.logs.starting import join_logging
 from tidegate.notify.notifier import Notifier
 from tidegate.pipeline import data
 from tidegate.pipeline import monitor as stages
-from tidegate.pipeline.monitor_alarm import raise_alarm
 from tidegate.pipeline.monitor_job import MonitorJob, monitor_jobs
 from tidegate.registry.events import EventLedger
 from tidegate.registry.schema import RowRefused
@@ -36,14 +35,7 @@ def monitor(strategy: str, as_of: str | None = None, period: str = "daily") -> l
         as_of: ISO 8601; no bar that closed later is looked at. Empty: the end of the newest UTC day that has ended.
         period: daily, weekly or monthly.
     """
-    found, failed = [], []
-    for job in jobs(strategy, as_of, period):
-        try:
-            found.append(monitor_model(job))
-        except Exception as error:  # noqa: BLE001  the border: whatever failed, people are told that nobody looked
-            # The models of a strategy do not wait for each other: one whose bars are missing keeps no other from being looked at.
-            raise_alarm(job, error)
-            failed.append(error)
+    found, failed = stages.each_model(jobs(strategy, as_of, period), monitor_model)
     if failed:
         raise failed[0]
     return found

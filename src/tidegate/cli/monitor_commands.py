@@ -6,7 +6,6 @@ import typer
 
 from tidegate.cli.context import Project, person, served_project
 from tidegate.cli.output import AsJson, console, print_json
-from tidegate.errors import TidegateError
 
 PANEL = "The main job"
 _COLOURS = {
@@ -52,11 +51,10 @@ def monitor(
 
 def _run(
     project: Project, strategy: str, as_of: str | None, period: str
-) -> tuple[list[dict[str, Any]], list[TidegateError]]:
+) -> tuple[list[dict[str, Any]], list[Exception]]:
     """Each model of the strategy; one that cannot be monitored keeps no other from being looked at."""
     from tidegate.notify.notifier import Notifier
-    from tidegate.pipeline.monitor import describe
-    from tidegate.pipeline.monitor import monitor as run_monitor
+    from tidegate.pipeline.monitor import describe, each_model, run_once
     from tidegate.pipeline.monitor_job import monitor_jobs
     from tidegate.registry.events import EventLedger
 
@@ -70,13 +68,7 @@ def _run(
         actor=person(),
         notifies=notifier,
     )
-    found, failed = [], []
-    for job in jobs:
-        try:
-            found.append(describe(run_monitor(job)))
-        except TidegateError as error:
-            failed.append(error)
-    return found, failed
+    return each_model(jobs, lambda job: describe(run_once(job)))
 
 
 def _show(one: dict[str, Any]) -> None:

@@ -5,14 +5,13 @@ done again, or late, gives the same figures for the same `as_of`, and nothing is
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tidegate.bars.bars import Bars, iso
 from tidegate.bars.interval import DAY_MS
-from tidegate.errors import TidegateError
 from tidegate.logs.ids import bound
 from tidegate.model.bundle import Bundle
 from tidegate.monitoring.page.headline import speaks_against
@@ -44,6 +43,7 @@ from tidegate.rollback.procedure import ActReport, open_procedure
 log = logging.getLogger(__name__)
 
 _TRAIL = 8
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,14 +103,37 @@ def monitor(job: MonitorJob) -> Monitored:
         SourceError, ValidationFailed: no bars, so nothing was decided.
         LogDamaged, FiguresRefused: no figures, so nothing was decided.
         RegistryError: MLflow or a ledger could not be reached; doing it again completes what was begun.
-    In each of these cases an alarm is in the event ledger and people were told, as far as both can be reached.
+    In each of these cases, and whatever else is raised, an alarm is in the event ledger and people were told, as far as both can be reached.
     """
+    found, failed = each_model([job], run_once)
+    if failed:
+        raise failed[0]
+    return found[0]
+
+
+def run_once(job: MonitorJob) -> Monitored:
+    """The stages of `monitor` alone: whatever they raise, nobody is told."""
     with bound(strategy=job.strategy.name):
+        return conclude(job, compute_run(job, gather(job.job)))
+
+
+def each_model(jobs: Sequence[MonitorJob], run: Callable[[MonitorJob], T]) -> tuple[list[T], list[Exception]]:
+    """Run each model of a strategy. They do not wait for each other: one whose bars are missing keeps no other from being looked at.
+
+    Args:
+        jobs: one a model.
+        run: what is done with each; whatever it raises, people are told that nobody looked.
+    Returns:
+        what came of those that did not fail, and the errors of those that did.
+    """
+    found, failed = [], []
+    for job in jobs:
         try:
-            return conclude(job, compute_run(job, gather(job.job)))
-        except (TidegateError, OSError) as error:
+            found.append(run(job))
+        except Exception as error:  # noqa: BLE001  the border: a fault of ours leaves a model unwatched as well
             raise_alarm(job, error)
-            raise
+            failed.append(error)
+    return found, failed
 
 
 def compute_run(job: MonitorJob, gathered: Gathered) -> Computed:
