@@ -110,7 +110,7 @@ def _errors(minutes: list[tuple[Minute, float | None]], missing: str) -> Checkli
     share = errors / requests if requests else float("nan")
     return _row(
         "error rate", share, ERRORS, share < ERRORS, formats.percent(share, 3), f"< {formats.percent(ERRORS, 0)}",
-        missing or _no_requests(requests), f"{errors} of {requests} predictions failed",
+        missing or _no_requests(requests), f"{errors} of {requests} predictions failed, or were answered by the model before",
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def test_one_that_fails_keeps_no_other_from_being_looked_at_and_is_told(tmp_path
     assert each_model(jobs, run) == (["second"], [error, error])
     assert {name: str(error) in body for name, body in told.bodies.items()} == {"first": True, "third": True}
     assert "Nothing was done about production." in told.bodies["third"]
-    alarms = EventLedger.from_settings(settings).rows(kinds=("alarm",))
+    alarms = EventLedger.from_settings(settings).rows(kinds={"alarm"})
     assert [(each.strategy, each.content["kind"]) for each in alarms] == [
         ("first", type(error).__name__),
         ("third", type(error).__name__),
