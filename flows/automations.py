@@ -3,8 +3,8 @@
 One automation for failures and one for late runs, each calling every webhook of `notify.webhook_urls`. The body is JSON with the fields of tidegate's
 own notifications, so that a receiver reads both alike, and with `flow`, `run`, `run_id`, `state`, `message` and `link` besides.
 
-It is less than what tidegate sends itself: Prefect signs nothing, tries once, and counts any answer as delivered. What became of a try is among the
-events of Prefect as `prefect.automation.action.executed` or `.failed`.
+It is less than what tidegate sends itself: Prefect signs nothing, tries once, counts any answer as delivered, and on a busy machine has been seen to tell
+more than once of one run. What became of a try is among the events of Prefect as `prefect.automation.action.executed` or `.failed`.
 """
 
 import hashlib

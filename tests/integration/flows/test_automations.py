@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -102,7 +103,9 @@ class Story:
     runs: dict[str, FlowRun] = field(default_factory=dict)
 
     def told(self, receiver: int = 0) -> list[dict[str, Any]]:
-        return [json.loads(post.body) for post in self.receivers[receiver].posts]
+        """What a receiver was told, by the event's id: on a busy machine Prefect may call twice for one event."""
+        bodies = [json.loads(post.body) for post in self.receivers[receiver].posts]
+        return list({body["id"]: body for body in bodies}.values())
 
     def of(self, name: str, receiver: int = 0) -> list[dict[str, Any]]:
         return [each for each in self.told(receiver) if each["run_id"] == str(self.runs[name].id)]
@@ -143,6 +146,11 @@ def story(client: SyncPrefectClient) -> Iterator[Story]:
         yield story
 
 
+def times(client: SyncPrefectClient, run: FlowRun, state: str) -> int:
+    """How often a run went into a state: a client that got no answer in time says it again, and each time is an event."""
+    return sum(one.name == state for one in client.read_flow_run_states(run.id))
+
+
 def _state(client: SyncPrefectClient, run: UUID) -> str | None:
     state = client.read_flow_run(run).state
     return None if state is None else state.name
@@ -150,7 +158,7 @@ def _state(client: SyncPrefectClient, run: UUID) -> str | None:
 
 def test_a_failing_run_reaches_every_receiver(client: SyncPrefectClient, story: Story) -> None:
     eventually(lambda: story.of("failed") and story.of("failed", 1), 10, "a telling of the failed run")
-    (told,) = story.of("failed")
+    told = story.of("failed")[0]
     run = client.read_flow_run(story.runs["failed"].id)
     link = f"{str(client.api_url).removesuffix('/api/')}/runs/flow-run/{run.id}"
     message = told["message"]
@@ -176,19 +184,21 @@ def test_a_failing_run_reaches_every_receiver(client: SyncPrefectClient, story: 
 
 def test_a_crash_is_told(story: Story) -> None:
     eventually(lambda: story.of("crashed"), 10, "a telling of the crash")
-    (told,) = story.of("crashed")
+    told = story.of("crashed")[0]
     assert (told["state"], told["message"], told["severity"]) == ("Crashed", "the power was cut", "critical")
 
 
-def test_a_run_that_does_not_start_is_told_and_nothing_else(story: Story) -> None:
+def test_a_run_that_does_not_start_is_told_and_nothing_else(client: SyncPrefectClient, story: Story) -> None:
     eventually(lambda: story.of("late"), 30, "a telling of the late run")
     (told,) = story.of("late")
     assert (told["state"], told["severity"], told["title"]) == ("Late", "warning", "a run of retrain did not start")
     assert told["body"].startswith("It has not started 10 seconds after it was called late.")
     # Whatever else was to come has come: it happened before the late run was told, or would have at the same time.
     time.sleep(1.5)
+    ends = {"crashed": "Crashed", "failed": "Failed", "late": "Late"}
+    expected = {name: times(client, story.runs[name], state) for name, state in ends.items()}
     for receiver in (0, 1):
-        assert sorted(each["run"] for each in story.told(receiver)) == ["crashed", "failed", "late"]
+        assert dict(Counter(each["run"] for each in story.told(receiver))) == expected
 
 
 def ours(client: SyncPrefectClient) -> list[tuple[str, bool, int]]:

@@ -24,7 +24,7 @@ NAME = "nothing-promoted"
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     give_mlflow(tmp_path)
     address = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-    MlflowClient(tracking_uri=address, registry_uri=address).create_registered_model(NAME)
+    MlflowClient(tracking_uri=address, registry_uri=address).create_registered_model(NAME, tags={"kind": "simulated"})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TIDEGATE_ROOT", str(tmp_path))
     return tmp_path
