@@ -68,7 +68,7 @@ TEST_WORKERS ?= 2
 
 # Before the tests, so that no test waits for a build of everything.
 .PHONY: build-rust
-build-rust:
+build-rust: lock-rust
 ifneq ($(CARGO),)
 	cd clients/rust && "$(CARGO)" test --quiet --locked --all-features --all-targets --no-run
 	cd clients/rust && "$(CARGO)" build --quiet --locked --all-features --bins --examples
@@ -110,10 +110,18 @@ check: $(READY) check-rust  ## format, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	cd docker/grafana && $(CURDIR)/$(BIN)/mypy --strict build.py
+	cd clients/conformance && $(CURDIR)/$(BIN)/mypy --strict --config-file= kit.py
+	$(BIN)/mypy --strict --config-file= clients/rust/lock.py
 	$(BIN)/lint-imports --config pyproject.toml
 
+.PHONY: lock-rust
+lock-rust:
+ifneq ($(CARGO),)
+	@$(PYTHON) clients/rust/lock.py --cargo "$(CARGO)"
+endif
+
 .PHONY: check-rust
-check-rust:  ## format, lint and documentation of the Rust client
+check-rust: lock-rust  ## format, lint and documentation of the Rust client
 ifeq ($(CARGO),)
 	@test "$(CI)" != true || { echo "cargo is not on this machine, and CI=true needs it"; exit 1; }
 	@echo "cargo is not on this machine; the Rust client is not checked"

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import NoReturn
@@ -82,7 +83,14 @@ def _found() -> tuple[Path | None, str]:
     needed = tomllib.loads((CRATE / "Cargo.toml").read_text())["package"]["rust-version"]
     if has is None or (int(has[1]), int(has[2])) < tuple(int(part) for part in needed.split(".")):
         return None, f"cargo {needed} or newer is needed, {found} says {said.strip()!r}"
-    return Path(found), ""
+    written = subprocess.run(
+        [sys.executable, str(CRATE / "lock.py"), "--cargo", found],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return (Path(found), "") if written.returncode == 0 else (None, written.stderr.strip())
 
 
 def _give_up(why: str) -> NoReturn:

@@ -9,9 +9,10 @@ from tests.cargo import BUILD_TIMEOUT_S, CRATE, cargo, environment
 
 @pytest.mark.slow
 @pytest.mark.timeout(BUILD_TIMEOUT_S + 300)
-def test_all_of_cargos_tests_pass() -> None:
+@pytest.mark.parametrize(("kind", "least"), [("--all-targets", 100), ("--doc", 4)])
+def test_cargos_tests_pass(kind: str, least: int) -> None:
     found = subprocess.run(
-        [str(cargo()), "test", "--quiet", "--locked", "--all-features", "--all-targets"],
+        [str(cargo()), "test", "--quiet", "--locked", "--all-features", kind],
         cwd=CRATE,
         env=environment(),
         check=False,
@@ -20,20 +21,13 @@ def test_all_of_cargos_tests_pass() -> None:
         timeout=BUILD_TIMEOUT_S + 240,
     )
     assert found.returncode == 0, (found.stdout + found.stderr)[-8000:]
-    assert sum(map(int, re.findall(r"(\d+) passed", found.stdout))) > 20
+    assert sum(map(int, re.findall(r"(\d+) passed", found.stdout))) >= least
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(BUILD_TIMEOUT_S + 300)
-def test_the_documentations_code_works() -> None:
-    found = subprocess.run(
-        [str(cargo()), "test", "--quiet", "--locked", "--all-features", "--doc"],
-        cwd=CRATE,
-        env=environment(),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=BUILD_TIMEOUT_S + 240,
-    )
-    assert found.returncode == 0, (found.stdout + found.stderr)[-8000:]
-    assert sum(map(int, re.findall(r"(\d+) passed", found.stdout))) >= 1
+def test_the_lock_holds_versions_and_checksums_and_no_address() -> None:
+    text = (CRATE / "crates.lock").read_text(encoding="utf-8")
+    packages = text.count("[[package]]")
+    assert packages > 50
+    assert text.count("\nchecksum = ") == packages - 1, "all but the crate itself come with a checksum"
+    assert "://" not in text
+    assert "source" not in re.findall(r"^(\w+) = ", text, flags=re.MULTILINE)
