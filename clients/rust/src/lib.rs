@@ -22,6 +22,7 @@ mod journal;
 mod judging;
 pub mod messages;
 mod metrics;
+mod miss;
 mod policy;
 mod retry;
 mod series;
