@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import (
@@ -28,6 +28,8 @@ from tidegate.settings.settings import Settings
 
 Clock = Callable[[], int]
 _ADVISORY_LOCK = 0x7469_6465  # one writer at a time over all ledgers of a database
+_STATEMENT_S: Final = 30
+"""What a statement may take on a PostgreSQL server beyond the wait for a lock."""
 
 
 def system_clock() -> int:
@@ -87,8 +89,21 @@ class Database:
                 setting="ledger.url",
             )
         wait_s = self.busy_timeout_s
-        options = f"-c lock_timeout={wait_s * 1000} -c idle_in_transaction_session_timeout=0"
-        arguments = {"connect_timeout": min(wait_s, 10), "options": options, "application_name": "tidegate-ledger"}
+        # A lock that is waited for ends first, and says more; the second bound is for a server that hangs.
+        options = (
+            f"-c lock_timeout={wait_s * 1000} -c statement_timeout={(wait_s + _STATEMENT_S) * 1000}"
+            " -c idle_in_transaction_session_timeout=0"
+        )
+        arguments = {
+            "connect_timeout": min(wait_s, 10),
+            "options": options,
+            "application_name": "tidegate-ledger",
+            # A connection whose other end is gone is found dead within about a minute.
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 60_000,
+        }
         return create_engine(self._url, poolclass=NullPool, connect_args=arguments)
 
     @contextmanager

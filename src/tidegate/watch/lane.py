@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
@@ -16,14 +17,19 @@ class Lane:
     Args:
         name: of the thread.
         on_error: told of a job that raised, with the job's name; the lane goes on.
+        monotonic: seconds of a clock that never goes back.
     """
 
-    def __init__(self, name: str, on_error: Callable[[str, Exception], None]) -> None:
+    def __init__(
+        self, name: str, on_error: Callable[[str, Exception], None], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._on_error = on_error
         self._jobs: SimpleQueue[tuple[str, Job] | None] = SimpleQueue()
         self._waiting: set[str] = set()
         self._lock = threading.Lock()
         self._is_stopping = False
+        self._monotonic = monotonic
+        self._began_at: float | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -52,7 +58,16 @@ class Lane:
                 self._waiting.discard(name)
                 if self._is_stopping:
                     continue
+            self._began_at = self._monotonic()
             try:
                 job()
             except Exception as error:  # noqa: BLE001  the border: no job may end the lane
                 self._on_error(name, error)
+            finally:
+                self._began_at = None
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the job under way has taken so far, 0 where none is."""
+        began_at = self._began_at
+        return 0.0 if began_at is None else self._monotonic() - began_at

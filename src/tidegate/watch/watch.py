@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _RETRY_MS: Final = 60_000
 _STALLED_POLLS: Final = 10
+_HANGING_S: Final = 60.0
+"""A job that takes as much longer than a whole verification hangs, and so do all acts behind it."""
 _BLIND_LOOKS: Final = 10
 """Looks in a row without counters after which people are told: no rule can fire for such an instance."""
 
@@ -97,7 +99,7 @@ class Watch:
         self._round_at = self._retry_at = float("-inf")
         self._turned_at = parts.monotonic()
         self._minutes = Minutes(self._loaded())
-        self._office = Lane("watch desk", self._failed)
+        self._office = Lane("watch desk", self._failed, parts.monotonic)
         # Apart from the desk: a receiver of notifications that hangs must not delay a decision.
         self._post = Lane("watch post", self._failed)
 
@@ -128,9 +130,10 @@ class Watch:
         self._metrics.last_look.set(self._parts.now_ms() / 1000)
 
     def is_turning(self) -> bool:
-        """Whether the loop has turned within the last ten polls, each with its look."""
+        """Whether the loop has turned within the last ten polls, each with its look, and no act has been under way for much too long."""
         slowest_s = self._settings.poll_s + self._settings.timeout_s
-        return self._parts.monotonic() - self._turned_at <= _STALLED_POLLS * slowest_s
+        turns = self._parts.monotonic() - self._turned_at <= _STALLED_POLLS * slowest_s
+        return turns and self._office.busy_s <= self._settings.verify_s + _HANGING_S
 
     def close(self) -> None:
         """Finish the act under way, and keep all open minutes."""

@@ -52,3 +52,24 @@ def test_a_stop_finishes_the_job_under_way_and_leaves_the_others() -> None:
     hold.set()
     assert lane.stop(5)
     assert done == ["a"]
+
+
+def test_how_long_a_job_has_been_under_way_is_known() -> None:
+    now = [100.0]
+    lane = Lane("test", lambda *_: None, lambda: now[0])
+    begun, hold, ended = threading.Event(), threading.Event(), threading.Event()
+    assert lane.busy_s == 0.0
+
+    def job() -> None:
+        begun.set()
+        hold.wait(5)
+
+    lane.submit("job", job)
+    lane.submit("next", ended.set)
+    assert begun.wait(5)
+    now[0] += 90.0
+    assert lane.busy_s == 90.0
+    hold.set()
+    assert ended.wait(5)
+    assert lane.stop(5)
+    assert lane.busy_s == 0.0

@@ -324,6 +324,23 @@ def test_health_ends_ten_polls_after_the_last_turn(scene: Scene) -> None:
     assert not scene.watch.is_turning()
 
 
+def test_health_ends_while_an_act_hangs(scene: Scene) -> None:
+    scene.turn(3)
+    scene.desk.hold.clear()
+    scene.findings["aa"] = FIRED
+    scene.turn()
+    assert scene.desk.begun.wait(5)
+    scene.findings["aa"] = QUIET
+    longest_s = int(WatchSettings().verify_s) + 60
+    scene.turn(longest_s // 5 - 1)
+    assert scene.watch.is_turning()
+    scene.turn(3)
+    assert not scene.watch.is_turning()
+    scene.desk.hold.set()
+    scene.settle()
+    assert scene.watch.is_turning()
+
+
 def test_a_run_ends_when_it_is_stopped(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     stop = threading.Event()
