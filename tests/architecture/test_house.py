@@ -42,7 +42,7 @@ PURE_ROLLBACK = tuple(
 # Of the client, what neither waits nor asks.
 PURE_CLIENT = tuple(f"client/{name}.py" for name in ("breaker", "columns", "fallback", "judging", "retry", "series"))
 PURE = (
-    "features", "labels", "dataset", "model", "backtest", "gates", "policy", "validation", "report", "monitoring",
+    "features", "labels", "dataset", "model", "backtest", "statistics", "calibration", "gates", "policy", "validation", "report", "monitoring",
     *PURE_SERVING, *PURE_ROLLBACK, *PURE_CLIENT,
 )  # fmt: skip
 CLOCK_OR_GLOBAL_CHANCE = re.compile(
