@@ -1,25 +1,24 @@
 """Champion against challenger, on the part of the newest test window that neither has seen."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tidegate.backtest.metrics import summarise
 from tidegate.backtest.portfolio import combine
-from tidegate.backtest.regimes import classify
+from tidegate.backtest.regimes import RegimeDefinition, classify
 from tidegate.backtest.result import Backtest
-from tidegate.bars.bars import iso
+from tidegate.bars.bars import Bars, iso
 from tidegate.bars.interval import DAY_MS
-from tidegate.dataset.dataset import Dataset
 from tidegate.dataset.windows import Window
-from tidegate.features.features import FeatureSet, from_specs, usable
+from tidegate.features.features import from_specs, usable
 from tidegate.gates.evaluation import Measurement
 from tidegate.gates.result import Verdict
 from tidegate.model.bundle import Bundle
 from tidegate.model.onnx_model import OnnxModel
-from tidegate.pipeline.fold import Fold, Tested, backtest_window
-from tidegate.policy.policy import PositionPolicy
+from tidegate.pipeline.fold import Tested, backtest_window
 from tidegate.report.record import ContestRecord
 from tidegate.strategy.strategy import Strategy
 
@@ -42,37 +41,30 @@ class Contest:
     champion: Backtest | None = None
 
 
-def hold_contest(
-    dataset: Dataset, fold: Fold, challenger: Bundle, champion: Champion | None, strategy: Strategy
-) -> Contest:
+def hold_contest(bars: Sequence[Bars], challenger: Bundle, champion: Champion | None, strategy: Strategy) -> Contest:
     """Compare annual Sharpe ratios net of costs over one window.
 
-    A side that did not trade has earned nothing and counts as zero.
+    Both sides are what their bundles say: features, model, policy. A side that did not trade has earned nothing and counts as zero.
 
     Args:
-        dataset: bars, features.
-        fold: the newest fold, whose model is the challenger.
-        challenger: its bundle.
+        bars: one series a symbol, with the challenger's newest test window and what both sides' features look back on before it.
+        challenger: the newest fold's model.
         champion: the model in production, None for the first model.
         strategy: costs and gate policy.
     """
     if champion is None:
         reason = "first model: there is no champion"
         return Contest(Measurement(None, ruling=Verdict.PASS, reason=reason), ContestRecord(None, reason))
-    fault = _cannot_compare(champion, fold, strategy)
+    test, regimes = challenger.manifest.windows[-1].test, challenger.manifest.regimes
+    fault = _cannot_compare(champion, test, strategy)
     if fault:
         measurement = Measurement(
             None, ruling=Verdict.FAIL, reason=fault, evidence={"champion_version": champion.version}
         )
         return Contest(measurement, ContestRecord(champion.version, fault))
-    window = Window(
-        start_at=max(fold.windows.test.start_at, champion.bundle.manifest.last_seen_at), end_at=fold.windows.test.end_at
-    )
-    own = _backtest(dataset, dataset.features, challenger, fold.policy, window, fold, strategy)
-    theirs_features = from_specs(champion.bundle.manifest.features)
-    theirs = _backtest(
-        dataset, theirs_features, champion.bundle, champion.bundle.manifest.policy, window, fold, strategy
-    )
+    window = Window(start_at=max(test.start_at, champion.bundle.manifest.last_seen_at), end_at=test.end_at)
+    definitions = {symbol: RegimeDefinition.model_validate(regime) for symbol, regime in regimes.items()}
+    own, theirs = (_backtest(bars, side, window, definitions, strategy) for side in (challenger, champion.bundle))
     return _judge(own, theirs, champion.version, window, strategy)
 
 
@@ -121,11 +113,11 @@ def _judge(own: Backtest, theirs: Backtest, version: int, window: Window, strate
     return Contest(measurement, record, own, theirs)
 
 
-def _cannot_compare(champion: Champion, fold: Fold, strategy: Strategy) -> str:
+def _cannot_compare(champion: Champion, test: Window, strategy: Strategy) -> str:
     manifest = champion.bundle.manifest
     if (manifest.symbols, manifest.interval, manifest.kind) != (strategy.symbols, strategy.interval, strategy.kind):
         return f"champion v{champion.version} is for {', '.join(manifest.symbols)} {manifest.interval}, not comparable"
-    unseen_days = (fold.windows.test.end_at - max(fold.windows.test.start_at, manifest.last_seen_at)) / DAY_MS
+    unseen_days = (test.end_at - max(test.start_at, manifest.last_seen_at)) / DAY_MS
     if unseen_days < strategy.gates.champion_min_days:
         return (
             f"champion has seen this window: v{champion.version} knows bars until {iso(manifest.last_seen_at)}, "
@@ -135,27 +127,23 @@ def _cannot_compare(champion: Champion, fold: Fold, strategy: Strategy) -> str:
 
 
 def _backtest(
-    dataset: Dataset,
-    features: FeatureSet,
-    bundle: Bundle,
-    policy: PositionPolicy,
-    window: Window,
-    fold: Fold,
-    strategy: Strategy,
+    bars: Sequence[Bars], side: Bundle, window: Window, regimes: Mapping[str, RegimeDefinition], strategy: Strategy
 ) -> Backtest:
-    model = OnnxModel(bundle.onnx, len(features.names))
+    features, policy = from_specs(side.manifest.features), side.manifest.policy
+    model = OnnxModel(side.onnx, len(features.names))
     tested: dict[str, Tested] = {}
-    for at, table in enumerate(dataset.tables):
-        rows = dataset.rows_within(at, window)
-        history = table.bars.take(slice(max(0, rows.start - features.lookback + 1), rows.stop))
-        matrix = features.matrix(history)[len(history) - (rows.stop - rows.start) :]
+    for series in bars:
+        known = series.until(window.end_at)
+        inside = len(known) - len(known.between(window.start_at, window.end_at))
+        history = known.take(slice(max(0, inside - features.lookback + 1), len(known)))
+        matrix = features.matrix(history)[len(history) - (len(known) - inside) :]
         probability = np.full(len(matrix), np.nan)
-        known = usable(matrix)
-        if known.any():
-            probability[known] = model.probability(matrix[known])
-        regime = classify(table.bars.take(slice(0, rows.stop)), fold.regimes[table.bars.symbol])[rows]
-        tested[table.bars.symbol] = backtest_window(
-            table.bars.take(rows), probability, policy, regime, strategy, len(dataset.tables)
+        complete = usable(matrix)
+        if complete.any():
+            probability[complete] = model.probability(matrix[complete])
+        regime = classify(known, regimes[series.symbol])[inside:]
+        tested[series.symbol] = backtest_window(
+            known.take(slice(inside, len(known))), probability, policy, regime, strategy, len(bars)
         )
     return combine({symbol: test.backtest for symbol, test in tested.items()})
 

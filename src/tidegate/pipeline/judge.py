@@ -26,6 +26,10 @@ from tidegate.pipeline.files import whole_file
 from tidegate.pipeline.fold import Fold, pooled
 from tidegate.pipeline.job import Job
 from tidegate.pipeline.packing import pack
+from tidegate.pipeline.trials import trial_id
+from tidegate.registry.database import Database
+from tidegate.registry.looks import LookLedger
+from tidegate.registry.trials import TrialLedger
 from tidegate.report.record import CalibrationCurve
 from tidegate.strategy.strategy import Strategy
 from tidegate.validation.calendar import expected_opens
@@ -36,36 +40,75 @@ _WHOLE_SHARE = 0.95
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """Everything that is known before the registry is touched.
+class Measured:
+    """Everything that is known of a run before anybody asks what else was promoted, tried or looked at.
+
+    It depends on the run's own bars, configuration and folds alone, so that months can be measured side by side.
 
     Attributes:
         bundle: the newest fold's model, as written to the run's folder.
+        bars: one series a symbol, up to the newest test window's end: what the contest is held on.
         pooled: all folds' out-of-sample series.
         metrics: of `pooled`.
         regimes: metrics by regime.
         stress: Sharpe and total return at multiples of the costs.
         baseline: random entries; None without trades.
         curve: out-of-sample calibration.
-        contest: against the champion.
-        decision: of the gates.
+        trials: annual Sharpe ratio by the trial's id, of all trials of this run; NaN where one has none.
+        measurements: by gate name, of every gate that needs neither a champion nor a ledger.
     """
 
     bundle: Bundle
+    bars: tuple[Bars, ...]
     pooled: Backtest
     metrics: Mapping[str, float]
     regimes: Mapping[str, Mapping[str, float]]
     stress: Mapping[float, Mapping[str, float]]
     baseline: RandomBaseline | None
     curve: CalibrationCurve
+    trials: Mapping[str, float]
+    measurements: Mapping[str, Measurement]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Everything that is known before the model registry is touched.
+
+    Attributes:
+        measured: the run by itself.
+        contest: against the champion.
+        decision: of the gates.
+    """
+
+    measured: Measured
     contest: Contest
     decision: Decision
+
+    @property
+    def bundle(self) -> Bundle:
+        """The newest fold's model."""
+        return self.measured.bundle
+
+    @property
+    def pooled(self) -> Backtest:
+        """All folds' out-of-sample series."""
+        return self.measured.pooled
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Of `pooled`."""
+        return self.measured.metrics
+
+    @property
+    def regimes(self) -> Mapping[str, Mapping[str, float]]:
+        """Metrics by regime."""
+        return self.measured.regimes
 
 
 def judge(
     job: Job, gathered: Gathered, prepared: Prepared, folds: tuple[Fold, ...], champion: Champion | None
 ) -> Judged:
-    """Pack the bundle, check it, hold the contest and let the gates decide.
+    """Measure the run and decide about it, with the installation's ledgers.
 
     Args:
         job: what was asked.
@@ -73,6 +116,19 @@ def judge(
         prepared: features and labels.
         folds: trained and tested, oldest first.
         champion: the model in production, None for the first.
+    Raises:
+        LedgerError: the ledger cannot be reached.
+    """
+    measured = measure_run(job, gathered, prepared, folds)
+    database = Database.from_settings(job.settings)
+    tried = TrialLedger(database).scores(job.strategy.name)
+    return decide_run(job, measured, champion, LookLedger(database), tried)
+
+
+def measure_run(job: Job, gathered: Gathered, prepared: Prepared, folds: tuple[Fold, ...]) -> Measured:
+    """Pack the bundle, check it, and measure all that needs no champion and no ledger.
+
+    Writes the bundle into the run's folder, and nothing else anywhere.
     """
     strategy, dataset, compute = job.strategy, prepared.dataset, job.settings.compute
     with job.watch.stage("checks"):
@@ -83,24 +139,45 @@ def judge(
     with job.watch.stage("gates"):
         metrics = summarise(whole, strategy.periods_per_year)
         regimes = by_regime(whole, strategy.periods_per_year)
-        contest = hold_contest(dataset, folds[-1], bundle, champion, strategy)
-        measurements = (
-            measure(strategy, gathered, dataset, folds, metrics, regimes) | checks | {"champion": contest.measurement}
-        )
-        decision = decide(strategy.name, bundle.digest, evaluate(measurements, strategy.gates))
-        with whole_file(job.folder / "bundle" / DECISION) as file:
-            file.write_text(decision.model_dump_json(indent=1) + "\n")
-        return Judged(
+        return Measured(
             bundle=bundle,
+            bars=tuple(table.bars.until(folds[-1].windows.test.end_at) for table in dataset.tables),
             pooled=whole,
             metrics=metrics,
             regimes=regimes,
             stress=_stress(whole, strategy),
             baseline=_baseline(folds, whole, strategy),
             curve=calibration_curve(dataset, folds),
-            contest=contest,
-            decision=decision,
+            trials={trial_id(job, fold.windows, trial): trial.score for fold in folds for trial in fold.trials},
+            measurements=measure(strategy, gathered, dataset, folds, metrics, regimes) | checks,
         )
+
+
+def decide_run(
+    job: Job, measured: Measured, champion: Champion | None, looks: LookLedger, tried: Mapping[str, float]
+) -> Judged:
+    """Hold the contest, take this look's share of the error budget, and let the gates decide.
+
+    Writes the decision beside the bundle. The look is on record before anything is decided: whoever has looked has spent.
+
+    Args:
+        job: what was asked.
+        measured: the run by itself.
+        champion: the model in production, None for the first.
+        looks: the ledger of looks, of the installation or of a replay's path.
+        tried: annual Sharpe ratio by the trial's id, of the strategy's earlier runs; this run's may be among them.
+    Raises:
+        LedgerError: the ledger of looks cannot be reached.
+    """
+    del looks, tried
+    strategy = job.strategy
+    with job.watch.stage("gates"):
+        contest = hold_contest(measured.bars, measured.bundle, champion, strategy)
+        measurements = {**measured.measurements, "champion": contest.measurement}
+        decision = decide(strategy.name, measured.bundle.digest, evaluate(measurements, strategy.gates))
+        with whole_file(job.folder / "bundle" / DECISION) as file:
+            file.write_text(decision.model_dump_json(indent=1) + "\n")
+        return Judged(measured, contest, decision)
 
 
 def training_days(dataset: Dataset, fold: Fold, strategy: Strategy) -> float:

@@ -1,6 +1,5 @@
 """The registry's side of a retraining: run, version, trials, promotion, report."""
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,17 +8,16 @@ from pathlib import Path
 
 from tidegate.backtest.metrics import summarise
 from tidegate.bars.bars import iso
-from tidegate.dataset.windows import FoldWindows
 from tidegate.errors import PromotionRefused, TidegateError
 from tidegate.keys.signing import shadow_message
 from tidegate.model.bundle import load_bundle
 from tidegate.pipeline.contest import Champion
 from tidegate.pipeline.data import Gathered, Prepared
 from tidegate.pipeline.files import write_out_of_sample, write_signals, write_trial
-from tidegate.pipeline.fold import Fold, Trial
+from tidegate.pipeline.fold import Fold
 from tidegate.pipeline.job import Job, describe_job
 from tidegate.pipeline.judge import Judged
-from tidegate.registry.chain import canonical
+from tidegate.pipeline.trials import trial_id
 from tidegate.registry.events import EventLedger
 from tidegate.registry.opening import open_promoter, open_signer
 from tidegate.registry.repair import repair
@@ -178,9 +176,9 @@ def publish_report(
             pooled=judged.pooled,
             metrics=judged.metrics,
             regimes=judged.regimes,
-            stress=judged.stress,
-            random_baseline=judged.baseline,
-            calibration=judged.curve,
+            stress=judged.measured.stress,
+            random_baseline=judged.measured.baseline,
+            calibration=judged.measured.curve,
             contest=judged.contest.record,
             promotion=promotion,
             timings_s=dict(job.watch.seconds),
@@ -238,22 +236,6 @@ def _record_trials(job: Job, folds: tuple[Fold, ...]) -> None:
                 returns_sha256=digest,
             )
     ledger.record(*trials.values())
-
-
-def trial_id(job: Job, windows: FoldWindows, trial: Trial) -> str:
-    """A trial's name, by what it is: the same one in every run of a month that tries the same thing on the same data."""
-    returns = hashlib.sha256(trial.closed_at.tobytes() + trial.net_return.tobytes()).hexdigest()
-    content = canonical(
-        {
-            "parameters": dict(trial.parameters),
-            "seed": job.strategy.model.seed,
-            "rounds": list(trial.rounds),
-            "windows": windows.model_dump(mode="json"),
-            "returns": returns,
-        }
-    )
-    test = windows.test
-    return f"{job.key}/{test.start_at}-{test.end_at}/{hashlib.sha256(content.encode()).hexdigest()}"
 
 
 def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) -> Registered:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Connection,
@@ -96,6 +97,32 @@ holdout_reads = Table(
     Index("holdout_reads_by_window", "strategy", "snapshot", "window_start_at", "window_end_at"),
 )
 
+looks = Table(
+    "looks",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("strategy", String(STRATEGY), nullable=False),
+    Column("look_key", String(64), nullable=False),
+    Column("looked_at", BigInteger, nullable=False),
+    Column("level", Float, nullable=False),
+    Column("yearly_error", Float, nullable=False),
+    Column("looks_per_year", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("strategy", "look_key", name="looks_once"),
+    CheckConstraint("level >= 0 AND level <= yearly_error", name="level_in_budget"),
+    CheckConstraint("yearly_error > 0 AND yearly_error < 1 AND looks_per_year >= 1", name="sane_budget"),
+)
+
+look_outcomes = Table(
+    "look_outcomes",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("look_id", BigInteger, nullable=False, unique=True),
+    Column("p_value", Float),
+    Column("promote", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
 retrain_runs = Table(
     "retrain_runs",
     metadata,
@@ -139,7 +166,9 @@ events = Table(
     Index("events_by_subject", "kind", "subject", "id"),
 )
 
-APPEND_ONLY = (promotion_ledger, trial_ledger, holdout_reads, retrain_runs, events)
+APPEND_ONLY = (promotion_ledger, trial_ledger, holdout_reads, retrain_runs, events, looks, look_outcomes)
+
+_ONCE = {trial_ledger: ("trial_id",), looks: ("strategy", "look_key"), look_outcomes: ("look_id",)}
 
 # What an INSERT into the promotion ledger must satisfy, as SQL that is false where it does not; both databases read it. Without
 # it SQLite's INSERT OR REPLACE would be a way around the UPDATE and DELETE triggers.
@@ -246,11 +275,14 @@ def _sqlite_triggers() -> list[str]:
             f"CREATE TRIGGER IF NOT EXISTS {table.name}_no_replace BEFORE INSERT ON {table.name} WHEN {there} "
             f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only: REPLACE refused'); END"
         )
-    statements.append(
-        "CREATE TRIGGER IF NOT EXISTS trial_ledger_no_second BEFORE INSERT ON trial_ledger "
-        "WHEN EXISTS (SELECT 1 FROM trial_ledger WHERE trial_id = NEW.trial_id) "
-        "BEGIN SELECT RAISE(ABORT, 'trial_ledger is append-only: this trial_id is already there'); END"
-    )
+    # Nor may one be replaced that is the same by its name.
+    for table, columns in _ONCE.items():
+        same = " AND ".join(f"{column} = NEW.{column}" for column in columns)
+        there = f"EXISTS (SELECT 1 FROM {table.name} WHERE {same})"  # noqa: S608  names of our own tables
+        statements.append(
+            f"CREATE TRIGGER IF NOT EXISTS {table.name}_no_second BEFORE INSERT ON {table.name} WHEN {there} "
+            f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only: this {', '.join(columns)} is already there'); END"
+        )
     return statements
 
 

@@ -6,6 +6,7 @@ and a test window that has been looked at many times is no longer unseen. Both t
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,13 @@ class TrialLedger:
         query = select(func.count()).select_from(trial_ledger).where(trial_ledger.c.strategy == strategy)
         with self.database.read() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def scores(self, strategy: str) -> dict[str, float]:
+        """By trial id, what the search ranked each of a strategy's trials by, over all its runs; NaN where one failed."""
+        query = select(trial_ledger.c.trial_id, trial_ledger.c.score).where(trial_ledger.c.strategy == strategy)
+        with self.database.read() as connection:
+            found = connection.execute(query.order_by(trial_ledger.c.id)).all()
+        return {name: math.nan if score is None else float(score) for name, score in found}
 
     def record_read(self, read: HoldoutRead) -> int:
         """Count one evaluation on a test window and return how often it has been read now, by anyone for this strategy.

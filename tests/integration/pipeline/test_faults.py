@@ -334,9 +334,7 @@ class TestMissing:
 def test_champion_that_cannot_be_compared_is_not_beaten(sound: Stages) -> None:
     bundle = sound.judged.bundle
     other = dataclasses.replace(bundle, manifest=bundle.manifest.model_copy(update={"interval": "1h"}))
-    held = contest.hold_contest(
-        sound.prepared.dataset, sound.folds[-1], bundle, contest.Champion(4, other), sound.job.strategy
-    )
+    held = contest.hold_contest(sound.judged.measured.bars, bundle, contest.Champion(4, other), sound.job.strategy)
 
     assert held.measurement.ruling == Verdict.FAIL
     assert held.measurement.reason == "champion v4 is for SIM/USD 1h, not comparable"

@@ -24,9 +24,8 @@ def refusal_of_a_second_run() -> str:
         symbols=small.symbols, interval=small.interval, kind=small.kind, last_seen_at=60 * DAY_MS
     )
     champion: Any = SimpleNamespace(version=1, bundle=SimpleNamespace(manifest=manifest))
-    test = SimpleNamespace(start_at=30 * DAY_MS, end_at=60 * DAY_MS)
-    fold: Any = SimpleNamespace(windows=SimpleNamespace(test=test))
-    return contest._cannot_compare(champion, fold, small)
+    test: Any = SimpleNamespace(start_at=30 * DAY_MS, end_at=60 * DAY_MS)
+    return contest._cannot_compare(champion, test, small)
 
 
 @pytest.fixture
