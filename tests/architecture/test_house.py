@@ -14,6 +14,7 @@ SOURCE = ROOT / "src" / "tidegate"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 HOMES = {
+    "arch": ("statistics/bootstrap.py",),
     "ccxt": ("bars/sources/exchange.py",),
     "great_expectations": ("validation/expectations.py",),
     "httpx": ("client/transport.py",),

@@ -1,0 +1,94 @@
+"""Whether the best of many strategies beats the benchmark by more than the best of many would by luck."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegate.backtest.ratios import NAN
+from tidegate.backtest.result import Floats
+from tidegate.errors import DataError
+from tidegate.statistics.bootstrap import block_length, resamples, times_drawn
+
+FloatMatrix = NDArray[np.float64]
+_LEAST: Final = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Superior:
+    """Test for superior predictive ability.
+
+    Attributes:
+        lower, consistent, upper: p-values of "no challenger earns more than the benchmark"; `consistent` is the one to use, the others
+            bound it.
+        best: column of the challenger with the highest studentised mean; -1 where none can be judged.
+        n: periods.
+        k: challengers, those that cannot be judged included.
+    """
+
+    lower: float
+    consistent: float
+    upper: float
+    best: int
+    n: int
+    k: int
+
+
+def superior_ability(benchmark: Floats, challengers: FloatMatrix, *, seed: int, draws: int = 1000) -> Superior:
+    """Hansen's test, studentised, on the stationary bootstrap.
+
+    Args:
+        benchmark: (n,) net returns.
+        challengers: (n, k) net returns of the same periods.
+        seed: same seed, same p-values.
+        draws: resamples.
+    Returns:
+        NaN p-values where no challenger differs from the benchmark by a finite, varying amount, or fewer than three periods are given.
+    Raises:
+        DataError: the shapes do not fit.
+    Source: Hansen 2005, "A test for superior predictive ability". Not by `arch.bootstrap.SPA`, which does not divide by the
+        standard errors.
+    """
+    if challengers.ndim != 2 or benchmark.shape != challengers.shape[:1]:
+        raise DataError(
+            "returns of challengers and benchmark do not fit",
+            expected=f"({len(benchmark)}, k)",
+            actual=challengers.shape,
+        )
+    n, k = challengers.shape
+    excess = challengers - benchmark[:, None]
+    finite = np.isfinite(excess).all(axis=0)
+    judged = (
+        np.flatnonzero(finite & (np.std(np.where(finite, excess, 0.0), axis=0) > _LEAST)) if n > 2 else np.empty(0, int)
+    )
+    if not len(judged):
+        return Superior(NAN, NAN, NAN, -1, n, k)
+    excess = excess[:, judged]
+    block = max(block_length(column) for column in excess.T)
+    error = _standard_errors(excess, block)
+    mean = excess.mean(axis=0)
+    observed = max(float(np.max(mean / error)), 0.0)
+    bound = -math.sqrt(2.0 * math.log(max(math.log(n), 1.0)))
+    centres = np.stack((np.maximum(mean, 0.0), np.where(mean / error >= bound, mean, 0.0), mean))
+    exceeding = np.zeros(3)
+    for rows in resamples(n, block, draws, np.random.default_rng(seed)):
+        means = times_drawn(rows, n) @ excess / n
+        for row, centre in enumerate(centres):
+            highest = np.maximum(((means - centre) / error).max(axis=1), 0.0)
+            exceeding[row] += np.sum(highest >= observed)
+    lower, consistent, upper = ((1.0 + exceeding) / (1.0 + draws)).tolist()
+    return Superior(lower, consistent, upper, int(judged[np.argmax(mean / error)]), n, k)
+
+
+def _standard_errors(excess: FloatMatrix, block: float) -> Floats:
+    """(k,) of the means, as the stationary bootstrap has them on average: autocovariances with its own weights."""
+    n = len(excess)
+    spectrum = np.fft.rfft(excess - excess.mean(axis=0), 2 * n, axis=0)
+    covariances = np.fft.irfft(np.abs(spectrum) ** 2, axis=0)[:n] / n
+    lag, stays = np.arange(n), 1.0 - 1.0 / block
+    weights = (1.0 - lag / n) * stays**lag + lag / n * stays ** (n - lag)
+    weights[0] = 0.5
+    variance = 2.0 * weights @ covariances
+    return np.asarray(np.sqrt(np.maximum(variance, _LEAST**2) / n), np.float64)
