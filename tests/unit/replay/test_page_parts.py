@@ -1,0 +1,194 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests import replay_records
+
+from tidegate.replay.page_decisions import decision_rows, decisions_lead, differences, hindsight
+from tidegate.replay.page_figures import drawdown, fit_share, judged, profit
+from tidegate.replay.page_headline import basis, earned, headline, sharpe_with_error, tiles
+from tidegate.replay.page_made import facts, timings
+from tidegate.replay.page_paths import _terms, equity
+from tidegate.replay.result import Act, Hindsight, MonthRecord, PathResult, ReplayResult
+from tidegate.report.formats import NBSP
+
+
+def deployed(result: ReplayResult, **changes: object) -> ReplayResult:
+    """The result with other figures of its deployed path."""
+    path = result.paths[0]
+    summary = replace(path.summary, **changes)  # type: ignore[arg-type]
+    return replace(result, paths=(replace(path, summary=summary), *result.paths[1:]))
+
+
+MADE = replay_records.short()
+PATH = MADE.paths[0]
+
+
+@pytest.mark.parametrize(
+    ("total", "sharpe", "error", "word", "tone"),
+    [
+        (0.31, 2.1, 1.0, "PROFIT", "good"),
+        (0.31, 1.9, 1.0, "PROFIT, WITHIN CHANCE", "warn"),
+        (0.31, 1.9, None, "PROFIT, WITHIN CHANCE", "warn"),
+        (0.31, None, None, "PROFIT, WITHIN CHANCE", "warn"),
+        (-0.02, -0.1, 1.0, "LOSS", "bad"),
+        (0.0, 0.0, 1.0, "NO PROFIT", "bad"),
+        (float("nan"), 2.1, 1.0, "NO PROFIT", "bad"),
+    ],
+)
+def test_a_gain_within_chance_is_never_called_a_profit_alone(
+    total: float, sharpe: float | None, error: float | None, word: str, tone: str
+) -> None:
+    said = headline(deployed(MADE, total_return=total, sharpe=sharpe, sharpe_standard_error=error))
+    assert (said.word, said.tone) == (word, tone)
+
+
+def test_the_sentence_counts_who_did_better() -> None:
+    best = headline(deployed(MADE, total_return=9.0)).sentence
+    assert best.endswith("none of the 6 other ways did better.")
+    assert headline(deployed(MADE, total_return=-9.0)).sentence.endswith("all 6 other ways did better.")
+    alone = replace(MADE, paths=MADE.paths[:1])
+    assert "other way" not in headline(alone).sentence
+
+
+@pytest.mark.parametrize(
+    ("sharpe", "error", "says"),
+    [
+        (0.5, 0.4, "zero among them, so chance alone may have brought it"),
+        (1.5, 0.4, "speaks for skill"),
+        (-1.5, 0.4, "speaks for a procedure that loses money"),
+        (None, None, "There is no Sharpe ratio to judge by"),
+        (1.0, None, "There is no Sharpe ratio to judge by"),
+    ],
+)
+def test_the_basis_reads_the_standard_error(sharpe: float | None, error: float | None, says: str) -> None:
+    text = basis(deployed(MADE, sharpe=sharpe, sharpe_standard_error=error))
+    assert says in text
+    assert text.endswith("This is one history; it proves nothing by itself.")
+
+
+def test_amounts_in_words() -> None:
+    assert earned(0.2) == f"earned 20.0{NBSP}%"
+    assert earned(-0.2) == f"lost 20.0{NBSP}%"
+    assert earned(-0.0004) == "neither earned nor lost anything to speak of"
+    assert "not measured" in earned(float("nan"))
+    assert sharpe_with_error(None, None) == "\u2013"
+    assert sharpe_with_error(1.0, None) == f"1.00 \u00b1{NBSP}?"
+
+
+def test_tiles_hold_the_interval_of_promotions_that_were_right() -> None:
+    tile = next(each for each in tiles(replay_records.replay()) if each.title == "Promotions that were right")
+    assert tile.value == "6 of 13"
+    assert tile.detail == f"95 % interval 23{NBSP}% to 71{NBSP}%; 0 undecided"
+    none = next(each for each in tiles(replay_records.never_traded()) if each.title == "Promotions that were right")
+    assert none.detail == "none has turned out yet; 0 undecided"
+
+
+def test_drawdown_starts_at_the_capital_and_ends_at_its_summary() -> None:
+    path = replace(PATH, net_return=np.array([-0.1, 0.05, 0.25, -0.3]))
+    assert profit(path) == pytest.approx([-0.1, -0.05, 0.2, -0.1])
+    assert drawdown(path) == pytest.approx([0.1, 0.05, 0.0, 0.25])
+    for each in MADE.paths:
+        assert drawdown(each).max() == pytest.approx(each.summary.max_drawdown, abs=1e-12)
+
+
+def test_undecided_decisions_are_neither_right_nor_wrong() -> None:
+    seen = [Hindsight("promotion", 1, 0, 1, judgement, 0.01) for judgement in ("right", "right", "wrong", "undecided")]
+    month = replace(PATH.months[0], hindsight=(*seen, Hindsight("refusal", 2, 0, 1, "right", 0.5)))
+    found = judged(replace(PATH, months=(month,)), "promotion")
+    assert (found.right, found.wrong, found.undecided, found.decided) == (2, 1, 1, 3)
+    assert found.difference == pytest.approx(0.04)
+    assert 0.2 < found.low < 2 / 3 < found.high < 0.95
+    assert np.isnan(judged(replace(PATH, months=()), "promotion").low)
+
+
+def test_the_share_of_fits_is_of_the_time_that_all_workers_had() -> None:
+    training = replace(MADE.training, fit_s=60.0, workers=2, seconds={"training": 40.0, "total": 50.0})
+    assert fit_share(training) == pytest.approx(0.6)
+    assert np.isnan(fit_share(replace(training, seconds={})))
+    assert f"60{NBSP}% of the workers' time" in dict(facts(replace(MADE, training=training)))["XGBoost's own fits"]
+    assert (
+        "workers' time" not in dict(facts(replace(MADE, training=replace(training, seconds={}))))["XGBoost's own fits"]
+    )
+    assert timings(replace(MADE, training=replace(training, seconds={}))) is None
+
+
+def months(*productions: tuple[int | None, tuple[Act, ...]]) -> PathResult:
+    made: list[MonthRecord] = [
+        replace(PATH.months[0], as_of_ms=at * 100, production_after=after, acts=acts)
+        for at, (after, acts) in enumerate(productions)
+    ]
+    return replace(PATH, months=tuple(made))
+
+
+def test_a_version_s_time_in_production_runs_over_months_and_ends_with_an_act() -> None:
+    left = Act(150, "rollback", 2, 1, "because")
+    halted = Act(160, "halt", 1, None, "because")
+    path = months((2, ()), (2, (left, halted)), (None, ()), (4, ()))
+    found = [(term.start_ms, term.end_ms, term.words.partition(":")[0]) for term in _terms(path, 400)]
+    assert found == [(0, 150, "v2"), (150, 160, "v1"), (300, 400, "v4")]
+
+
+def test_an_act_is_told_with_its_own_hindsight() -> None:
+    act = Act(150, "rollback", 2, 1, "the sequential test fired")
+    seen = Hindsight("rollback", 2, 150, 200, "right", 0.012)
+    other = Hindsight("rollback", 2, 151, 200, "wrong", -0.5)
+    month = replace(PATH.months[0], acts=(act,), hindsight=(other, seen))
+    (row,) = decision_rows(replace(MADE, paths=(replace(PATH, months=(month,)),)))
+    (told,) = row.acts
+    assert told.seen is not None
+    assert told.seen.mark.word == "Right"
+    assert told.seen.difference == f"+1.20{NBSP}%"
+    assert told.reason == "The sequential test fired."
+    assert told.where == "1970-01-01, v2 to v1"
+    assert row.seen is None
+
+
+def test_figures_that_are_not_known_are_dashes_and_small_chances_are_not_zero() -> None:
+    metrics = {"sharpe": None, "skill_p": 0.0002, "skill_level": 0.05 / 12}
+    month = replace(PATH.months[0], metrics=metrics)
+    (row,) = decision_rows(replace(MADE, paths=(replace(PATH, months=(month,)),)))
+    assert (row.sharpe, row.p, row.level) == ("\u2013", "2 \u00d7 10\u207b\u2074", "0.0042")
+
+
+def test_counts_are_said_with_their_intervals() -> None:
+    lead = decisions_lead(replay_records.replay())
+    assert lead.startswith("72 months: 13 promotions, 58 refusals, 1 month without a model, 2 rollbacks.")
+    assert f"Promotions right: 6 of 13 (95 % interval 23{NBSP}% to 71{NBSP}%)." in lead
+    assert hindsight(replay_records.never_traded()) == ()
+
+
+def test_only_months_that_policies_decide_differently_are_listed() -> None:
+    section = differences(MADE)
+    (block,) = section.blocks
+    assert block.table is not None
+    policies = [path for path in MADE.paths if path.policy]
+    expected = [
+        row[0].month
+        for row in zip(*(path.months for path in policies), strict=True)
+        if len({month.outcome for month in row}) > 1
+    ]
+    assert 0 < len(expected) < len(PATH.months)
+    assert [row[0].text for row in block.table.rows] == expected
+    assert f"differently in {len(expected)} of 6 months" in section.lead
+
+
+def test_equal_or_single_policies_have_nothing_to_list() -> None:
+    twin = replace(PATH, name="checklist", policy="checklist", title="Twin")
+    assert differences(replace(MADE, paths=(PATH, twin))).blocks == ()
+    assert "nothing to compare" in differences(replace(MADE, paths=(PATH,))).lead
+
+
+def test_the_others_get_a_picture_of_their_own_only_where_buy_and_hold_dwarfs_them() -> None:
+    held = next(path for path in MADE.paths if path.name == "hold")
+    low, high = (replace(held, net_return=held.net_return * times) for times in (0.1, 10.0))
+    rest = tuple(path for path in MADE.paths if path.name != "hold")
+    assert len(equity(replace(MADE, paths=(*rest, low))).blocks) == 1
+    assert len(equity(replace(MADE, paths=(*rest, high))).blocks) == 2
+    assert len(equity(replace(MADE, paths=rest)).blocks) == 1
+
+
+def test_a_series_with_a_hole_has_no_deepest_fall() -> None:
+    broken = replace(PATH, net_return=np.where(np.arange(len(PATH.net_return)) == 5, np.nan, PATH.net_return))
+    section = equity(replace(MADE, paths=(broken, *MADE.paths[1:])))
+    assert "not known for every bar" in section.lead
