@@ -18,7 +18,7 @@ HOMES = {
     "ccxt": ("bars/sources/exchange.py",),
     "great_expectations": ("validation/expectations.py",),
     "httpx": ("client/transport.py",),
-    "jinja2": ("monitoring/page/page.py", "report/page.py"),
+    "jinja2": ("monitoring/page/page.py", "replay/page.py", "report/page.py"),
     "mlflow": ("registry/tracking/",),
     "onnx": ("model/export.py",),
     "onnxmltools": ("model/export.py",),
@@ -32,7 +32,7 @@ HOMES = {
     "sqlalchemy": ("registry/",),
     "typer": ("cli/",),
     "vectorbt": ("backtest/vectorbt_engine.py",),
-    "xgboost": ("model/export.py", "model/training.py"),
+    "xgboost": ("model/export.py", "model/external.py", "model/training.py"),
 }
 # Of the service, what stands between a window and its answer; its border has the clock port.
 PURE_SERVING = tuple(f"serving/{name}.py" for name in ("answering", "distribution", "predictor", "question", "windows"))
