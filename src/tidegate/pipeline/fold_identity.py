@@ -47,7 +47,7 @@ def fold_identity(dataset: Dataset, windows: FoldWindows, strategy: Strategy, th
         "windows": windows.model_dump(mode="json"),
         "threads": threads,
         "code": _own_code(),
-        "features": {use: _source_of(use) for use in sorted({feature.use for feature in strategy.features})},
+        "features": {use: source_of(use) for use in sorted({feature.use for feature in strategy.features})},
         "python": platform.python_version(),
         "machine": platform.machine(),
         "libraries": library_versions(LIBRARIES),
@@ -66,7 +66,7 @@ def library_versions(names: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _source_of(use: str) -> str | None:
+def source_of(use: str) -> str | None:
     """Digest of the file of a user's `module:function`; None for built-in features, which are our own code."""
     module_name, colon, _ = use.rpartition(":")
     if not colon:

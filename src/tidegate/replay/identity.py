@@ -1,0 +1,74 @@
+"""What a trained month depends on, as one digest: equal digests mean equal files, so that a month is never trained twice."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import tidegate
+from tidegate.bars.bars import Bars
+from tidegate.pipeline.fold_identity import LIBRARIES, library_versions, source_of
+from tidegate.settings.settings import Settings
+from tidegate.strategy.strategy import Strategy
+
+# Packages whose code takes part in a trained month: a new version of the command line or of a page trains nothing anew.
+_CODE: Final = (
+    "backtest",
+    "bars",
+    "dataset",
+    "features",
+    "gates",
+    "labels",
+    "model",
+    "pipeline",
+    "policy",
+    "statistics",
+    "strategy",
+    "validation",
+)
+_JUDGES: Final = {"gates", "monitor", "rollback"}
+
+
+def month_identity(strategy: Strategy, settings: Settings, as_of_ms: int, raw: Iterable[Bars]) -> str:
+    """SHA-256 over bars, time, strategy, settings, our code, the user's feature code, and the libraries' versions.
+
+    Of the gates only what is measured counts, such as how many times labels are permuted: thresholds, and what blocks, are looked at later.
+
+    Args:
+        strategy: of one model.
+        settings: validation and threads take part.
+        as_of_ms: UTC ms of the retrain.
+        raw: bars that were given to it, as the source gave them, one series a symbol.
+    Raises:
+        ConfigurationError: a feature's module cannot be read.
+    """
+    gates = strategy.gates
+    parts = {
+        "as_of": as_of_ms,
+        "bars": [bars.content_hash() for bars in raw],
+        "strategy": strategy.model_dump(mode="json", exclude=_JUDGES),
+        "measured": gates.model_dump(mode="json", exclude={*gates.rules(), "policy"}),
+        "validation": settings.validation.model_dump(mode="json"),
+        "threads": settings.compute.threads,
+        "code": _code(),
+        "features": {use: source_of(use) for use in sorted({feature.use for feature in strategy.features})},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "libraries": library_versions(LIBRARIES),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def _code() -> str:
+    digest = hashlib.sha256()
+    root = Path(tidegate.__file__).parent
+    files = [path for package in _CODE for path in (root / package).rglob("*.py")]
+    for path in sorted([*files, *(root / "replay" / name for name in ("training.py", "trained.py"))]):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root)}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()

@@ -1,0 +1,189 @@
+"""Which months are replayed, with what, and in which folder: everything that workers have to know, as files and plain text."""
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from tidegate.bars.commit import write_atomically
+from tidegate.bars.interval import DAY_MS
+from tidegate.errors import ConfigurationError
+from tidegate.features.features import resolve
+from tidegate.settings.settings import Compute, Paths, Settings, Validation
+from tidegate.strategy.strategy import Strategy
+
+CONFIGURATION: Final = "configuration.json"
+# What judges, watches or takes back a model, and does not change it: another policy goes on with the months that are trained already.
+_NO_PART_IN_A_MODEL: Final = {"gates", "monitor", "rollback"}
+_DIGITS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """One month: the retrain at its first moment, and trading until the first moment of the next.
+
+    Attributes:
+        name: such as 2018-01.
+        as_of_ms: UTC ms of the retrain; no bar that closed later is known to it.
+        end_ms: UTC ms of the next retrain.
+    """
+
+    name: str
+    as_of_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One replay of one model.
+
+    Attributes:
+        strategy: of one model (see `Strategy.single`).
+        settings: of the installation; validation and compute take part, and `paths.runs`.
+        root: the project's folder; relative paths of sources, and modules with own features, are found from it.
+        folder: where everything of this replay is kept; the same for the same configuration, whatever its months.
+        months: oldest first, without gaps.
+    """
+
+    strategy: Strategy
+    settings: Settings
+    root: Path
+    folder: Path
+    months: tuple[Month, ...]
+
+    @property
+    def start_ms(self) -> int:
+        """UTC ms of the first retrain."""
+        return self.months[0].as_of_ms
+
+    @property
+    def end_ms(self) -> int:
+        """UTC ms at which the last month ends."""
+        return self.months[-1].end_ms
+
+    def reference(self, month: Month) -> str:
+        """A month as plain text, for a worker in another process or on another machine that sees the same folder."""
+        return str(self.folder / "months" / month.name)
+
+
+def make_plan(
+    strategy: Strategy, settings: Settings, root: Path, first: str, last: str, *, out: Path | None = None
+) -> Plan:
+    """Plan a replay; nothing is read or written.
+
+    Args:
+        strategy: of one model.
+        settings: of the installation.
+        root: the project's folder.
+        first: month such as 2018-01.
+        last: month such as 2023-12, inclusive.
+        out: the folder of all replays; by default `replay` under `paths.runs`.
+    Raises:
+        ConfigurationError: the months cannot be read or are in the wrong order, or a rule of the strategy cannot be judged in a replay.
+    """
+    _require_judgeable(strategy)
+    found = months_between(first, last)
+    place = out if out is not None else settings.paths.runs / "replay"
+    digest = hashlib.sha256(json.dumps(_identity(strategy, settings), sort_keys=True).encode()).hexdigest()
+    return Plan(strategy, settings, root, place.resolve() / f"{strategy.name}-{digest[:_DIGITS]}", found)
+
+
+def months_between(first: str, last: str) -> tuple[Month, ...]:
+    """All months from `first` to `last`, both inclusive.
+
+    >>> [month.name for month in months_between("2018-12", "2019-01")]
+    ['2018-12', '2019-01']
+
+    Raises:
+        ConfigurationError: not two months in order.
+    """
+    start, end = (_parse(text) for text in (first, last))
+    if end < start:
+        raise ConfigurationError(
+            "a replay's months are in the wrong order", expected=f"--to {first} or later", actual=last
+        )
+    edges = np.arange(start, end + 2, dtype="datetime64[M]")
+    moments = edges.astype("datetime64[ms]").astype(np.int64).tolist()
+    return tuple(
+        Month(str(name), at, until) for name, at, until in zip(edges[:-1], moments[:-1], moments[1:], strict=True)
+    )
+
+
+def first_wanted_ms(strategy: Strategy, as_of_ms: int, missing_share: float) -> int:
+    """UTC ms of the first bar that features, labels and all folds of a retrain can need.
+
+    Bars may be missing: as many as validation lets pass, a share of the whole span, have to be made up for by earlier ones.
+    """
+    windows = strategy.windows
+    bars = resolve(strategy.features).lookback + strategy.labels.volatility_bars + windows.embargo_bars
+    days = windows.train_days + windows.max_folds * windows.test_days + bars * strategy.bar.milliseconds / DAY_MS
+    weekends = 1.0 if strategy.calendar == "24/7" else 7.0 / 5.0
+    return as_of_ms - int((days * weekends / (1.0 - missing_share) + 7.0) * DAY_MS)
+
+
+def write_configuration(plan: Plan) -> None:
+    """Write what workers read. A run with other gates replaces it; nothing that was trained depends on them."""
+    content = {
+        "strategy": plan.strategy.model_dump(mode="json"),
+        "validation": plan.settings.validation.model_dump(mode="json"),
+        "compute": plan.settings.compute.model_dump(mode="json"),
+        "root": str(plan.root),
+    }
+    write_atomically(plan.folder / CONFIGURATION, json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def read_configuration(folder: Path) -> tuple[Strategy, Settings, Path]:
+    """Strategy, settings and root as `write_configuration` wrote them; modules in the root can be imported afterwards.
+
+    Raises:
+        ConfigurationError: the file is missing or damaged.
+    """
+    path = folder / CONFIGURATION
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        strategy = Strategy.model_validate(content["strategy"])
+        settings = Settings(
+            paths=Paths(data=folder / "data", runs=folder / "runs", cache=folder / "cache", mlruns=folder / "mlruns"),
+            validation=Validation.model_validate(content["validation"]),
+            compute=Compute.model_validate(content["compute"]),
+        )
+        root = Path(content["root"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigurationError(
+            f"the replay's file {path} cannot be read: {error}", next_step="start the replay again; it writes the file"
+        ) from error
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    return strategy, settings, root
+
+
+def _identity(strategy: Strategy, settings: Settings) -> dict[str, Any]:
+    return {
+        "strategy": strategy.model_dump(mode="json", exclude=_NO_PART_IN_A_MODEL),
+        "validation": settings.validation.model_dump(mode="json"),
+        "threads": settings.compute.threads,
+    }
+
+
+def _parse(text: str) -> np.datetime64:
+    try:
+        moment = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise ConfigurationError(f"month {text!r} cannot be read", expected="a month like 2018-01") from error
+    return np.datetime64(moment.strftime("%Y-%m"), "M")
+
+
+def _require_judgeable(strategy: Strategy) -> None:
+    if strategy.rollback.drift_action == "roll_back":
+        raise ConfigurationError(
+            f"{strategy.name}: a replay does not judge drift, and so cannot roll back for it",
+            expected="observe or alert",
+            actual="roll_back",
+            setting="rollback.drift_action",
+            next_step="replay the strategy with another action for drift",
+        )

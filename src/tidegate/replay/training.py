@@ -1,0 +1,174 @@
+"""Stage A: one month trained by itself, from bars up to its first moment, and nothing else: not what was promoted, nor any other month.
+
+The stages are those of a retrain (`tidegate.pipeline`). Two things differ, and no figure depends on either: bars are not kept in a store of
+the installation, and no prediction is timed for a gate, since what a machine was doing then says nothing about a month of history.
+"""
+
+import json
+import resource
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tidegate.bars.bars import Bars
+from tidegate.bars.commit import write_atomically
+from tidegate.bars.sources.source import RawBars
+from tidegate.errors import BundleError, ModelError, NotEnoughHistory, TidegateError, ValidationFailed
+from tidegate.pipeline.data import Gathered, prepare
+from tidegate.pipeline.job import Job, Stopwatch
+from tidegate.pipeline.judge import measure_run
+from tidegate.pipeline.retrain import run_folds
+from tidegate.replay.history import History
+from tidegate.replay.identity import month_identity
+from tidegate.replay.plan import Month, first_wanted_ms, months_between, read_configuration
+from tidegate.replay.trained import seal, work_folder, write_measured, write_outcome
+from tidegate.report.record import SymbolRecord
+from tidegate.settings.settings import Settings
+from tidegate.strategy.strategy import Strategy
+from tidegate.validation.validate import Validated, require, validate
+
+ACTOR: Final = "replay"
+_FAILURES: Final = (NotEnoughHistory, ValidationFailed, ModelError)
+_DIGITS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class MonthJob(Job):
+    """A retrain whose files lie in the month's folder."""
+
+    place: Path = Path()
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the month's files."""
+        return self.place
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """Everything that one month's training may look at.
+
+    Attributes:
+        strategy: of one model.
+        settings: validation and compute.
+        month: the month.
+        raw: bars up to its first moment, one series a symbol.
+        name: of the month's folder, with the digest of all of this.
+    """
+
+    strategy: Strategy
+    settings: Settings
+    month: Month
+    raw: tuple[RawBars, ...]
+    name: str
+
+
+def train_month(reference: str) -> str:
+    """Train one month, unless it is there already.
+
+    Args:
+        reference: from `Plan.reference`: `<replay's folder>/months/<month>`.
+    Returns:
+        path of the month's folder, which is there whole. A month without a model has one as well, that says why.
+    Raises:
+        ConfigurationError, SourceError, StoreError: the replay's files are not what they should be.
+        OSError: they cannot be written.
+    """
+    wanted = Path(reference)
+    inputs = read_inputs(wanted.parent.parent, wanted.name)
+    target = wanted.parent / inputs.name
+    if target.is_dir():
+        return str(target)
+    watch = Stopwatch()
+    with work_folder(wanted.parent, wanted.name) as place:
+        temporary = Path(place) / inputs.name
+        temporary.mkdir()
+        _train(inputs, temporary, watch)
+        seal(temporary, target)
+    _note_timings(wanted.parent.parent, inputs.name, watch)
+    return str(target)
+
+
+def read_inputs(folder: Path, name: str) -> Inputs:
+    """What a month is trained on; bars that closed after its first moment are not read.
+
+    Raises:
+        ConfigurationError, SourceError, StoreError: the replay's files are not what they should be.
+    """
+    strategy, settings, _ = read_configuration(folder)
+    (month,) = months_between(name, name)
+    history = History(folder, strategy.bar)
+    start = first_wanted_ms(strategy, month.as_of_ms, settings.validation.max_missing_share)
+    raw = tuple(history.read(symbol, start, month.as_of_ms) for symbol in strategy.symbols)
+    digest = month_identity(strategy, settings, month.as_of_ms, [each.bars for each in raw])
+    return Inputs(strategy, settings, month, raw, f"{name}-{digest[:_DIGITS]}")
+
+
+def _train(inputs: Inputs, folder: Path, watch: Stopwatch) -> None:
+    month = inputs.month
+    job = MonthJob(inputs.strategy, inputs.settings, folder, month.as_of_ms, month.as_of_ms, ACTOR, watch, place=folder)
+    try:
+        gathered = _validated(job, inputs.raw)
+        prepared = prepare(job, gathered)
+        folds = run_folds(job, prepared)
+        measured = measure_run(job, gathered, prepared, folds)
+    except _FAILURES as error:
+        if isinstance(error, BundleError):
+            raise
+        shutil.rmtree(folder)
+        folder.mkdir()
+        write_outcome(folder, month.name, month.as_of_ms, _words(error))
+        return
+    write_measured(folder, measured)
+    write_outcome(folder, month.name, month.as_of_ms)
+
+
+def _validated(job: Job, raw: tuple[RawBars, ...]) -> Gathered:
+    """As `pipeline.data.gather` without a store: history is what the source says it was.
+
+    Raises:
+        ValidationFailed: a fatal rule found rows.
+        NotEnoughHistory: a symbol has no bars at all.
+    """
+    bars: list[Bars] = []
+    records = []
+    with job.watch.stage("bars"):
+        for each in raw:
+            if not len(each.bars):
+                raise NotEnoughHistory(f"there are no bars of {each.bars.symbol} before {job.month}")
+            validated = validate(
+                each.bars, rules=job.settings.validation, calendar=job.strategy.calendar, as_of_ms=job.as_of_ms
+            )
+            bars.append(require(validated))
+            records.append(_record(each, validated))
+    return Gathered(tuple(bars), tuple(records), dict.fromkeys(job.strategy.symbols, 0))
+
+
+def _record(raw: RawBars, validated: Validated) -> SymbolRecord:
+    bars = validated.bars
+    return SymbolRecord(
+        symbol=bars.symbol,
+        origin=raw.origin,
+        notes=raw.notes,
+        snapshot=bars.content_hash(),
+        bars=len(bars),
+        first_at=int(bars.opened_at[0]),
+        last_at=int(bars.closed_at[-1]),
+        validation=validated.summary(),
+    )
+
+
+def _words(error: TidegateError) -> str:
+    """The error in one line, without advice: nobody can act on the past."""
+    parts = [error.what]
+    parts += [f"expected {error.expected}"] if error.expected is not None else []
+    parts += [f"was {error.actual}"] if error.actual is not None else []
+    return f"{error.code}: {', '.join(parts)}"
+
+
+def _note_timings(folder: Path, name: str, watch: Stopwatch) -> None:
+    """Beside the months, not in them: a month's folder is the same on every machine."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    content = {"seconds": watch.seconds, "peak_memory_mb": peak}
+    write_atomically(folder / "timings" / f"{name}.json", json.dumps(content) + "\n")
