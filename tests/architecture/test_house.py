@@ -16,6 +16,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 HOMES = {
     "arch": ("statistics/bootstrap.py",),
     "ccxt": ("bars/sources/exchange.py",),
+    "dask": ("replay/workers.py",),
+    "distributed": ("replay/workers.py",),
     "great_expectations": ("validation/expectations.py",),
     "httpx": ("client/transport.py",),
     "jinja2": ("monitoring/page/page.py", "replay/page.py", "report/page.py"),

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tidegate.bars.bars import Bars, Floats, Times
 from tidegate.dataset.folds import MINIMUM_TRAIN_DAYS
+from tidegate.dataset.spill import IN_MEMORY, Spill, blocks, release
 from tidegate.dataset.windows import Window
 from tidegate.errors import NotEnoughHistory
 from tidegate.features.features import FeatureSet, usable
@@ -64,10 +66,17 @@ class TrainingRows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """All symbols' tables."""
+    """All symbols' tables.
+
+    Attributes:
+        tables: one a symbol.
+        features: what was computed.
+        spill: which training rows lie in a file instead of in memory; changes no number.
+    """
 
     tables: tuple[SymbolTable, ...]
     features: FeatureSet
+    spill: Spill = IN_MEMORY
 
     @property
     def first_usable_at(self) -> int:
@@ -87,17 +96,18 @@ class Dataset:
 
         Raises:
             NotEnoughHistory: too few rows to train on.
+            DataError: the disk has no room for rows that do not fit into memory.
         """
-        parts = [self._rows_of(at, window) for at in range(len(self.tables))]
-        rows = _in_time_order(parts)
-        if len(rows) < _LEAST_ROWS:
+        columns = _in_time_order([self._columns_of(at, window) for at in range(len(self.tables))])
+        rows = len(columns["row"])
+        if rows < _LEAST_ROWS:
             raise NotEnoughHistory(
                 "a training window holds too few rows",
                 expected=f"{_LEAST_ROWS} (and {MINIMUM_TRAIN_DAYS} days)",
-                actual=len(rows),
+                actual=rows,
                 setting="windows.train_days",
             )
-        return rows
+        return TrainingRows(x=self._features_of(columns["symbol"], columns["row"]), **columns)
 
     def rows_within(self, at: int, window: Window) -> slice:
         """Rows of symbol `at` whose bars lie wholly inside the window."""
@@ -106,7 +116,18 @@ class Dataset:
         last = int(np.searchsorted(bars.closed_at, window.end_at, side="right"))
         return slice(first, max(first, last))
 
-    def _rows_of(self, at: int, window: Window) -> TrainingRows:
+    def _features_of(self, symbol: NDArray[np.intp], row: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(m, F) float32 features of rows, block by block into their place: there is never a second table of them."""
+        x = self.spill.table(len(row), len(self.features.names), np.float32)
+        for at, table in enumerate(self.tables):
+            mine = np.flatnonzero(symbol == at)
+            for block in blocks(len(mine)):
+                x[mine[block]] = table.features[row[mine[block]]]
+                release(x)
+                release(table.features)
+        return x
+
+    def _columns_of(self, at: int, window: Window) -> dict[str, Any]:
         table = self.tables[at]
         closed_at, labels = table.bars.closed_at, table.labels
         chosen = (
@@ -118,46 +139,48 @@ class Dataset:
         )
         row = np.flatnonzero(chosen)
         weight = uniqueness(row + 1, np.maximum(labels.end_row[row], row + 1))
-        return TrainingRows(
-            x=table.features[row].astype(np.float32),
-            y=labels.won[row].astype(np.float32),
-            weight=weight.astype(np.float32),
-            known_at=closed_at[row],
-            ends_at=labels.ends_at[row],
-            symbol=np.full(len(row), at, dtype=np.intp),
-            row=row,
-            width=labels.width[row],
-        )
+        return {
+            "y": labels.won[row].astype(np.float32),
+            "weight": weight.astype(np.float32),
+            "known_at": closed_at[row],
+            "ends_at": labels.ends_at[row],
+            "symbol": np.full(len(row), at, dtype=np.intp),
+            "row": row,
+            "width": labels.width[row],
+        }
 
 
-def assemble(bars: Sequence[Bars], features: FeatureSet, strategy: Strategy) -> Dataset:
+def assemble(bars: Sequence[Bars], features: FeatureSet, strategy: Strategy, spill: Spill = IN_MEMORY) -> Dataset:
     """Compute features and labels of each symbol.
 
     Args:
         bars: one series a symbol, ascending, validated.
         features: what to compute.
         strategy: for its label rule and costs.
+        spill: which tables lie in a file instead of in memory; changes no number.
     Raises:
         NotEnoughHistory: a symbol has fewer bars than one feature row or one label needs.
+        DataError: the disk has no room for a table that does not fit into memory.
     """
     tables = []
     for series in bars:
         if len(series) < features.lookback:
             raise NotEnoughHistory(f"{series.symbol} has too few bars", expected=features.lookback, actual=len(series))
         matrix = features.matrix(series)
-        tables.append(SymbolTable(series, matrix, label(series, strategy.labels, strategy.costs), usable(matrix)))
+        finite = usable(matrix)
+        tables.append(SymbolTable(series, spill.keep(matrix), label(series, strategy.labels, strategy.costs), finite))
+        del matrix
     for table in tables:
         if not table.usable.any():
             raise NotEnoughHistory(f"{table.bars.symbol}: no bar has all its features finite")
-    return Dataset(tuple(tables), features)
+    return Dataset(tuple(tables), features, spill)
 
 
-def _in_time_order(parts: Sequence[TrainingRows]) -> TrainingRows:
-    names = ("x", "y", "weight", "known_at", "ends_at", "symbol", "row", "width")
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+def _in_time_order(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     if len(parts) > 1:
         order = np.lexsort((joined["symbol"], joined["known_at"]))
         joined = {name: column[order] for name, column in joined.items()}
     mean = joined["weight"].mean() if len(joined["weight"]) else 1.0
     joined["weight"] = joined["weight"] / mean
-    return TrainingRows(**joined)
+    return joined

@@ -18,6 +18,8 @@ from tidegate.strategy.strategy import Model
 if TYPE_CHECKING:
     import xgboost
 
+    from tidegate.model.external import Table
+
 Matrix = NDArray[np.float32]
 
 
@@ -100,6 +102,8 @@ def fit(
 ) -> Fitted:
     """Choose rounds (and parameters, if a search is asked for) on inner folds, then fit on all rows and calibrate.
 
+    Rows that lie in a file (see `tidegate.dataset.spill`) are trained on by external memory, with the same bytes as outcome.
+
     Everything happens inside the training window: rounds by early stopping on purged validation blocks, the final number being their
     median; calibration on the predictions of those blocks.
 
@@ -146,11 +150,13 @@ def fit(
 
 
 def fit_booster(x: Matrix, y: Matrix, weight: Matrix, parameters: Mapping[str, Any], rounds: int) -> "xgboost.Booster":
-    """Fit a booster with everything already chosen."""
+    """Fit a booster with everything already chosen; rows that lie in a file by external memory."""
     import xgboost
 
-    table = xgboost.QuantileDMatrix(x, y, weight=weight, max_bin=parameters["max_bin"], nthread=parameters["nthread"])
-    return xgboost.train(dict(parameters), table, num_boost_round=rounds)
+    from tidegate.model.external import tables
+
+    with tables(x, y, weight, parameters) as table:
+        return xgboost.train(dict(parameters), table(None, None), num_boost_round=rounds)
 
 
 def predict_out_of_fold(
@@ -179,19 +185,19 @@ class _Block:
 
 
 def _predict_block(rows: TrainingRows, fold: InnerFold, parameters: Mapping[str, Any], model: Model) -> _Block:
+    from tidegate.model.external import tables
+
+    with tables(rows.x, rows.y, rows.weight, parameters) as table:
+        margin, rounds, log_loss = _fit_and_predict(table, fold, parameters, model)
+    return _Block(margin, rounds, log_loss, float(rows.weight[fold.validate].sum()))
+
+
+def _fit_and_predict(
+    table: "Table", fold: InnerFold, parameters: Mapping[str, Any], model: Model
+) -> tuple[Floats, int, float]:
     import xgboost
 
-    def table(chosen: NDArray[np.intp], like: "xgboost.QuantileDMatrix | None" = None) -> "xgboost.QuantileDMatrix":
-        return xgboost.QuantileDMatrix(
-            rows.x[chosen],
-            rows.y[chosen],
-            weight=rows.weight[chosen],
-            ref=like,
-            max_bin=parameters["max_bin"],
-            nthread=parameters["nthread"],
-        )
-
-    train = table(fold.fit)
+    train = table(fold.fit, None)
     block = table(fold.validate, train)
     booster = xgboost.train(
         dict(parameters) | {"eval_metric": "logloss"},
@@ -203,7 +209,7 @@ def _predict_block(rows: TrainingRows, fold: InnerFold, parameters: Mapping[str,
     )
     best = booster.best_iteration + 1
     margin = booster.predict(block, output_margin=True, iteration_range=(0, best)).astype(np.float64)
-    return _Block(margin, best, float(booster.best_score), float(rows.weight[fold.validate].sum()))
+    return margin, best, float(booster.best_score)
 
 
 def margins(ubj: bytes, x: Matrix, threads: int) -> Floats:

@@ -18,6 +18,7 @@ from tidegate.bars.sources.source import RawBars, open_source
 from tidegate.bars.store import BarStore
 from tidegate.dataset.dataset import Dataset, assemble
 from tidegate.dataset.folds import walk_forward
+from tidegate.dataset.spill import Spill
 from tidegate.dataset.windows import FoldWindows
 from tidegate.errors import SourceError
 from tidegate.features.features import resolve
@@ -104,7 +105,8 @@ def prepare(job: Job, gathered: Gathered) -> Prepared:
         NotEnoughHistory: the bars do not reach for one fold.
     """
     with job.watch.stage("features and labels"):
-        dataset = assemble(gathered.bars, resolve(job.strategy.features), job.strategy)
+        spill = Spill(job.settings.paths.cache / "training", job.settings.compute.max_training_mb)
+        dataset = assemble(gathered.bars, resolve(job.strategy.features), job.strategy, spill)
         folds = walk_forward(dataset.first_usable_at, dataset.end_at, job.strategy.windows, job.strategy.bar)
         return Prepared(dataset, folds)
 

@@ -166,17 +166,47 @@ def refuse_loosened(validation: Validation) -> None:
 
 
 class Compute(Section):
-    """Threads and caches."""
+    """Threads, processes side by side, and memory."""
 
     threads: int = Field(
         1, ge=1, le=256, description="Threads for one XGBoost fit; part of what makes a model repeatable."
     )
     parallel_folds: int = Field(2, ge=1, le=64, description="Walk-forward folds trained at the same time.")
     latency_samples: int = Field(500, ge=50, le=100_000, description="Predictions timed for the latency gate.")
+    workers: int = Field(
+        2, ge=1, le=256, description="Processes of the local Dask cluster: months or models trained side by side."
+    )
+    worker_memory_gb: float = Field(
+        4.0,
+        gt=0.1,
+        le=1024,
+        description="Memory of one of those processes; one that needs more is ended and tried again.",
+    )
+    dask_address: str | None = Field(
+        None,
+        min_length=1,
+        description="Address of a Dask scheduler, such as tls://scheduler:8786. Empty: a local cluster, made for the run and closed after it.",
+    )
+    max_training_mb: float = Field(
+        1000.0,
+        ge=0,
+        description="A table of features of more megabytes lies in a file under paths.cache, and is trained on by XGBoost's external memory.",
+    )
 
     def inner_places(self, folds: int) -> int:
         """Inner folds to fit at a time while `folds` folds are trained: places that those leave free."""
         return max(1, self.parallel_folds // folds)
+
+
+def refuse_plain_scheduler(compute: Compute) -> None:
+    """Refuse, for production, a Dask scheduler in the clear: whoever reaches it runs code of theirs on every worker.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    address = compute.dask_address
+    if address is not None and not address.startswith("tls://"):
+        raise ValueError(f"compute.dask_address must begin with tls:// in production, was {address}")
 
 
 class Settings(BaseSettings):
@@ -195,7 +225,7 @@ class Settings(BaseSettings):
     ledger: Ledger = Field(default_factory=Ledger, description="The promotion ledger.")
     prefect: Prefect = Field(default_factory=Prefect, description="The Prefect server.")
     validation: Validation = Field(default_factory=Validation, description="How strict validation is.")
-    compute: Compute = Field(default_factory=Compute, description="Threads and caches.")
+    compute: Compute = Field(default_factory=Compute, description="Threads, processes and memory.")
     signing: Signing = Field(default_factory=Signing, description="Keys that sign and verify models.")
     serving: Serving = Field(default_factory=Serving, description="The serving container.")
     monitoring: Monitoring = Field(default_factory=Monitoring, description="Monitoring runs.")
@@ -215,6 +245,7 @@ class Settings(BaseSettings):
             refuse_loosened(self.validation)
             refuse_open(self.serving)
             refuse_unencrypted(self.notify)
+            refuse_plain_scheduler(self.compute)
         return self
 
     @property
