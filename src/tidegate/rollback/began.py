@@ -74,7 +74,7 @@ def latency_began(found: list[Minute], version: int | None, rules: Rollback) -> 
     early = _too_early_or_late(first_bad, start, rules)
     if early or start is None:
         return first_bad, early
-    before, spans_ms, requests = _before(found, start), 0, 0
+    before, spans_ms, requests = before_start(found, start), 0, 0
     for one in reversed(before):
         if not one.requests:
             continue
@@ -112,7 +112,7 @@ def errors_began(
         reasons.append(_too_early_or_late(first_bad, start, rules))
         if start is not None:
             from_ms = start - rules.error_minutes * MINUTE_MS
-            before += asked_enough(_before(all_of_it, start), from_ms, rules.min_requests)
+            before += asked_enough(before_start(all_of_it, start), from_ms, rules.min_requests)
     since = min(firsts, default=None)
     told = next(filter(None, reasons), "")
     if told or since is None:
@@ -141,7 +141,7 @@ def crashes_began(found: list[Minute], first_start: int, rules: Rollback, versio
     if early or start is None:
         return early
     window_at = start - rules.crash_minutes * MINUTE_MS
-    before = [one for one in _before(found, start) if one.ends_at > window_at]
+    before = [one for one in before_start(found, start) if one.ends_at > window_at]
     if not before:
         return "nothing was seen of it before the version's start"
     if not all(one.reachable and one.started_at is not None for one in before):
@@ -161,7 +161,7 @@ def bots_began(found: _Found, since: int, rules: Rollback, version: int | None) 
         reason = _too_early_or_late(since, start, rules)
         if not reason and start is not None:
             from_ms = start - rules.bot_minutes * MINUTE_MS
-            before = [one for one in _before(all_of_it, start) if one.ends_at > from_ms]
+            before = [one for one in before_start(all_of_it, start) if one.ends_at > from_ms]
             measured = bool(before) and all(one.reachable for one in before)
             reason = "" if measured else "it was not seen to be reachable before the version's start"
         if not reason:
@@ -191,7 +191,7 @@ def _too_early_or_late(first_bad: int | None, start: int | None, rules: Rollback
     return ""
 
 
-def _before(found: Sequence[Minute], start: int) -> list[Minute]:
+def before_start(found: Sequence[Minute], start: int) -> list[Minute]:
     """Minutes that ended by the version's start, oldest first."""
     return [one for one in found if one.ends_at <= start]
 

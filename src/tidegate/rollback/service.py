@@ -16,6 +16,7 @@ from typing import Final, Literal
 from tidegate.rollback.began import (
     MINUTE_MS,
     asked_enough,
+    before_start,
     bots_began,
     by_instance,
     crashes_began,
@@ -212,13 +213,18 @@ def _latency_of(instance: str, found: list[Minute], version: int | None, rules: 
 def _crashes_of(instance: str, found: list[Minute], version: int | None, now_ms: int, rules: Rollback) -> _Judged:
     window_at = now_ms - rules.crash_minutes * MINUTE_MS
     own = [one for one in found if one.version in {version, None} and one.ends_at > window_at]
-    since = starts(found, version)
+    # Starts are compared with other starts only: they come from the instance, whose clock may differ from the watch's, and are exact to
+    # a second at best. The process that was there when the version began is no restart.
+    start = starts(found, version)
+    earlier = [] if start is None else [one.started_at for one in before_start(found, start)]
+    before = max((at for at in earlier if at is not None), default=None)
     seen = {one.started_at for one in own if one.started_at is not None} - no_crashes(found, now_ms)
-    counted = sorted(at for at in seen if at > window_at and (since is None or at >= since))
+    counted = sorted(at for at in seen if at > window_at and (before is None or at > before))
     if len(counted) >= rules.crashes:
         told = f"{len(counted)} starts within {rules.crash_minutes} minutes"
-        not_begun = crashes_began(found, counted[0], rules, version, now_ms)
-        return _Judged(instance, "fired", float(len(counted)), len(counted), counted[0], told, not_begun)
+        seen_at = min(one.starts_at for one in own if one.started_at == counted[0])
+        not_begun = crashes_began(found, seen_at, rules, version, now_ms)
+        return _Judged(instance, "fired", float(len(counted)), len(counted), seen_at, told, not_begun)
     if not any(one.reachable and one.started_at is not None for one in own):
         told = f"it has not told its start within {rules.crash_minutes} minutes"
         return _Judged(instance, "not_enough_evidence", None, len(counted), None, told)

@@ -111,6 +111,8 @@ CRASHES = [
     ("with minutes out of reach between", "v1:s99 v2:s5 v2:x v2:s3 v2:x v2:s1", "fired", "roll_back", "3 starts"),
     ("older than the window", "v1:s99 v2:s20 v2:s19 v2:s18 " + "v2:s18 " * 17, "quiet", "roll_back", "0 starts"),
     ("it never answers", "v1:s99 " + "v2:x " * 11, "not_enough_evidence", "roll_back", "not told its start"),
+    ("the instance's clock is behind the watch's", "v1:s99 v1:s99 v2:s7 v2:s6 v2:s5", "fired", "roll_back", "3 starts"),
+    ("the process that brought the version", "v1:s8 v1:s8 v2:s8 v2:s3 v2:s2", "quiet", "roll_back", "2 starts"),
     ("it crashed before as well", "v1:s6 v1:s5 v1:s4 v2:s3 v2:s2 v2:s1", "fired", "alert", "restarted before"),
     ("one restart before is a deployment", "v1:s5 v1:s5 v2:s3 v2:s2 v2:s1", "fired", "roll_back", "began"),
     ("out of reach before", "v1:s99 v1:x v2:s3 v2:s2 v2:s1", "fired", "alert", "not always reachable"),
