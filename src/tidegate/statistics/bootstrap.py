@@ -164,7 +164,7 @@ def _of_series(
 ) -> dict[str, Interval]:
     units = _units(backtest)
     n = len(units.profit)
-    block = max(block_length(units.profit), block_length(units.square) if n > _LEAST_FOR_BLOCKS else 1.0)
+    block = block_length(units.profit)
     sums: list[Floats] = []
     falls: list[Floats] = []
     for rows in resamples(n, block, draws, rng):
