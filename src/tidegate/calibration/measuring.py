@@ -19,6 +19,12 @@ from tidegate.statistics.sharpe import expected_maximum_ratio
 STRESS: Final = 1.5
 _CONFIDENCE: Final = 0.95
 NO_RULING, RULED_PASS, RULED_FAIL = range(3)
+MODELLED: Final = (
+    "out_of_sample_folds", "costs_above_zero", "win_rate", "sharpe", "max_drawdown", "trades", "newest_fold_sharpe", "newest_fold_trades",
+    *(f"regime_{name}" for name in REGIMES), "too_good_win_rate", "too_good_sharpe", "champion", "skill", "deflated_sharpe", "track_record",
+    "sharpe_lower", "win_rate_lower", "cost_stress", "break_even_cost", "random_entries", "champion_difference",
+)  # fmt: skip
+"""Gates that are simulated. The others judge a run's files and data, or need models, and are taken to pass."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +116,16 @@ def statistical(
         "win_rate_lower": Measured(wilson(sums[:, WINS], trades)[0] - 1.0 / (1.0 + payoff)),
         "cost_stress": Measured(stressed),
         "break_even_cost": Measured(divided(net + cost, cost)),
+        "random_entries": Measured(_above_random(found, annual, cost / found.n, figures)),
     }
+
+
+def _above_random(found: Ratios, annual: Row, daily_cost: Row, figures: Figures) -> Row:
+    """Share of random entries with a lower Sharpe ratio: they have no edge, the same spread a day, and pay the same costs."""
+    year = figures.days_per_year
+    spread = np.abs(divided(found.mean * np.sqrt(year), annual))
+    chance: Row = ndtr((annual + daily_cost / spread * np.sqrt(year)) / np.sqrt(year / found.n))
+    return chance
 
 
 def deflated(found: Ratios, figures: Figures, trials: int, variance: float) -> Measured:
