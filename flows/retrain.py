@@ -33,6 +33,7 @@ from tidegate.registry.schema import RowRefused
 from tidegate.report.record import PromotionRecord
 from tidegate.settings.loading import load_settings
 from tidegate.strategy.strategy import find_strategy, slug
+from tidegate.strategy.symbols import named_symbols, with_symbols
 
 T = TypeVar("T")
 
@@ -45,15 +46,16 @@ FOLDS: TaskRunner[PrefectFuture[Any]] = cast("TaskRunner[PrefectFuture[Any]]", T
 
 
 @flow(name="retrain", flow_run_name="retrain {strategy}", task_runner=FOLDS)
-def retrain(strategy: str, as_of: str | None = None) -> list[Outcome]:
+def retrain(strategy: str, as_of: str | None = None, symbols: str | None = None) -> list[Outcome]:
     """Validate, train, test out of sample, judge, register, promote or refuse, and report.
 
     Args:
         strategy: name of a file in the strategies' folder, or its path.
         as_of: ISO 8601; no bar that closed later is looked at. Empty: now.
+        symbols: a list with commas, such as BTC/USDT,ETH/USDT. Empty: those of the file.
     """
     remove_stale_folds()
-    return [retrain_model(job) for job in jobs(strategy, as_of)]
+    return [retrain_model(job) for job in jobs(strategy, as_of, symbols)]
 
 
 def retrain_model(job: Job) -> Outcome:
@@ -96,13 +98,15 @@ def whole(value: T) -> T:
     return cast("T", quote(value))
 
 
-def jobs(strategy: str, as_of: str | None) -> list[Job]:
+def jobs(strategy: str, as_of: str | None, symbols: str | None) -> list[Job]:
     """One job for each model of the strategy."""
     root = Path(os.environ.get("TIDEGATE_ROOT", ".")).resolve()
     settings = load_settings(root)
     if runtime.deployment.id:
         join_logging(settings.logs, "retrain")  # at a person's terminal the command has begun its own log
     found = find_strategy(strategy, settings.paths.strategies)
+    if symbols is not None:
+        found = with_symbols(found, named_symbols(symbols))
     actor = f"prefect flow run {runtime.flow_run.name or 'without server'}"
     job = make_job(found, settings, root, as_of=as_of, actor=actor, watch=WATCH.get())
     return [replace(job, strategy=single) for single in found.single()]
@@ -226,22 +230,23 @@ def write_report(
     return retrained
 
 
-def run(strategy: str, as_of: str | None, watch: Stopwatch | None) -> list[Outcome]:
+def run(strategy: str, as_of: str | None, watch: Stopwatch | None = None, symbols: str | None = None) -> list[Outcome]:
     """Run the flow in this process and show its progress to `watch`."""
     token = WATCH.set(watch)
     try:
-        return retrain(strategy, as_of)
+        return retrain(strategy, as_of, symbols)
     finally:
         WATCH.reset(token)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the flow from a shell: `python -m flows.retrain STRATEGY [--as-of TIME]`."""
+    """Run the flow from a shell: `python -m flows.retrain STRATEGY [--as-of TIME] [--symbols LIST]`."""
     parser = argparse.ArgumentParser(prog="python -m flows.retrain", description=main.__doc__)
     parser.add_argument("strategy")
     parser.add_argument("--as-of")
+    parser.add_argument("--symbols")
     chosen = parser.parse_args(arguments)
-    retrain(chosen.strategy, chosen.as_of)
+    retrain(chosen.strategy, chosen.as_of, chosen.symbols)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tidegate.cli.context import Project, open_project, person, served_project
 from tidegate.cli.output import AsJson, console, print_json
 from tidegate.errors import ConfigurationError, PromotionRefused, ServiceError, TidegateError
 from tidegate.pipeline.outcome import Outcome, describe
+from tidegate.strategy.symbols import named_symbols, with_symbols
 from tidegate.strategy.template import strategy_template
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ def retrain(
     strategy: Annotated[str, typer.Argument(help="Name of a strategy, or the path of its file.")],
     *,
     as_of: Annotated[str | None, typer.Option(help="Look at no bar that closed later; ISO 8601. Default: now.")] = None,
+    symbols: Annotated[
+        str | None, typer.Option(help="Symbols in place of the file's, such as BTC/USDT,ETH/USDT.")
+    ] = None,
     direct: Annotated[bool, typer.Option("--direct", help="Without Prefect: same stages, no run in its UI.")] = False,
     require_promotion: Annotated[
         bool, typer.Option("--require-promotion", help="Exit with 5 when the model was refused.")
@@ -89,10 +93,11 @@ def retrain(
 ) -> None:
     """Validate, train on 90 days, test out of sample with costs, judge, register, promote or refuse, report.
 
-    A refusal is a normal outcome: the exit code is 0 unless --require-promotion is given.
+    A refusal is a normal outcome: the exit code is 0 unless --require-promotion is given. With --symbols the strategy is as if its file
+    named these: one model for all of them, or one each, as `combine` says.
     """
     with served_project(quiet=as_json) as project:
-        outcomes = _run(project, strategy, as_of, strategy, quiet=as_json, direct=direct)
+        outcomes = _run(project, strategy, as_of, strategy, quiet=as_json, direct=direct, symbols=symbols)
     if as_json:
         print_json(outcomes)
     else:
@@ -140,14 +145,23 @@ def new(
 
 
 def _run(
-    project: Project, strategy: str, as_of: str | None, title: str, *, quiet: bool, direct: bool = False
+    project: Project,
+    strategy: str,
+    as_of: str | None,
+    title: str,
+    *,
+    quiet: bool,
+    direct: bool = False,
+    symbols: str | None = None,
 ) -> list[Outcome]:
     from tidegate.cli.progress import shown_progress
 
     found = project.strategy(strategy)
+    if symbols is not None:
+        found = with_symbols(found, named_symbols(symbols))
     with shown_progress(title, quiet=quiet) as watch:
         if not direct:
-            return _run_flow(project, strategy, as_of, watch)
+            return _run_flow(project, strategy, as_of, watch, symbols)
         from tidegate.pipeline.job import make_job
         from tidegate.pipeline.retrain import retrain_all
 
@@ -155,7 +169,9 @@ def _run(
         return [describe(retrained) for retrained in retrain_all(job)]
 
 
-def _run_flow(project: Project, strategy: str, as_of: str | None, watch: "Stopwatch") -> list[Outcome]:
+def _run_flow(
+    project: Project, strategy: str, as_of: str | None, watch: "Stopwatch", symbols: str | None
+) -> list[Outcome]:
     """Run the Prefect flow in this process.
 
     `flows/` is the project's, not the package's, so it is found by name in the project's folder, as Prefect itself finds it.
@@ -172,7 +188,7 @@ def _run_flow(project: Project, strategy: str, as_of: str | None, watch: "Stopwa
     os.environ.update(flow_variables(project.settings, quiet | dict(os.environ)))
     with prefect_errors():
         flow: Any = importlib.import_module("flows.retrain")
-        outcomes: list[Outcome] = flow.run(strategy, as_of, watch)
+        outcomes: list[Outcome] = flow.run(strategy, as_of, watch, symbols)
         return outcomes
 
 

@@ -39,7 +39,7 @@ model: {max_depth: 2, max_rounds: 30, early_stopping_rounds: 5}
 policy: {min_trades_per_day: 0.1}
 gates: {champion_min_days: 10}
 """
-NAME, OTHER = "simulated-quick", "simulated-other"
+NAME, OTHER, MANY = "simulated-quick", "simulated-other", "simulated-many"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     (root / "configs" / "strategies").mkdir(parents=True)
     for name in (NAME, OTHER):
         (root / "configs" / "strategies" / f"{name}.yaml").write_text(STRATEGY.replace(NAME, name))
+    (root / "configs" / "strategies" / f"{MANY}.yaml").write_text(
+        STRATEGY.replace(NAME, MANY).replace("[SIM/USD]", "[SIM/USD, SIM/EUR]\ncombine: separate")
+    )
     with mlflow_server(tmp_path_factory.mktemp("mlflow")) as address:
         yield Project(root, address)
 
@@ -233,3 +236,11 @@ def test_an_unreachable_server_is_exit_code_6_and_history_goes_on_without_it(tra
     told = trained("history", NAME, address=nobody)
     assert told.code == 0
     assert "not compared with MLflow" in told.err
+
+
+def test_symbols_in_place_of_the_files(project: Project) -> None:
+    (outcome,) = project.json("retrain", MANY, "--direct", "--as-of", "2025-06-01", "--symbols", "SIM/CHF")
+    assert (outcome["strategy"], outcome["version"]) == (f"{MANY}-simchf", 1)
+    told = project("retrain", MANY, "--direct", "--symbols", "btc/usdt")
+    assert (told.code, told.out) == (2, "")
+    assert "simulated-many cannot have the symbols btc/usdt: " in told.err
