@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from tidegate.backtest.result import Backtest, Trades
+from tidegate.bars.bars import Floats, Times
+from tidegate.errors import LedgerError
 from tidegate.pipeline.fold import Fold, Trial
 
 
@@ -116,3 +118,27 @@ def _parquet(columns: Mapping[str, Any]) -> bytes:
     stream = io.BytesIO()
     pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), stream)
     return stream.getvalue()
+
+
+def read_trial(path: Path, sha256: str) -> tuple[Times, Floats]:
+    """Read what `write_trial` wrote.
+
+    Returns:
+        closed_at (k,) int64 UTC ms and net_return (k,) float64.
+    Raises:
+        LedgerError: the file is missing, or is not the one that was written.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise LedgerError(
+            f"the returns of a trial cannot be read: {error}",
+            next_step=f"bring {path} back from a backup; without it nothing can be said about past trials",
+        ) from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
+        raise LedgerError(f"the returns of a trial, {path}, are others than recorded", expected=sha256, actual=digest)
+    table = pq.read_table(io.BytesIO(content))
+    return table["closed_at"].to_numpy(), table["net_return"].to_numpy()
