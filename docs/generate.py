@@ -7,7 +7,7 @@ The contract tests call `stale()`, so a page that differs from its model fails t
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +20,11 @@ from tidegate.gates.result import Decision
 from tidegate.gates.specifications import SPECIFICATIONS, GateSpecification
 from tidegate.model.manifest import GoldenVector, Manifest
 from tidegate.serving.http.openapi import openapi_text
+from tidegate.strategy.gates import GateRule, Gates
+from tidegate.strategy.policies import built_in
 from tidegate.strategy.reference import reference as strategy_reference
 from tidegate.strategy.reference import schema_text
-from tidegate.strategy.strategy import GateRule, Gates, Strategy
+from tidegate.strategy.strategy import Strategy
 
 DOCS: Final = Path(__file__).parent
 # Generated tables inside pages that are otherwise written by hand stand between these two lines.
@@ -49,21 +51,22 @@ def metrics() -> str:
 
 
 def gates() -> str:
-    """The table of gates with the default policy, then the policy's other numbers."""
-    fields = Gates.model_fields
+    """The table of gates with what blocks under each policy, then the policies' numbers."""
+    policies = built_in()
     numbers = [
-        f"| `gates.{name}` | {getattr(Gates(), name):g} | {field.description} |"
-        for name, field in fields.items()
-        if not isinstance(getattr(Gates(), name), GateRule)
+        f"| `gates.{name}` | {' | '.join(f'{getattr(policy, name):g}' for policy in policies.values())} | {field.description} |"
+        for name, field in Gates.model_fields.items()
+        if name != "policy" and not isinstance(getattr(Gates(), name), GateRule)
     ]
+    names = " | ".join(policies)
     return "\n".join(
         [
-            "| gate | title | what it judges | scope | passes when | unit | blocking |",
-            "|---|---|---|---|---|---|---|",
-            *(_gate(specification) for specification in SPECIFICATIONS),
+            f"| gate | title | what it judges | scope | passes when | unit | {names} |",
+            "|---|---|---|---|---|---|---|---|---|",
+            *(_gate(specification, policies) for specification in SPECIFICATIONS),
             "",
-            "| number | default | what it decides |",
-            "|---|---|---|",
+            f"| number | {names} | what it decides |",
+            "|---|---|---|---|---|",
             *numbers,
         ]
     )
@@ -148,10 +151,12 @@ def _is_current(page: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == expected(page)
 
 
-def _gate(specification: GateSpecification) -> str:
+def _gate(specification: GateSpecification, policies: Mapping[str, Gates]) -> str:
     field = Gates.model_fields[specification.name]
-    rule = getattr(Gates(), specification.name)
-    threshold = f"{specification.comparison} {rule.threshold:g}"
+    bound = getattr(Gates(), specification.name).threshold
+    threshold = (
+        f"{specification.comparison} {'the level of the look' if specification.bound_measured else f'{bound:g}'}"
+    )
     if specification.slack is not None:
         threshold += f" + `{specification.slack}` x standard error"
     judged = (field.description or "").rstrip(".")
@@ -164,7 +169,7 @@ def _gate(specification: GateSpecification) -> str:
         specification.scope,
         threshold,
         specification.unit,
-        "yes" if rule.blocking else "no",
+        *("blocks" if policy.rules()[specification.name].blocking else "shown" for policy in policies.values()),
     )
     return f"| {' | '.join(cells)} |"
 

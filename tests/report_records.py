@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tidegate.backtest.baselines import random_entries
+from tidegate.backtest.baselines import RandomBaseline, random_entries
 from tidegate.backtest.costs import STRESS_MULTIPLIERS, stressed_returns
 from tidegate.backtest.metrics import summarise
 from tidegate.backtest.portfolio import combine, join
@@ -19,10 +19,12 @@ from tidegate.bars.bars import Bars, Floats, parse_time
 from tidegate.bars.interval import DAY_MS, Interval
 from tidegate.dataset.windows import FoldWindows, Window
 from tidegate.features.spec import FeatureSpec
-from tidegate.gates.evaluation import Measurement, evaluate
-from tidegate.gates.evaluation import decide as decide_gates
+from tidegate.gates.evaluation import Measurement
 from tidegate.gates.result import Verdict
+from tidegate.gates.verdicts import decide_by
 from tidegate.model.manifest import Calibration, FeatureReference, Manifest
+from tidegate.pipeline.evidence import plain
+from tidegate.pipeline.evidence import skill as skill_at
 from tidegate.policy.policy import PositionPolicy
 from tidegate.report.record import (
     CalibrationCurve,
@@ -32,13 +34,19 @@ from tidegate.report.record import (
     RunRecord,
     SymbolRecord,
 )
+from tidegate.statistics.proportions import break_even_win_rate
+from tidegate.statistics.sharpe import deflated_sharpe, minimum_track_record, skill_p_value
+from tidegate.statistics.spending import Allowance
+from tidegate.strategy.gates import Gates
+from tidegate.strategy.policies import built_in
 from tidegate.strategy.strategy import FileSource, SimulatedSource, Strategy
 
 AS_OF: Final = parse_time("2026-11-01T00:00:00Z")
 TRAIN_DAYS, TEST_DAYS, FOLDS = 90, 30, 6
 NAN: Final = float("nan")
+ALLOWED: Final = Allowance(level=0.05 / 12, budget=0.05, charged=0.0, returns_at=None)
 POLICY: Final = PositionPolicy(long_at=0.62, short_at=0.38, take_profit=0.011, stop_loss=0.019, max_holding_bars=12)
-PROMOTED_SKILL, REFUSED_SKILL, CHAMPION_SKILL = 0.008, 0.002, 0.004
+PROMOTED_SKILL, REFUSED_SKILL, CHAMPION_SKILL = 0.012, 0.002, 0.004
 FEATURES: Final = tuple(
     f"{family}_{length}"
     for family in (
@@ -106,13 +114,20 @@ def record(
     regimes = by_regime(pooled, per_year)
     contest, improvement = _contest(strategy, policy, tested, champion)
     manifest = _manifest(strategy, policy, metrics, tested)
-    results = evaluate(_measurements(metrics, regimes, len(tested.folds), champion, improvement), strategy.gates)
+    baseline = random_entries(tested.bars, pooled, strategy.costs, per_year, seed=5)
+    found = _measurements(metrics, regimes, len(tested.folds), champion, improvement)
+    found |= _chance(pooled, metrics, baseline, per_year, champion)
+
+    def under(gates: Gates) -> Mapping[str, Measurement]:
+        return found | {"skill": skill_at(found["skill"], ALLOWED, strategy.gates, gates)}
+
+    decided = decide_by(strategy.name, manifest.digest(), under, strategy.gates, built_in())
     return RunRecord(
         strategy=strategy,
         retrain_key=f"{strategy.name}/2026-11",
         as_of=AS_OF,
         created_at=AS_OF + 95_000,
-        decision=decide_gates(strategy.name, manifest.digest(), results),
+        decision=decided,
         manifest=manifest,
         symbols=tuple(_symbol(bars, notes) for bars in tested.bars.values()),
         folds=tuple(_fold(number, fold, per_year) for number, fold in enumerate(tested.folds)),
@@ -120,7 +135,7 @@ def record(
         metrics=metrics,
         regimes=regimes,
         stress={times: _stress(pooled, times, per_year) for times in STRESS_MULTIPLIERS},
-        random_baseline=random_entries(tested.bars, pooled, strategy.costs, per_year, seed=5),
+        random_baseline=baseline,
         calibration=_calibration(tested),
         contest=contest,
         promotion=PromotionRecord("not_tried", None, None, ""),
@@ -278,6 +293,47 @@ def _measurements(
         "reproducible": Measurement(0.0, 2, evidence={"sha256": "9f2c" * 16}),
         "latency_p95_ms": Measurement(0.412, 500, evidence={"p50_ms": 0.288, "p99_ms": 0.83}),
         "champion": first if champion is None else Measurement(improvement, TEST_DAYS, evidence={"champion_version": champion}),
+    }  # fmt: skip
+
+
+def _chance(
+    pooled: Backtest, metrics: Mapping[str, float], baseline: RandomBaseline, per_year: float, champion: int | None
+) -> dict[str, Measurement]:
+    """The statistical gates, of the record's own returns where one line says them."""
+    n, bars, returns = int(metrics["trades"]), len(pooled), pooled.net_return
+    error, year = metrics["sharpe_standard_error"], per_year**0.5
+    evidence = {
+        "sharpe": plain(metrics["sharpe"]), "standard_error": plain(error), "days": float(FOLDS * TEST_DAYS),
+    }  # fmt: skip
+    needed = minimum_track_record(returns, per_year) if n else NAN
+    deflated = deflated_sharpe(returns, np.linspace(-1.0, 1.0, 42) / year)
+    even = break_even_win_rate(metrics["payoff_ratio"])
+    stressed = _stress(pooled, 1.5, per_year)["sharpe"] if n else NAN
+    first = Measurement(None, ruling=Verdict.PASS, reason="first model, no champion to beat")
+    return {
+        "skill": Measurement(skill_p_value(returns, per_year) if n else NAN, bars, error, evidence=evidence),
+        "deflated_sharpe": Measurement(
+            deflated.probability if n else NAN, 42,
+            evidence={"benchmark_sharpe": deflated.benchmark * year, "standard_error": plain(error), "trials": 42},
+        ),
+        "track_record": Measurement(
+            bars / needed, bars, evidence=evidence | {"needed_days": plain(needed / bars * FOLDS * TEST_DAYS)}
+        ),
+        "sharpe_lower": Measurement(metrics["sharpe"] - 1.96 * error, bars, evidence=evidence),
+        "win_rate_lower": Measurement(
+            metrics["win_rate_low"] - even, n,
+            evidence={"wins": round(metrics["win_rate"] * n) if n else 0, "break_even": plain(even)},
+        ),
+        "overfitting": Measurement(0.31, 42),
+        "cost_stress": Measurement(
+            stressed, bars, evidence={"break_even_multiple": plain(metrics["break_even_cost_multiple"])}
+        ),
+        "break_even_cost": Measurement(metrics["break_even_cost_multiple"], n),
+        "capacity": Measurement(38.0 if n else None, n, evidence={"capacity": 380_000.0}),
+        "random_entries": Measurement(baseline.sharpe_percentile, 200),
+        "permuted_labels": Measurement(0.05 if n else None, 19),
+        "champion_difference": first if champion is None else Measurement(0.031, TEST_DAYS * 24),
+        "superior": Measurement(0.021, TRAIN_DAYS * 24),
     }  # fmt: skip
 
 

@@ -30,7 +30,8 @@ from tidegate.policy.policy import PositionPolicy, PositionState
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.promotion import Promoter
-from tidegate.strategy.strategy import Gates, Monitor, Rollback, Strategy
+from tidegate.strategy.gates import Gates
+from tidegate.strategy.strategy import Monitor, Rollback, Strategy
 
 ROOT = Path(__file__).parents[2]
 CONTRACTS = ROOT / "docs" / "contracts"

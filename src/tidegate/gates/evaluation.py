@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 
 from tidegate.errors import ConfigurationError
+from tidegate.gates.changes import change
 from tidegate.gates.result import Decision, GateResult, Verdict
 from tidegate.gates.specifications import SPECIFICATIONS, Comparison, GateSpecification
-from tidegate.strategy.strategy import GateRule, Gates
+from tidegate.strategy.gates import GateRule, Gates
 
 Evidence = Mapping[str, float | int | str | None]
 
@@ -25,6 +26,8 @@ class Measurement:
         ruling: a verdict that the measurement itself implies, whatever the value, such as a contest that could not be held.
         reason: words for the ruling, or for a missing value.
         evidence: further facts for the record.
+        bound: the threshold, of a gate whose threshold is measured.
+        power: probability to pass when the true value is the specification's `power_at`, where it does not follow from the standard error.
     """
 
     value: float | None
@@ -34,6 +37,8 @@ class Measurement:
     ruling: Verdict | None = None
     reason: str = ""
     evidence: Evidence = field(default_factory=dict)
+    bound: float | None = None
+    power: float | None = None
 
 
 def evaluate(measurements: Mapping[str, Measurement], policy: Gates) -> tuple[GateResult, ...]:
@@ -92,7 +97,7 @@ def _judge(
     threshold, slack_fault = _threshold(specification, rule, measured, policy)
     verdict, reason = _verdict(specification, measured, threshold, slack_fault, policy)
     blocks = rule.blocking and (verdict is not Verdict.NOT_ENOUGH_EVIDENCE or rule.not_enough_evidence_blocks)
-    return GateResult(
+    result = GateResult(
         name=specification.name,
         title=specification.title,
         scope=specification.scope,
@@ -109,12 +114,17 @@ def _judge(
         power=_power(specification, measured, threshold),
         power_at=specification.power_at,
         evidence=dict(measured.evidence),
+        family=specification.family,
     )
+    least = None if specification.evidence_from is None else int(getattr(policy, specification.evidence_from))
+    return result.model_copy(update={"change": change(result, least)})
 
 
 def _threshold(
     specification: GateSpecification, rule: GateRule, measured: Measurement, policy: Gates
 ) -> tuple[float | None, str]:
+    if specification.bound_measured:
+        return measured.bound, "" if _finite(measured.bound) is not None else "its bound was not measured"
     if rule.threshold is None or specification.slack is None:
         return rule.threshold, ""
     error = measured.standard_error
@@ -157,6 +167,8 @@ def threshold_fault(specification: GateSpecification, policy: Gates) -> str:
 
     A threshold in another unit (15 for 15 %) or beyond all sense would let anything pass.
     """
+    if specification.bound_measured:
+        return ""
     threshold = policy.rules()[specification.name].threshold
     name = f"gates.{specification.name}.threshold"
     if threshold is None or not math.isfinite(threshold):
@@ -183,8 +195,17 @@ def require_sane(policy: Gates) -> None:
 
 def _power(specification: GateSpecification, measured: Measurement, threshold: float | None) -> float | None:
     """Probability that a model as good as `power_at` passes at this n, by the normal approximation."""
+    if measured.power is not None:
+        return _finite(measured.power)
     error = measured.standard_error
-    if specification.power_at is None or threshold is None or error is None or not math.isfinite(error) or error <= 0:
+    if (
+        specification.bound_measured
+        or specification.power_at is None
+        or threshold is None
+        or error is None
+        or not math.isfinite(error)
+        or error <= 0
+    ):
         return None
     return NormalDist().cdf((specification.power_at - threshold) / error)
 

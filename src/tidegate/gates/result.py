@@ -35,6 +35,20 @@ class GateResult(BaseModel):
     power: float | None = Field(None, description="Probability to pass when the true value is the one in `power_at`.")
     power_at: float | None = None
     evidence: dict[str, float | int | str | None] = Field(default_factory=dict)
+    family: Literal["point", "statistic"] = Field("point", description="Whether the gate allows for chance.")
+    change: str = Field("", description="What would change a verdict that is no pass, in plain words.")
+
+
+class PolicyVerdict(BaseModel):
+    """What a set of gates says, such as all that block under one policy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    promote: bool
+    refused_by: tuple[str, ...] = Field((), description="Names of the gates that refuse.")
+    unmeasured: tuple[str, ...] = Field(
+        (), description="Those of them that were not measured in this run, since its own policy does not ask for them."
+    )
 
 
 class Decision(BaseModel):
@@ -48,6 +62,14 @@ class Decision(BaseModel):
     promote: bool
     results: tuple[GateResult, ...]
     summary: str
+    policy: str = Field("", description="Name of the gate policy that decided.")
+    verdicts: dict[str, PolicyVerdict] = Field(
+        default_factory=dict, description="By name, what each policy says of the same run; the deciding one among them."
+    )
+    points: PolicyVerdict | None = Field(None, description="What the gates without chance say by themselves.")
+    statistics: PolicyVerdict | None = Field(
+        None, description="What the statistical gates say that block, or would block under the default policy."
+    )
 
     @property
     def refusals(self) -> tuple[GateResult, ...]:

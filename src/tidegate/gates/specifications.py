@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 Comparison = Literal[">=", ">", "<=", "<", "=="]
 Scope = Literal["fold", "pooled", "run"]
+Family = Literal["point", "statistic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class GateSpecification:
             decides: added where observed must be at most, subtracted where it must be at least; None for none.
         thresholds: lowest and highest threshold that makes sense; a policy beyond them is refused, as it would let anything pass.
         evidence_from: name of the policy's field with the least n for a judgement, if any.
+        family: `point` compares an observation with a threshold as it is, `statistic` allows for chance.
+        bound_measured: whether the threshold comes with the measurement, and not from the policy.
     """
 
     name: str
@@ -35,6 +38,8 @@ class GateSpecification:
     power_at: float | None = None
     slack: str | None = None
     evidence_from: str | None = None
+    family: Family = "point"
+    bound_measured: bool = False
 
 
 _ANY: Final = float("1e300")
@@ -53,7 +58,33 @@ def _regime(regime: str) -> GateSpecification:
     )
 
 
-SPECIFICATIONS: Final = (
+def _statistic(
+    name: str,
+    title: str,
+    scope: Scope,
+    comparison: Comparison,
+    unit: str,
+    possible: tuple[float, float],
+    thresholds: tuple[float, float],
+    *,
+    power_at: float | None = None,
+    bound_measured: bool = False,
+) -> GateSpecification:
+    return GateSpecification(
+        name,
+        title,
+        scope,
+        comparison,
+        unit,
+        possible,
+        thresholds,
+        power_at=power_at,
+        family="statistic",
+        bound_measured=bound_measured,
+    )
+
+
+_POINTS: Final = (
     GateSpecification("min_train_days", "Enough training data", "fold", ">=", "days", (0, 36_500), (60, 3650)),
     GateSpecification(
         "recommended_train_days", "Recommended training data", "fold", ">=", "days", (0, 36_500), (60, 3650)
@@ -109,3 +140,27 @@ SPECIFICATIONS: Final = (
     GateSpecification("latency_p95_ms", "Inference latency, p95", "fold", "<", "ms", (1e-4, 1e6), (0.01, 1000)),
     GateSpecification("champion", "Better than the champion", "fold", ">", "relative", (-_ANY, _ANY), (0, 10)),
 )
+
+_CHANCE: Final = (0.0, 1.0)
+_STATISTICS: Final = (
+    _statistic(
+        "skill", "Skill beyond chance", "pooled", "<=", "p-value", _CHANCE, (0, 0.5), power_at=2.0, bound_measured=True
+    ),
+    _statistic("deflated_sharpe", "Deflated Sharpe ratio", "pooled", ">=", "probability", _CHANCE, (0.5, 0.9999)),
+    _statistic("track_record", "Track record long enough", "pooled", ">=", "ratio", (0, _ANY), (0.5, 100)),
+    _statistic("sharpe_lower", "Sharpe ratio, lower end", "pooled", ">", "ratio", (-1000, 1000), (0, 20)),
+    _statistic("win_rate_lower", "Win rate over break-even, lower end", "pooled", ">", "fraction", (-1, 1), (0, 0.5)),
+    _statistic("overfitting", "Probability of overfitting", "pooled", "<=", "probability", _CHANCE, (0, 0.9)),
+    _statistic("cost_stress", "Sharpe ratio at 1.5 times the costs", "pooled", ">=", "ratio", (-1000, 1000), (0, 20)),
+    _statistic("break_even_cost", "Break-even cost", "pooled", ">=", "times the costs", (-_ANY, _ANY), (1, 100)),
+    _statistic("capacity", "Capacity for the capital", "pooled", ">=", "times the capital", (0, _ANY), (0.1, 1e6)),
+    _statistic("random_entries", "Better than random entries", "pooled", ">=", "probability", _CHANCE, (0.5, 0.9999)),
+    _statistic("permuted_labels", "Better than permuted labels", "fold", "<=", "p-value", _CHANCE, (1e-3, 0.5)),
+    _statistic(
+        "champion_difference", "Better than the champion by test", "fold", "<=", "p-value", _CHANCE, (1e-4, 0.5)
+    ),
+    _statistic("superior", "Tuning beats doing nothing", "fold", "<=", "p-value", _CHANCE, (1e-4, 0.5)),
+)
+
+SPECIFICATIONS: Final = _POINTS + _STATISTICS
+BY_NAME: Final = {specification.name: specification for specification in SPECIFICATIONS}

@@ -18,6 +18,7 @@ from tidegate.gates.evaluation import Measurement
 from tidegate.gates.result import Verdict
 from tidegate.model.bundle import Bundle
 from tidegate.model.onnx_model import OnnxModel
+from tidegate.pipeline.evidence import beats_champion
 from tidegate.pipeline.fold import Tested, backtest_window
 from tidegate.report.record import ContestRecord
 from tidegate.strategy.strategy import Strategy
@@ -33,9 +34,10 @@ class Champion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contest:
-    """The outcome: a measurement for the gate, a record for the report, and both backtests where it was held."""
+    """The outcome: measurements for both gates, a record for the report, and both backtests where it was held."""
 
     measurement: Measurement
+    difference: Measurement
     record: ContestRecord
     challenger: Backtest | None = None
     champion: Backtest | None = None
@@ -54,14 +56,15 @@ def hold_contest(bars: Sequence[Bars], challenger: Bundle, champion: Champion | 
     """
     if champion is None:
         reason = "first model: there is no champion"
-        return Contest(Measurement(None, ruling=Verdict.PASS, reason=reason), ContestRecord(None, reason))
+        first = Measurement(None, ruling=Verdict.PASS, reason=reason)
+        return Contest(first, first, ContestRecord(None, reason))
     test, regimes = challenger.manifest.windows[-1].test, challenger.manifest.regimes
     fault = _cannot_compare(champion, test, strategy)
     if fault:
         measurement = Measurement(
             None, ruling=Verdict.FAIL, reason=fault, evidence={"champion_version": champion.version}
         )
-        return Contest(measurement, ContestRecord(champion.version, fault))
+        return Contest(measurement, measurement, ContestRecord(champion.version, fault))
     window = Window(start_at=max(test.start_at, champion.bundle.manifest.last_seen_at), end_at=test.end_at)
     definitions = {symbol: RegimeDefinition.model_validate(regime) for symbol, regime in regimes.items()}
     own, theirs = (_backtest(bars, side, window, definitions, strategy) for side in (challenger, champion.bundle))
@@ -98,6 +101,7 @@ def _judge(own: Backtest, theirs: Backtest, version: int, window: Window, strate
             "champion_sharpe": others_sharpe,
             "challenger_trades": len(own.trades),
             "champion_trades": len(theirs.trades),
+            "floor": strategy.gates.champion_floor,
             "window": f"{iso(window.start_at)} to {iso(window.end_at)}",
         },
     )
@@ -110,7 +114,7 @@ def _judge(own: Backtest, theirs: Backtest, version: int, window: Window, strate
         challenger_metrics=ours,
         champion_metrics=others,
     )
-    return Contest(measurement, record, own, theirs)
+    return Contest(measurement, beats_champion(own, theirs, strategy), record, own, theirs)
 
 
 def _cannot_compare(champion: Champion, test: Window, strategy: Strategy) -> str:

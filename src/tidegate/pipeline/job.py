@@ -1,7 +1,7 @@
 """What one retraining is asked to do, and where its files go."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +12,8 @@ from tidegate.errors import ConfigurationError
 from tidegate.gates.evaluation import require_sane
 from tidegate.registry.retrains import retrain_key
 from tidegate.settings.settings import Settings
+from tidegate.strategy.gates import Gates
+from tidegate.strategy.policies import built_in, named_policies
 from tidegate.strategy.strategy import Strategy
 
 # Stages in order, with the share of the whole that each takes roughly, for the time left.
@@ -60,6 +62,7 @@ class Job:
         actor: who asked for it.
         watch: progress and timings.
         started_ms: UTC ms by the clock, which names the run's folder; by default `now_ms`.
+        policies: gate policies by name, for what each would say.
     """
 
     strategy: Strategy
@@ -70,6 +73,7 @@ class Job:
     actor: str
     watch: Stopwatch = field(default_factory=Stopwatch)
     started_ms: int | None = None
+    policies: Mapping[str, Gates] = field(default_factory=built_in)
 
     @property
     def month(self) -> str:
@@ -109,7 +113,7 @@ def make_job(
         watch: progress; silent by default.
 
     Raises:
-        ConfigurationError: `as_of` cannot be read, or is in the future of a real market.
+        ConfigurationError: `as_of` cannot be read, or is in the future of a real market; or a gate policy's file is wrong.
     """
     started_ms = time.time_ns() // 1_000_000
     as_of_ms = started_ms if as_of is None else parse_time(as_of)
@@ -123,7 +127,8 @@ def make_job(
         )
     require_sane(strategy.gates)
     now_ms = max(started_ms, as_of_ms)
-    return Job(strategy, settings, root, as_of_ms, now_ms, actor, watch or Stopwatch(), started_ms)
+    policies = named_policies(settings.paths.strategies.parent / "policies")
+    return Job(strategy, settings, root, as_of_ms, now_ms, actor, watch or Stopwatch(), started_ms, policies)
 
 
 def describe_job(job: Job) -> str:

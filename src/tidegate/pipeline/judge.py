@@ -16,21 +16,36 @@ from tidegate.bars.bars import Bars
 from tidegate.bars.interval import DAY_MS
 from tidegate.dataset.dataset import Dataset
 from tidegate.dataset.windows import Window
-from tidegate.gates.evaluation import Measurement, decide, evaluate
+from tidegate.gates.evaluation import Measurement
 from tidegate.gates.result import Decision
+from tidegate.gates.verdicts import decide_by
 from tidegate.model.bundle import DECISION, Bundle
 from tidegate.pipeline.checks import CheckSettings, check
 from tidegate.pipeline.contest import Champion, Contest, hold_contest
 from tidegate.pipeline.data import Gathered, Prepared
+from tidegate.pipeline.evidence import (
+    beats_random_entries,
+    deflated,
+    ends,
+    measure_chance,
+    plain,
+    ratio_interval,
+    skill,
+    tested_bars,
+)
 from tidegate.pipeline.files import whole_file
 from tidegate.pipeline.fold import Fold, pooled
 from tidegate.pipeline.job import Job
+from tidegate.pipeline.looking import look_key, reserve_look
 from tidegate.pipeline.packing import pack
+from tidegate.pipeline.permuted import permuted_labels
 from tidegate.pipeline.trials import trial_id
 from tidegate.registry.database import Database
 from tidegate.registry.looks import LookLedger
 from tidegate.registry.trials import TrialLedger
 from tidegate.report.record import CalibrationCurve
+from tidegate.statistics.bootstrap import Interval, metric_intervals
+from tidegate.strategy.gates import Gates
 from tidegate.strategy.strategy import Strategy
 from tidegate.validation.calendar import expected_opens
 
@@ -55,7 +70,9 @@ class Measured:
         baseline: random entries; None without trades.
         curve: out-of-sample calibration.
         trials: annual Sharpe ratio by the trial's id, of all trials of this run; NaN where one has none.
-        measurements: by gate name, of every gate that needs neither a champion nor a ledger.
+        measurements: by gate name, of every gate that needs neither a champion nor a ledger; the one of `skill` is still without the
+            level that it is tested at.
+        look: what the look at these results is called in the ledger of looks.
     """
 
     bundle: Bundle
@@ -68,6 +85,7 @@ class Measured:
     curve: CalibrationCurve
     trials: Mapping[str, float]
     measurements: Mapping[str, Measurement]
+    look: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,10 +143,19 @@ def judge(
     return decide_run(job, measured, champion, LookLedger(database), tried)
 
 
-def measure_run(job: Job, gathered: Gathered, prepared: Prepared, folds: tuple[Fold, ...]) -> Measured:
+def measure_run(
+    job: Job, gathered: Gathered, prepared: Prepared, folds: tuple[Fold, ...], *, permutations: int | None = None
+) -> Measured:
     """Pack the bundle, check it, and measure all that needs no champion and no ledger.
 
     Writes the bundle into the run's folder, and nothing else anywhere.
+
+    Args:
+        job: what was asked.
+        gathered: bars, with what validation found.
+        prepared: features and labels.
+        folds: trained and tested, oldest first.
+        permutations: models to train on permuted labels; by default what the strategy's gates ask for.
     """
     strategy, dataset, compute = job.strategy, prepared.dataset, job.settings.compute
     with job.watch.stage("checks"):
@@ -139,17 +166,31 @@ def measure_run(job: Job, gathered: Gathered, prepared: Prepared, folds: tuple[F
     with job.watch.stage("gates"):
         metrics = summarise(whole, strategy.periods_per_year)
         regimes = by_regime(whole, strategy.periods_per_year)
+        stress, baseline = _stress(whole, strategy), _baseline(folds, whole, strategy)
+        intervals = metric_intervals(whole, strategy.periods_per_year, seed=strategy.model.seed)
+        permuted = permuted_labels(
+            dataset,
+            folds[-1],
+            strategy,
+            strategy.gates.permutations if permutations is None else permutations,
+            threads=compute.threads,
+            workers=compute.parallel_folds,
+        )
         return Measured(
             bundle=bundle,
             bars=tuple(table.bars.until(folds[-1].windows.test.end_at) for table in dataset.tables),
             pooled=whole,
             metrics=metrics,
             regimes=regimes,
-            stress=_stress(whole, strategy),
-            baseline=_baseline(folds, whole, strategy),
+            stress=stress,
+            baseline=baseline,
             curve=calibration_curve(dataset, folds),
             trials={trial_id(job, fold.windows, trial): trial.score for fold in folds for trial in fold.trials},
-            measurements=measure(strategy, gathered, dataset, folds, metrics, regimes) | checks,
+            measurements=measure(strategy, gathered, dataset, folds, metrics, regimes, intervals)
+            | measure_chance(strategy, folds, whole, metrics, stress, intervals)
+            | {"random_entries": beats_random_entries(baseline), "permuted_labels": permuted}
+            | checks,
+            look=look_key(job, gathered, prepared),
         )
 
 
@@ -169,12 +210,27 @@ def decide_run(
     Raises:
         LedgerError: the ledger of looks cannot be reached.
     """
-    del looks, tried
-    strategy = job.strategy
+    strategy, own = job.strategy, job.strategy.gates
     with job.watch.stage("gates"):
+        allowed = reserve_look(job, measured.look, looks)
         contest = hold_contest(measured.bars, measured.bundle, champion, strategy)
-        measurements = {**measured.measurements, "champion": contest.measurement}
-        decision = decide(strategy.name, measured.bundle.digest, evaluate(measurements, strategy.gates))
+        found = {
+            **measured.measurements,
+            "champion": contest.measurement,
+            "champion_difference": contest.difference,
+            "deflated_sharpe": deflated(
+                measured.pooled, {**tried, **measured.trials}, strategy, measured.metrics["sharpe_standard_error"]
+            ),
+        }
+
+        def under(policy: Gates) -> Mapping[str, Measurement]:
+            return found | {"skill": skill(found["skill"], allowed, own, policy)}
+
+        decision = decide_by(strategy.name, measured.bundle.digest, under, own, job.policies)
+        p_value = found["skill"].value
+        looks.record_outcome(
+            strategy.name, measured.look, p_value=math.nan if p_value is None else p_value, promote=decision.promote
+        )
         with whole_file(job.folder / "bundle" / DECISION) as file:
             file.write_text(decision.model_dump_json(indent=1) + "\n")
         return Judged(measured, contest, decision)
@@ -208,8 +264,19 @@ def measure(
     folds: tuple[Fold, ...],
     metrics: Mapping[str, float],
     regimes: Mapping[str, Mapping[str, float]],
+    intervals: Mapping[str, Interval],
 ) -> dict[str, Measurement]:
-    """Measurements of the pooled test and of the run's data, by gate name."""
+    """Point measurements of the pooled test and of the run's data, by gate name.
+
+    Args:
+        strategy: windows, costs and seed.
+        gathered: bars, with what validation found.
+        dataset: features and labels.
+        folds: oldest first.
+        metrics: of all folds together.
+        regimes: metrics by regime.
+        intervals: of the metrics, by the stationary bootstrap.
+    """
     trades = int(metrics["trades"])
     win_rate, error = metrics["win_rate"], metrics["sharpe_standard_error"]
     win_error = math.sqrt(win_rate * (1 - win_rate) / trades) if trades and 0 <= win_rate <= 1 else None
@@ -217,17 +284,19 @@ def measure(
         win_rate,
         n=trades,
         standard_error=win_error,
-        interval=(metrics["win_rate_low"], metrics["win_rate_high"]),
-        evidence={"payoff_ratio": _plain(metrics["payoff_ratio"])},
+        interval=ends(intervals["win_rate"]),
+        evidence={"payoff_ratio": plain(metrics["payoff_ratio"])},
     )
     ratio = Measurement(
         metrics["sharpe"],
         n=sum(len(fold.portfolio) for fold in folds),
         standard_error=error,
-        interval=(metrics["sharpe"] - 1.96 * error, metrics["sharpe"] + 1.96 * error),
+        interval=ends(intervals["sharpe"]),
         evidence={"periods_per_year": strategy.periods_per_year},
     )
     days = training_days(dataset, folds[-1], strategy)
+    whole, seed = pooled(folds), strategy.model.seed
+    newest_intervals = metric_intervals(folds[-1].portfolio, strategy.periods_per_year, seed=seed)
     alone = [summarise(fold.portfolio, strategy.periods_per_year) for fold in folds]
     newest = alone[-1]
     tested = sum(present(dataset, fold.windows.test, strategy) == 1.0 for fold in folds)
@@ -242,17 +311,23 @@ def measure(
         "sharpe": ratio,
         "too_good_sharpe": ratio,
         "max_drawdown": _drawdown(
-            metrics["max_drawdown"], [fold["max_drawdown"] for fold in alone if fold["trades"]], ratio.n
+            metrics["max_drawdown"],
+            [fold["max_drawdown"] for fold in alone if fold["trades"]],
+            ratio.n,
+            ends(intervals["max_drawdown"]),
         ),
         "newest_fold_sharpe": Measurement(
             newest["sharpe"],
             n=len(folds[-1].portfolio),
             standard_error=newest["sharpe_standard_error"],
-            evidence={"total_return": _plain(newest["total_return"]), "win_rate": _plain(newest["win_rate"])},
+            interval=ends(newest_intervals["sharpe"]),
+            evidence={"total_return": plain(newest["total_return"]), "win_rate": plain(newest["win_rate"])},
         ),
-        "newest_fold_trades": Measurement(newest["trades"], n=int(newest["trades"])),
-        "trades": Measurement(float(trades), n=trades),
-        **{f"regime_{name}": _regime(regimes[name]) for name in REGIMES},
+        "newest_fold_trades": Measurement(
+            newest["trades"], n=int(newest["trades"]), evidence={"trades_per_day": plain(newest["trades_per_day"])}
+        ),
+        "trades": Measurement(float(trades), n=trades, evidence={"trades_per_day": plain(metrics["trades_per_day"])}),
+        **{f"regime_{name}": _regime(regimes[name], whole, at, seed) for at, name in enumerate(REGIMES)},
     }
 
 
@@ -286,19 +361,22 @@ def _validation(strategy: Strategy, gathered: Gathered) -> Measurement:
     return Measurement(float(fatal), n=sum(int(summary["rows_clean"]) for summary in found.values()))
 
 
-def _drawdown(pooled: float, folds: list[float], n: int | None) -> Measurement:
+def _drawdown(pooled: float, folds: list[float], n: int | None, interval: tuple[float, float]) -> Measurement:
     """The worse of the pooled drawdown and that of any fold alone: profit made before must not dilute a loss made later.
 
     Every trade risks the same capital, so a fall is a smaller share of a peak that earlier folds have raised.
     """
     worst = max(folds, default=math.nan)
     value = max(pooled, worst) if math.isfinite(pooled) and math.isfinite(worst) else math.nan
-    return Measurement(value, n=n, evidence={"pooled": _plain(pooled), "worst_fold": _plain(worst)})
+    evidence = {"pooled": plain(pooled), "worst_fold": plain(worst)}
+    return Measurement(value, n=n, interval=interval, evidence=evidence)
 
 
-def _regime(metrics: Mapping[str, float]) -> Measurement:
-    evidence = {name: _plain(metrics[name]) for name in ("win_rate", "net_return", "share_of_bars")}
-    return Measurement(metrics["profit_factor"], n=int(metrics["trades"]), evidence=evidence)
+def _regime(metrics: Mapping[str, float], whole: Backtest, at: int, seed: int) -> Measurement:
+    evidence = {name: plain(metrics[name]) for name in ("win_rate", "net_return", "share_of_bars")}
+    net = whole.trades.net_pnl[whole.trades.regime == at]
+    interval = ratio_interval(np.maximum(net, 0.0), np.maximum(-net, 0.0), seed)
+    return Measurement(metrics["profit_factor"], n=int(metrics["trades"]), interval=interval, evidence=evidence)
 
 
 def _stress(whole: Backtest, strategy: Strategy) -> dict[float, dict[str, float]]:
@@ -315,12 +393,11 @@ def _stress(whole: Backtest, strategy: Strategy) -> dict[float, dict[str, float]
 def _baseline(folds: tuple[Fold, ...], whole: Backtest, strategy: Strategy) -> RandomBaseline | None:
     if not len(whole.trades):
         return None
-    symbols = folds[0].tested
-    bars = {symbol: Bars.concatenate([fold.tested[symbol].bars for fold in folds]) for symbol in symbols}
     return random_entries(
-        bars, whole, strategy.costs, strategy.periods_per_year, seed=strategy.model.seed, draws=_BASELINE_DRAWS
+        tested_bars(folds),
+        whole,
+        strategy.costs,
+        strategy.periods_per_year,
+        seed=strategy.model.seed,
+        draws=_BASELINE_DRAWS,
     )
-
-
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None

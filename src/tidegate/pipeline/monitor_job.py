@@ -1,7 +1,7 @@
 """What one monitoring run is asked to do, and where its files go."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -114,10 +114,19 @@ def monitor_job(job: Job, period: Period = "daily", *, notifies: Notifies | None
     at = datetime.fromtimestamp(job.as_of_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
     place = job.settings.paths.runs / job.strategy.name / "monitoring" / f"{period}-{at}"
     gather = GatherJob(
-        job.strategy, job.settings, job.root, job.as_of_ms, job.now_ms, job.actor, job.watch, job.started_ms, place
+        job.strategy,
+        job.settings,
+        job.root,
+        job.as_of_ms,
+        job.now_ms,
+        job.actor,
+        job.watch,
+        job.started_ms,
+        job.policies,
+        place=place,
     )
     return MonitorJob(gather, period, notifies)
 
 
 def _of(job: Job, strategy: Strategy) -> Job:
-    return Job(strategy, job.settings, job.root, job.as_of_ms, job.now_ms, job.actor, job.watch, job.started_ms)
+    return replace(job, strategy=strategy)

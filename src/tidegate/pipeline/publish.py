@@ -17,8 +17,10 @@ from tidegate.pipeline.files import write_out_of_sample, write_signals, write_tr
 from tidegate.pipeline.fold import Fold
 from tidegate.pipeline.job import Job, describe_job
 from tidegate.pipeline.judge import Judged
+from tidegate.pipeline.looking import look_key, reserve_look
 from tidegate.pipeline.trials import trial_id
 from tidegate.registry.events import EventLedger
+from tidegate.registry.looks import LookLedger
 from tidegate.registry.opening import open_promoter, open_signer
 from tidegate.registry.repair import repair
 from tidegate.registry.tracking.runs import TrackedRun
@@ -200,7 +202,9 @@ def _links(gathered: Gathered) -> Mapping[str, str]:
 
 
 def record_reads(job: Job, gathered: Gathered, prepared: Prepared) -> None:
-    """Count that this run reads its test windows, before it does: a run that dies half-way has looked all the same.
+    """Count that this run reads its test windows, and take its share of the error budget, before it does.
+
+    A run that dies half-way has looked all the same.
 
     Raises:
         LedgerError: the ledger cannot be reached.
@@ -209,6 +213,7 @@ def record_reads(job: Job, gathered: Gathered, prepared: Prepared) -> None:
     for windows in prepared.folds:
         for record in gathered.symbols:
             ledger.record_read(HoldoutRead(job.strategy.name, job.key, job.folder.name, record.snapshot, windows.test))
+    reserve_look(job, look_key(job, gathered, prepared), LookLedger(ledger.database))
 
 
 def _record_trials(job: Job, folds: tuple[Fold, ...]) -> None:

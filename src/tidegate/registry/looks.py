@@ -7,7 +7,7 @@ append-only by trigger.
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -16,10 +16,8 @@ from tidegate.errors import LedgerError
 from tidegate.registry.database import Database
 from tidegate.registry.schema import look_outcomes, looks, require_fit
 from tidegate.settings.settings import Settings
-
-if TYPE_CHECKING:
-    from tidegate.statistics.spending import Allowance
-    from tidegate.statistics.spending import Look as SpentLook
+from tidegate.statistics.spending import Allowance, allowance
+from tidegate.statistics.spending import Look as SpentLook
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class LookLedger:
 
     def reserve(
         self, strategy: str, key: str, looked_at: int, *, yearly_error: float, looks_per_year: int
-    ) -> "Allowance":
+    ) -> Allowance:
         """Put a look on record and tell what it may spend; a look that is on record keeps the level it was given.
 
         Looks are counted by the UTC day: a run that starts a minute earlier than a year ago does not pay for that minute.
@@ -70,8 +68,6 @@ class LookLedger:
         Raises:
             LedgerError: unreachable, busy, or a name is too long.
         """
-        from tidegate.statistics.spending import allowance
-
         with self.database.write() as connection:
             known = self._looks(connection, strategy)
             allowed = allowance(
@@ -134,13 +130,11 @@ class LookLedger:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _spent(known: list[dict[str, Any]], looked_at: int) -> "list[SpentLook]":
+def _spent(known: list[dict[str, Any]], looked_at: int) -> list[SpentLook]:
     """What other looks have spent, as seen from `looked_at`.
 
     A look from a later time counts like one as long ago: going back in time is no way to a fresh budget.
     """
-    from tidegate.statistics.spending import Look as SpentLook
-
     today = _day(looked_at)
     return [
         SpentLook(at_ms=today - abs(today - _day(look["looked_at"])), key=look["look_key"], level=look["level"])

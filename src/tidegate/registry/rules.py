@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from tidegate.gates.result import Decision, Verdict
 from tidegate.model.manifest import Manifest
 from tidegate.registry.state import StrategyState
-from tidegate.strategy.strategy import SIMULATED_PREFIX, Gates
+from tidegate.strategy.gates import Gates
+from tidegate.strategy.strategy import SIMULATED_PREFIX
 
 REQUIRED_GATES = frozenset(Gates().rules())
 
 # Gates whose observation may be missing although they pass: without a champion there is nothing to compare.
-_MAY_PASS_UNOBSERVED = frozenset({"champion"})
+_MAY_PASS_UNOBSERVED = frozenset({"champion", "champion_difference"})
 
 
 @dataclass(frozen=True, slots=True)

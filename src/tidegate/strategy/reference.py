@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tidegate.settings.reference import default_text, field_kind
-from tidegate.strategy.strategy import FeatureUse, GateRule, Gates, Source, Strategy
+from tidegate.strategy.gates import GateRule, Gates
+from tidegate.strategy.strategy import FeatureUse, Source, Strategy
 
 _INTRODUCTION = """\
 # The strategy file
@@ -92,8 +93,9 @@ def _source(part: type[BaseModel]) -> str:
 
 def _gates() -> str:
     text = (
-        "A gate is a mapping of the three keys below; what is left out of it falls back to the default given here. A `threshold` that is left "
-        "out is empty, and a gate without one fails. [Gates](contracts/gates.md) tells what each gate judges."
+        "`policy` names what the gates start from; what is left out here is as that policy has it. The defaults below are those of `balanced`. "
+        "A gate is a mapping of the three keys below. A gate with an empty `threshold` fails, but for `skill`, whose bound is the level of the look. "
+        "[Gates](gates.md) tells what the policies are for, and [the table of gates](contracts/gates.md) what each judges under each policy."
     )
     rows = _rows("gates.<gate>.", GateRule.model_fields)
     for name, field in Gates.model_fields.items():
@@ -106,7 +108,7 @@ def _gates() -> str:
 
 
 def _gate_default(rule: GateRule) -> str:
-    told = rule.model_dump(exclude_defaults=True)
+    told = rule.model_dump(exclude_defaults=True) or {"blocking": True}
     return ", ".join(
         f"{key}: {value:g}" if isinstance(value, float) else f"{key}: {value}" for key, value in told.items()
     )

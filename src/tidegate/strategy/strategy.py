@@ -4,19 +4,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tidegate.bars.interval import DAY_MS, Interval
 from tidegate.errors import ConfigurationError
 from tidegate.settings.loading import describe, read_yaml
+from tidegate.strategy.gates import Gates
+from tidegate.strategy.part import Part
+from tidegate.strategy.policies import apply_policy
 
 SIMULATED_PREFIX = "SIM"
-
-
-class Part(BaseModel):
-    """A frozen part of the strategy file that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class FileSource(Part):
@@ -134,7 +131,12 @@ class Windows(Part):
         90, ge=60, le=3650, description="Training window; at least 60 days, 90 or more recommended."
     )
     test_days: int = Field(30, ge=1, le=365, description="Out-of-sample window of one fold.")
-    max_folds: int = Field(6, ge=1, le=60, description="Walk-forward folds, as many as the data allow up to this.")
+    max_folds: int = Field(
+        12,
+        ge=1,
+        le=60,
+        description="Walk-forward folds, as many as the data allow up to this; twelve of a month are a year of evidence.",
+    )
     embargo_bars: int = Field(12, ge=0, le=5000, description="Gap between training and test, on top of the purge.")
     max_age_days: int = Field(
         45, ge=1, le=365, description="A model expires this long after the end of its newest test window."
@@ -215,99 +217,6 @@ class Policy(Part):
         if list(margins) != sorted(set(margins)) or not 0 <= margins[0] <= margins[-1] < 0.5:
             raise ValueError("margins must ascend within [0, 0.5)")
         return margins
-
-
-class GateRule(Part):
-    """One gate's threshold and whether it blocks."""
-
-    threshold: float | None = Field(None, description="The bound; empty where the gate needs none.")
-    blocking: bool = Field(True, description="Whether anything but `pass` refuses the promotion.")
-    not_enough_evidence_blocks: bool = Field(
-        True, description="Whether the verdict not_enough_evidence refuses as well."
-    )
-
-
-class Gates(Part):
-    """The gate policy: the checklist's thresholds by default."""
-
-    min_train_days: GateRule = Field(GateRule(threshold=60), description="Days of training data, at least.")
-    recommended_train_days: GateRule = Field(
-        GateRule(threshold=90, blocking=False), description="Days of training data, recommended; a warning by default."
-    )
-    validation_passed: GateRule = Field(GateRule(threshold=0), description="Fatal validation failures, at most.")
-    out_of_sample_folds: GateRule = Field(GateRule(threshold=3), description="Walk-forward folds, at least.")
-    costs_above_zero: GateRule = Field(
-        GateRule(threshold=0), description="Lowest cost paid by any trade, above, in bps."
-    )
-    win_rate: GateRule = Field(
-        GateRule(threshold=0.58), description="Share of closed trades won net of costs, at least."
-    )
-    sharpe: GateRule = Field(GateRule(threshold=1.5), description="Annual Sharpe ratio net of costs, at least.")
-    max_drawdown: GateRule = Field(
-        GateRule(threshold=0.15), description="Largest loss from a peak, intrabar, pooled or in any fold alone, below."
-    )
-    latency_p95_ms: GateRule = Field(
-        GateRule(threshold=10), description="p95 of one prediction from its window, below."
-    )
-    trades: GateRule = Field(GateRule(threshold=100), description="Closed trades, at least.")
-    newest_fold_sharpe: GateRule = Field(
-        GateRule(threshold=0), description="Sharpe ratio of the newest fold alone, at least, less k standard errors."
-    )
-    newest_fold_trades: GateRule = Field(
-        GateRule(threshold=5), description="Closed trades of the newest fold, at least."
-    )
-    regime_trending: GateRule = Field(GateRule(threshold=1.0), description="Profit factor while trending, at least.")
-    regime_ranging: GateRule = Field(GateRule(threshold=1.0), description="Profit factor while ranging, at least.")
-    regime_volatile: GateRule = Field(GateRule(threshold=1.0), description="Profit factor while volatile, at least.")
-    onnx_parity: GateRule = Field(
-        GateRule(threshold=1e-5), description="Largest difference between ONNX and XGBoost, at most."
-    )
-    serving_parity: GateRule = Field(
-        GateRule(threshold=1e-9), description="Largest difference between the serving path and the batch path, at most."
-    )
-    reproducible: GateRule = Field(GateRule(threshold=0), description="Files that differ when trained twice, at most.")
-    no_look_ahead: GateRule = Field(
-        GateRule(threshold=0),
-        description="Features, labels or positions that change when the future is cut off, at most.",
-    )
-    engines_agree: GateRule = Field(
-        GateRule(threshold=1e-9), description="Largest difference between vectorbt and the reference ledger, at most."
-    )
-    too_good_win_rate: GateRule = Field(
-        GateRule(threshold=0.62), description="Win rate, at most, plus k standard errors."
-    )
-    too_good_sharpe: GateRule = Field(
-        GateRule(threshold=2.0), description="Sharpe ratio, at most, plus k standard errors."
-    )
-    champion: GateRule = Field(
-        GateRule(threshold=0.05), description="Relative improvement on the champion over the same unseen window, above."
-    )
-    too_good_standard_errors: float = Field(3.0, gt=0, le=10, description="k of the two too-good gates.")
-    newest_fold_standard_errors: float = Field(1.0, ge=0, le=3, description="k of the newest fold's Sharpe ratio.")
-    regime_min_trades: int = Field(20, ge=1, description="Trades under which a regime is not judged.")
-    champion_floor: float = Field(
-        0.5, gt=0, description="Least denominator of the relative improvement, in Sharpe units: the rule near zero."
-    )
-    champion_min_days: int = Field(
-        20, ge=1, description="Least days of the newest window that the champion has not seen."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _on_top_of_defaults(cls, given: Any) -> Any:  # noqa: ANN401  whatever the file holds
-        """A rule that names one key keeps its gate's defaults for the others."""
-        if not isinstance(given, dict):
-            return given
-        merged = dict(given)
-        for name, field in cls.model_fields.items():
-            if isinstance(field.default, GateRule) and isinstance(given.get(name), dict):
-                merged[name] = field.default.model_dump() | given[name]
-        return merged
-
-    def rules(self) -> dict[str, GateRule]:
-        """Every gate's rule by its name, in order."""
-        found = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: rule for name, rule in found.items() if isinstance(rule, GateRule)}
 
 
 class Monitor(Part):
@@ -493,13 +402,16 @@ def slug(symbol: str) -> str:
     return re.sub(r"[^a-z0-9]", "", symbol.lower())
 
 
-def load_strategy(path: Path) -> Strategy:
+def load_strategy(path: Path, policies: Path | None = None) -> Strategy:
     """Read a strategy file.
 
+    Args:
+        path: of the file.
+        policies: folder of the named gate policies; by default `policies` beside the file's folder.
     Raises:
-        ConfigurationError: the file is missing or wrong; the message names each wrong key.
+        ConfigurationError: the file is missing or wrong; the message names each wrong key. Or its gate policy is unknown.
     """
-    content = read_yaml(path)
+    content = apply_policy(read_yaml(path), policies or path.parent.parent / "policies", path)
     try:
         return Strategy.model_validate(content)
     except ValidationError as error:
@@ -513,7 +425,7 @@ def find_strategy(name: str, folder: Path) -> Strategy:
         ConfigurationError: there is none, or its file is wrong or names another strategy.
     """
     if name.endswith((".yaml", ".yml")):
-        return load_strategy(Path(name))
+        return load_strategy(Path(name), folder.parent / "policies")
     path = folder / f"{name}.yaml"
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"

@@ -51,15 +51,17 @@ costs:                     # what YOU pay, in basis points per side: check them,
 windows:
   train_days: 90           # at least 60
   test_days: 30            # out of sample, of each fold
-  max_folds: 6
+  max_folds: 12            # a year of test windows; fewer prove little
   embargo_bars: 12
 
 policy:                    # entry margins are chosen inside the training window, from these
   margins: [0.02, 0.04, 0.06, 0.08, 0.10, 0.13, 0.16]
   sides: both              # or long, short
 
-# Gates: the deployment checklist's thresholds are the defaults. Loosen one only with a reason you would sign.
-# gates:
+# Gates: what a model must pass. The policies are checklist (points only), balanced (points, and skill at 5 % error a year) and strict
+# (everything, 1 %): see docs/gates.md. Loosen a gate only with a reason you would sign.
+gates:
+  policy: balanced
 #   win_rate: {{threshold: 0.58}}
 #   regime_volatile: {{threshold: 1.0, not_enough_evidence_blocks: false}}
 

@@ -34,6 +34,7 @@ from tidegate.pipeline.retrain import retrain, run_folds
 from tidegate.registry.opening import open_promoter
 from tidegate.serving.predictor import Predictor
 from tidegate.settings.settings import Settings
+from tidegate.statistics.bootstrap import metric_intervals
 from tidegate.strategy.strategy import Costs
 from tidegate.strategy.strategy import Labels as LabelRule
 
@@ -302,11 +303,9 @@ class TestMissing:
     def test_any_measurement(self, sound: Stages) -> None:
         """What no stage measured refuses, gate by gate; so does what is not a number."""
         policy = sound.job.strategy.gates
-        whole = measured(sound) | {
-            name: Measurement(0.0)
-            for name in ("onnx_parity", "serving_parity", "reproducible", "no_look_ahead", "engines_agree")
-        }
-        whole |= {"latency_p95_ms": Measurement(1.0), "champion": Measurement(None, ruling=Verdict.PASS)}
+        alone, first = sound.judged.measured.measurements, Measurement(None, ruling=Verdict.PASS)
+        whole = {**alone, "skill": dataclasses.replace(alone["skill"], bound=0.05)}
+        whole |= {"champion": first, "champion_difference": first, "deflated_sharpe": Measurement(0.99, n=6)}
         assert set(whole) == set(policy.rules())
         assert not any(result.refuses for result in evaluate(whole, policy))
 
@@ -342,8 +341,10 @@ def test_champion_that_cannot_be_compared_is_not_beaten(sound: Stages) -> None:
 
 def measured(stages: Stages) -> dict[str, Measurement]:
     judged = stages.judged
+    chosen = stages.job.strategy
+    intervals = metric_intervals(judged.pooled, chosen.periods_per_year, seed=1, draws=20)
     return judge.measure(
-        stages.job.strategy, stages.gathered, stages.prepared.dataset, stages.folds, judged.metrics, judged.regimes
+        chosen, stages.gathered, stages.prepared.dataset, stages.folds, judged.metrics, judged.regimes, intervals
     )
 
 

@@ -15,6 +15,7 @@ from tidegate.pipeline.data import Gathered, Prepared, gather, prepare
 from tidegate.pipeline.fold import Fold, pooled
 from tidegate.pipeline.job import Job
 from tidegate.pipeline.retrain import run_folds
+from tidegate.statistics.bootstrap import metric_intervals
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +33,9 @@ def results(stages: tuple[Job, Gathered, Prepared, tuple[Fold, ...]], folds: tup
     periods = chosen.strategy.periods_per_year
     whole = pooled(folds)
     metrics = summarise(whole, periods)
-    found = judge.measure(chosen.strategy, gathered, prepared.dataset, folds, metrics, by_regime(whole, periods))
+    intervals = metric_intervals(whole, periods, seed=1, draws=20)
+    regimes = by_regime(whole, periods)
+    found = judge.measure(chosen.strategy, gathered, prepared.dataset, folds, metrics, regimes, intervals)
     return {result.name: result for result in evaluate(found, chosen.strategy.gates)}
 
 

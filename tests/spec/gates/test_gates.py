@@ -8,7 +8,7 @@ from tidegate.errors import ConfigurationError
 from tidegate.gates.evaluation import Measurement, decide, evaluate, require_sane
 from tidegate.gates.result import GateResult, Verdict
 from tidegate.gates.specifications import SPECIFICATIONS
-from tidegate.strategy.strategy import GateRule, Gates
+from tidegate.strategy.gates import GateRule, Gates
 
 # gate, passes, just does not, impossible (wrong unit or sign)
 CASES = [
@@ -35,11 +35,41 @@ CASES = [
     ("reproducible", 0.0, 1.0, -1.0),
     ("latency_p95_ms", 9.99, 10.0, 0.0),
     ("champion", 0.0501, 0.05, -math.inf),
+    ("skill", 0.004, 0.0041, 1.01),
+    ("deflated_sharpe", 0.95, 0.9499, 95.0),
+    ("track_record", 1.0, 0.999, -1.0),
+    ("sharpe_lower", 0.001, 0.0, 1e9),
+    ("win_rate_lower", 0.001, 0.0, 1.01),
+    ("overfitting", 0.5, 0.501, 50.0),
+    ("cost_stress", 0.0, -0.001, 1e9),
+    ("break_even_cost", 1.5, 1.499, -math.inf),
+    ("capacity", 1.0, 0.999, -1.0),
+    ("random_entries", 0.95, 0.949, 95.0),
+    ("permuted_labels", 0.05, 0.051, 1.01),
+    ("champion_difference", 0.05, 0.051, 1.01),
+    ("superior", 0.05, 0.051, 1.01),
+]
+LEVEL = 0.004  # of the look that the gate skill is tested at
+
+
+ADVISORY = [
+    "recommended_train_days",
+    "deflated_sharpe",
+    "track_record",
+    "sharpe_lower",
+    "win_rate_lower",
+    "overfitting",
+    "break_even_cost",
+    "capacity",
+    "random_entries",
+    "permuted_labels",
+    "champion_difference",
+    "superior",
 ]
 
 
 def judged(gate: str, value: float | None, policy: Gates | None = None, n: int = 1000) -> GateResult:
-    measured = {gate: Measurement(value, n=n, standard_error=0.01)}
+    measured = {gate: Measurement(value, n=n, standard_error=0.01, bound=LEVEL)}
     return next(result for result in evaluate(measured, policy or Gates()) if result.name == gate)
 
 
@@ -60,7 +90,7 @@ def test_nothing_measured_refuses_with_every_gate() -> None:
     results = evaluate({}, Gates())
     assert len(results) == len(SPECIFICATIONS)
     assert all(result.refuses is result.blocking for result in results)
-    assert [result.name for result in results if not result.blocking] == ["recommended_train_days"]
+    assert [result.name for result in results if not result.blocking] == ADVISORY
     assert not decide("s", "d", results).promote
 
 
@@ -69,7 +99,7 @@ def test_no_results_never_promote() -> None:
 
 
 def test_all_passes_promote_and_one_refusal_does_not() -> None:
-    measured = {gate: Measurement(passes, n=1000, standard_error=0.01) for gate, passes, _, _ in CASES}
+    measured = {gate: Measurement(passes, n=1000, standard_error=0.01, bound=LEVEL) for gate, passes, _, _ in CASES}
     measured["win_rate"] = Measurement(0.6, n=1000, standard_error=0.01)
     assert decide("s", "d", evaluate(measured, Gates())).promote
     assert not decide("s", "d", evaluate(measured | {"trades": Measurement(math.nan)}, Gates())).promote
@@ -119,6 +149,12 @@ SENSELESS = [
     ("latency_p95_ms", 1e6, 500.0),
     ("sharpe", -1.0, -0.5),
     ("trades", math.nan, 500.0),
+    ("cost_stress", -5.0, -1.0),
+    ("deflated_sharpe", 0.1, 0.2),
+    ("deflated_sharpe", 95.0, 0.99),
+    ("overfitting", 1.0, 0.95),
+    ("break_even_cost", 0.5, 0.9),
+    ("permuted_labels", 1.0, 0.9),
 ]
 
 
@@ -126,14 +162,28 @@ SENSELESS = [
 def test_a_threshold_in_a_wrong_unit_or_beyond_sense_lets_nothing_pass(
     gate: str, threshold: float, value: float
 ) -> None:
-    policy = Gates.model_validate({gate: {"threshold": threshold}})
+    policy = Gates.model_validate({gate: {"threshold": threshold, "blocking": True}, "permutations": 19})
     assert judged(gate, value, policy).refuses
     with pytest.raises(ConfigurationError, match=gate):
         require_sane(policy)
 
 
-def test_the_default_policy_is_sane() -> None:
-    require_sane(Gates())
+@pytest.mark.parametrize("name", ["checklist", "balanced", "strict"])
+def test_every_named_policy_is_sane(name: str) -> None:
+    require_sane(Gates.model_validate({"policy": name}))
+
+
+@pytest.mark.parametrize("bound", [None, math.nan, math.inf])
+def test_skill_without_a_level_fails(bound: float | None) -> None:
+    measured = {"skill": Measurement(0.0, n=1000, standard_error=0.01, bound=bound)}
+    result = next(one for one in evaluate(measured, Gates()) if one.name == "skill")
+    assert (result.verdict, result.refuses, result.reason) == (Verdict.FAIL, True, "its bound was not measured")
+
+
+def test_a_threshold_in_the_policy_is_no_way_around_the_level_of_the_look() -> None:
+    lax = Gates(skill=GateRule(threshold=1.0))
+    assert judged("skill", 0.05, lax).refuses
+    assert judged("skill", 0.05, lax).threshold == LEVEL
 
 
 def test_a_rule_that_names_one_key_keeps_its_gates_other_defaults() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tidegate.gates.evaluation import Measurement, evaluate
 from tidegate.pipeline.contest import improvement
-from tidegate.strategy.strategy import Gates
+from tidegate.strategy.gates import Gates
 
 FLOOR = 0.5
 NAN = math.nan

@@ -7,7 +7,7 @@ import pytest
 from tidegate.gates.evaluation import Measurement, compares, decide, evaluate
 from tidegate.gates.result import Decision, GateResult, Verdict
 from tidegate.gates.specifications import SPECIFICATIONS, Comparison
-from tidegate.strategy.strategy import GateRule, Gates
+from tidegate.strategy.gates import GateRule, Gates
 
 NAMES = [specification.name for specification in SPECIFICATIONS]
 
@@ -117,8 +117,17 @@ def passing() -> dict[str, Measurement]:
         "too_good_sharpe": 1.8,
         "latency_p95_ms": 0.4,
         "champion": 0.2,
+        "skill": 0.001,
+        "deflated_sharpe": 0.97,
+        "track_record": 1.5,
+        "sharpe_lower": 0.4,
+        "win_rate_lower": 0.03,
+        "cost_stress": 1.2,
+        "break_even_cost": 2.5,
+        "capacity": 40.0,
+        "random_entries": 0.99,
     }
-    return {name: Measurement(values.get(name, 0.0), n=500, standard_error=0.02) for name in NAMES}
+    return {name: Measurement(values.get(name, 0.0), n=500, standard_error=0.02, bound=0.004) for name in NAMES}
 
 
 @pytest.mark.parametrize("gate", [name for name, rule in Gates().rules().items() if rule.blocking])

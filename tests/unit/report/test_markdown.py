@@ -11,10 +11,10 @@ def test_it_says_the_verdict_first_and_names_every_gate() -> None:
     made = report_records.refused()
     text = markdown_summary(made)
     assert text.startswith("# REFUSED: btc-1h\n")
-    assert text.index("4 of 23 gates refuse") < text.index("| Figure")
+    assert text.index("6 of 36 gates refuse") < text.index("| Figure")
     for result in made.decision.results:
         assert result.title in text
-    assert text.count("**refuses**") == 4
+    assert text.count("**refuses**") == 6
     assert made.manifest.digest()[:16] in text
     assert len(text.encode()) < MOST_BYTES
 
@@ -48,7 +48,7 @@ def test_it_never_outgrows_its_room_and_says_what_it_leaves_out() -> None:
     swollen = replace(made, decision=made.decision.model_copy(update={"results": (wordy,) * 200}))
     text = markdown_summary(swollen)
     assert 10_000 < len(text.encode()) < MOST_BYTES
-    kept = text.count("Better than the champion")
+    kept = text.count(wordy.title)
     assert f"{200 - kept} further gates do not fit here" in text
 
 

@@ -149,7 +149,7 @@ def test_the_verdict_comes_before_any_figure_and_refusals_before_passes(pages: d
     text = Page(pages["refused"]).text
     body = text[text.index("Retraining report") :]
     assert body.index("REFUSED") < body.index("Win rate")
-    assert body.index("4 of 23 gates refuse: win rate (53.97") < body.index("95 % interval")
+    assert body.index("6 of 36 gates refuse: win rate (53.97") < body.index("95 % interval")
     table = pages["refused"][pages["refused"].index('<table class="gates"') :]
     names = re.findall(r"<code>(\w+)</code>", table)
     refusing = {result.name for result in VARIANTS["refused"]().decision.refusals}

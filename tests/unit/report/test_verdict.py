@@ -26,17 +26,17 @@ def said(*, passes: bool, promotion: PromotionRecord) -> Headline:
             PROMOTED,
             "PROMOTED",
             "good",
-            "Version 7 is now in production in place of version 6: all 23 gates passed.",
+            "Version 7 is now in production in place of version 6: all 36 gates passed.",
         ),
-        (True, FIRST, "PROMOTED", "good", "Version 1 is now in production: all 23 gates passed."),
+        (True, FIRST, "PROMOTED", "good", "Version 1 is now in production: all 36 gates passed."),
         (True, REFUSED, "NOT PROMOTED", "warn", "but the registry refused. another promotion came first."),
-        (True, UNTRIED, "NOT PROMOTED", "warn", "All 23 gates passed, but promotion was not tried. dry run."),
+        (True, UNTRIED, "NOT PROMOTED", "warn", "All 36 gates passed, but promotion was not tried. dry run."),
         (
             False,
             UNTRIED,
             "REFUSED",
             "bad",
-            "4 of 23 gates refuse: win rate (53.97\u00a0%, required at least 58.00\u00a0%)",
+            "6 of 36 gates refuse: win rate (53.97\u00a0%, required at least 58.00\u00a0%)",
         ),
         (False, REFUSED, "REFUSED", "bad", "maximum drawdown (20.58\u00a0%, required less than 15.00\u00a0%)"),
         (False, PROMOTED, "PROMOTED AGAINST THE GATES", "bad", "although the gates refuse it"),
@@ -64,13 +64,13 @@ def test_advisory_misses_are_counted() -> None:
     made = report_records.promoted()
     first = made.decision.results[0].model_copy(update={"verdict": Verdict.FAIL, "blocking": False, "refuses": False})
     advised = replace(made, decision=made.decision.model_copy(update={"results": (first, *made.decision.results[1:])}))
-    assert headline(advised).sentence.endswith("22 gates passed, 1 advisory did not.")
+    assert headline(advised).sentence.endswith("35 gates passed, 1 advisory did not.")
 
 
 def test_many_refusals_are_cut_and_counted() -> None:
     found = headline(report_records.empty())
-    assert found.sentence.startswith("12 of 23 gates refuse: ")
-    assert found.sentence.endswith("; and 8 more.")
+    assert found.sentence.startswith("14 of 36 gates refuse: ")
+    assert found.sentence.endswith("; and 10 more.")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
+from tidegate.strategy.gates import GateRule, Gates
 from tidegate.strategy.reference import reference, schema_text
-from tidegate.strategy.strategy import FeatureUse, GateRule, Gates, Source, Strategy
+from tidegate.strategy.strategy import FeatureUse, Source, Strategy
 
 SOURCES: tuple[type[BaseModel], ...] = get_args(get_args(Source)[0])
 
