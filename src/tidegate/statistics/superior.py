@@ -1,6 +1,7 @@
 """Whether the best of many strategies beats the benchmark by more than the best of many would by luck."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,7 +38,10 @@ class Superior:
 
 
 def superior_ability(benchmark: Floats, challengers: FloatMatrix, *, seed: int, draws: int = 1000) -> Superior:
-    """Hansen's test, studentised, on the stationary bootstrap.
+    """Hansen's test on the stationary bootstrap, studentised anew in each resample.
+
+    A resample's standard error is the record's, times the ratio of their standard deviations: the losses that a short record has by luck
+    seen too few of are then missing from numerator and denominator alike.
 
     Args:
         benchmark: (n,) net returns.
@@ -74,12 +78,21 @@ def superior_ability(benchmark: Floats, challengers: FloatMatrix, *, seed: int, 
     centres = np.stack((np.maximum(mean, 0.0), np.where(mean / error >= bound, mean, 0.0), mean))
     exceeding = np.zeros(3)
     for rows in resamples(n, block, draws, np.random.default_rng(seed)):
-        means = times_drawn(rows, n) @ excess / n
+        distances = _distances(times_drawn(rows, n) / n, excess, error)
         for row, centre in enumerate(centres):
-            highest = np.maximum(((means - centre) / error).max(axis=1), 0.0)
+            highest = np.maximum(distances(centre).max(axis=1), 0.0)
             exceeding[row] += np.sum(highest >= observed)
     lower, consistent, upper = ((1.0 + exceeding) / (1.0 + draws)).tolist()
     return Superior(lower, consistent, upper, int(judged[np.argmax(mean / error)]), n, k)
+
+
+def _distances(weights: FloatMatrix, excess: FloatMatrix, error: Floats) -> Callable[[Floats], FloatMatrix]:
+    """Of the resamples' means from a centre, (draws, k), in their own standard errors; infinite where a resample does not vary."""
+    means = weights @ excess
+    spread = np.sqrt(np.maximum(weights @ excess**2 - means**2, 0.0)) / np.std(excess, axis=0)
+    varies = spread > _LEAST
+    own = error * np.where(varies, spread, 1.0)
+    return lambda centre: np.where(varies, (means - centre) / own, np.inf)
 
 
 def _standard_errors(excess: FloatMatrix, block: float) -> Floats:
