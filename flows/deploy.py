@@ -1,4 +1,4 @@
-"""Tells Prefect what to run when: for each strategy the monthly retrain, the daily, weekly and monthly monitoring, and a rollback that people start.
+"""Tells Prefect what to run when: for each strategy the monthly retrain, the daily, weekly and monthly monitoring, the monthly proposal, and a rollback that people start.
 
 All run in one work pool. Retrains wait for each other in a queue of their own, so that nothing else waits for a training. `tidegate up` runs `python -m flows.deploy` once its Prefect server answers and before its worker starts. Running it again
 changes nothing that is right already, and never what people set in Prefect: whether a deployment or its schedule is paused.
@@ -32,7 +32,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
 from flows.automations import TAG, ensure_automations
-from tidegate.services.deployments import DAILY, MONTHLY, MONTHS, WEEKLY
+from tidegate.services.deployments import DAILY, MONTHLY, MONTHS, PROPOSALS, WEEKLY
 from tidegate.services.worker import POOL
 from tidegate.settings.loading import load_settings
 
@@ -76,6 +76,7 @@ PLANS = (
     Plan("flows/monitor.py:monitor", DAILY, f"{_LOOKS}, every day.", "", {"period": "daily"}),
     Plan("flows/monitor.py:monitor", WEEKLY, f"{_LOOKS}, with the week's checks.", "-weekly", {"period": "weekly"}),
     Plan("flows/monitor.py:monitor", MONTHS, f"{_LOOKS}, with the month's checks.", "-monthly", {"period": "monthly"}),
+    Plan("flows/propose.py:propose", PROPOSALS, "Says whether what was tried for {} speaks for another configuration."),
     Plan("flows/rollback.py:rollback", None, "Takes {} back to the last good version; say why in `reason`."),
 )
 

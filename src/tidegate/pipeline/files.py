@@ -13,7 +13,7 @@ import numpy as np
 
 from tidegate.backtest.result import Backtest, Trades
 from tidegate.bars.bars import Floats, Times
-from tidegate.errors import LedgerError
+from tidegate.errors import DataError
 from tidegate.pipeline.fold import Fold, Trial
 
 
@@ -126,19 +126,19 @@ def read_trial(path: Path, sha256: str) -> tuple[Times, Floats]:
     Returns:
         closed_at (k,) int64 UTC ms and net_return (k,) float64.
     Raises:
-        LedgerError: the file is missing, or is not the one that was written.
+        DataError: the file is missing, or is not the one that was written.
     """
     import pyarrow.parquet as pq
 
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise LedgerError(
+        raise DataError(
             f"the returns of a trial cannot be read: {error}",
             next_step=f"bring {path} back from a backup; without it nothing can be said about past trials",
         ) from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
-        raise LedgerError(f"the returns of a trial, {path}, are others than recorded", expected=sha256, actual=digest)
+        raise DataError(f"the returns of a trial, {path}, are others than recorded", expected=sha256, actual=digest)
     table = pq.read_table(io.BytesIO(content))
     return table["closed_at"].to_numpy(), table["net_return"].to_numpy()

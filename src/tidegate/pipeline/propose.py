@@ -14,6 +14,8 @@ from tidegate.registry.trials import TrialLedger
 from tidegate.settings.settings import Settings
 from tidegate.strategy.strategy import Strategy
 
+__all__ = ["Proposed", "describe", "headline", "propose_model"]
+
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
@@ -35,7 +37,8 @@ def propose_model(strategy: Strategy, settings: Settings, month: str) -> Propose
         settings: of the installation.
         month: such as 2026-11; names the files.
     Raises:
-        LedgerError: the ledger cannot be reached, or a trial's returns are missing or altered.
+        LedgerError: the ledger cannot be reached.
+        DataError: a trial's returns are missing or altered.
         OSError: the files cannot be written.
     """
     ledger = TrialLedger.from_settings(settings)

@@ -293,7 +293,7 @@ def test_a_second_up_is_refused(project: Project, first: list[dict[str, str]]) -
 
 def test_each_strategy_has_one_monthly_deployment(project: Project, first: list[dict[str, str]]) -> None:
     assert [one["detail"] for one in first if one["service"] == "deploy" and one["event"] == "ready"] == [
-        "10 created, 0 updated, 0 unchanged"
+        "12 created, 0 updated, 0 unchanged"
     ]
     for name in ("alpha", "beta"):
         found = project.deployment(name)
@@ -325,6 +325,8 @@ def test_each_strategy_is_monitored_on_schedule_and_can_be_rolled_back(
         assert found["parameters"] == {"strategy": "alpha", "period": period}
         assert found["global_concurrency_limit"]["limit"] == 1
         assert found["work_queue_name"] == "default"
+    proposal = project.api("/deployments/name/propose/alpha")
+    assert [one["schedule"]["cron"] for one in proposal["schedules"]] == ["0 6 2 * *"]
     found = project.api("/deployments/name/rollback/alpha")
     assert (found["schedules"], found["parameters"]) == ([], {"strategy": "alpha"})
 

@@ -1,76 +1,16 @@
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import yaml
+from tests.trial_records import EQUAL, HOUR, OWN, noise, strategy, trial, trials, windows
 
-from tidegate.backtest.ratios import sharpe
-from tidegate.bars.bars import Floats, parse_time
-from tidegate.bars.interval import DAY_MS
-from tidegate.dataset.windows import FoldWindows, Window
 from tidegate.pipeline.proposal import Alternative, Proposal, patched, propose
 from tidegate.pipeline.proposal_text import because, headline, to_markdown, to_yaml
 from tidegate.pipeline.tried import Series, Tried, _joined, compare
-from tidegate.strategy.strategy import SEARCHABLE, Strategy
-
-HOUR = DAY_MS // 24
-START = parse_time("2024-01-01")
-MARGINS = (0.02, 0.06, 0.10)
-OWN = {name: getattr(Strategy.model_fields["model"].annotation(), name) for name in SEARCHABLE}  # type: ignore[misc]
-
-
-def strategy(**changes: object) -> Strategy:
-    fields: dict[str, object] = {
-        "version": 1, "name": "btc-1h", "kind": "real", "symbols": ["BTC/USDT"], "interval": "1h",
-        "source": {"type": "file", "path": "x.parquet"}, "policy": {"margins": list(MARGINS)},
-    }  # fmt: skip
-    return Strategy.model_validate(fields | changes)
-
-
-def windows(fold: int, train_days: int = 90) -> FoldWindows:
-    end = START + (90 + 30 * fold) * DAY_MS
-    return FoldWindows(
-        train=Window(start_at=end - train_days * DAY_MS, end_at=end),
-        test=Window(start_at=end, end_at=end + 30 * DAY_MS),
-    )
-
-
-def returns(fold: int, rng: np.random.Generator, drift: float) -> Floats:
-    del fold
-    return rng.normal(drift, 0.001, 60 * 24)
-
-
-def trial(
-    fold: int,
-    parameters: Mapping[str, object],
-    net: Floats,
-    *,
-    train_days: int = 90,
-    key: str = "btc-1h 2025-01",
-    score: float | None = None,
-) -> Tried:
-    """A trial on the last 60 days of its fold's training window."""
-    found = windows(fold, train_days)
-    closed_at = np.arange(found.train.end_at - len(net) * HOUR, found.train.end_at, HOUR, dtype=np.int64) + HOUR
-    judged = sharpe(net, 8760.0) if score is None else score
-    return Tried(key, found, {"objective": "binary:logistic", "nthread": 2, **parameters}, judged, closed_at, net)
-
-
-def trials(drifts: Mapping[float, float], folds: int = 12, seed: int = 1, **model: object) -> list[Tried]:
-    """Margins with a drift each, on all folds; windows overlap, and a bar has the same return in each fold that holds it."""
-    rng = np.random.default_rng(seed)
-    whole = {margin: rng.normal(drift, 0.001, (90 + 30 * folds) * 24) for margin, drift in drifts.items()}
-    return [
-        trial(fold, OWN | model | {"margin": margin}, series[(30 + 30 * fold) * 24 : (90 + 30 * fold) * 24])
-        for fold in range(folds)
-        for margin, series in whole.items()
-    ]
-
-
-EQUAL = dict.fromkeys(MARGINS, 0.0)
 
 
 def test_noise_is_no_reason_to_change() -> None:
@@ -136,14 +76,14 @@ def test_every_bar_counts_once_in_the_first_fold_that_has_it() -> None:
 
 def test_a_rerun_of_the_month_counts_no_bar_twice() -> None:
     made = trials(EQUAL)
-    again = [replace(each, retrain_key="btc-1h 2025-02") for each in made]
+    again = [replace(each, retrain_key="btc-1h/2025-02") for each in made]
     once, twice = (propose(strategy(), tried, "2025-01") for tried in (made, made + again))
     assert [each.days for each in once.alternatives] == [each.days for each in twice.alternatives]
     assert (once.retrains, twice.retrains) == (1, 2)
 
 
 def test_what_was_tried_on_few_bars_is_counted_and_not_compared() -> None:
-    rare = [trial(11, OWN | {"margin": 0.3}, returns(11, np.random.default_rng(5), 0.01))]
+    rare = [trial(11, OWN | {"margin": 0.3}, noise(np.random.default_rng(5), 0.01))]
     found = propose(strategy(), trials(EQUAL) + rare, "2025-01")
     assert found.too_few == 1
     assert found.chosen is None
@@ -152,7 +92,7 @@ def test_what_was_tried_on_few_bars_is_counted_and_not_compared() -> None:
 
 def searched(folds: int, drift: float, depth: int) -> list[Tried]:
     rng = np.random.default_rng(8)
-    return [trial(fold, OWN | {"max_depth": depth}, returns(fold, rng, drift)) for fold in range(folds)]
+    return [trial(fold, OWN | {"max_depth": depth}, noise(rng, drift)) for fold in range(folds)]
 
 
 def test_parameters_that_a_search_passed_over_are_proposed_where_they_earned_more() -> None:
@@ -176,7 +116,7 @@ def test_an_earlier_configuration_is_an_alternative_and_the_present_one_is_not()
 
 def test_a_training_window_of_another_length_is_an_alternative() -> None:
     rng = np.random.default_rng(9)
-    longer = [trial(fold, OWN | {"margin": 0.02}, returns(fold, rng, 0.0005), train_days=120) for fold in range(12)]
+    longer = [trial(fold, OWN | {"margin": 0.02}, noise(rng, 0.0005), train_days=120) for fold in range(12)]
     found = propose(strategy(), trials(EQUAL) + longer, "2025-01")
     assert found.chosen is not None
     assert found.chosen.patch == {"windows": {"train_days": 120}}
