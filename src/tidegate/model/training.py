@@ -12,6 +12,7 @@ from tidegate.bars.bars import Floats
 from tidegate.dataset.dataset import TrainingRows
 from tidegate.dataset.folds import InnerFold, inner_folds
 from tidegate.errors import ModelError
+from tidegate.model.fit_clock import FITS
 from tidegate.model.manifest import Calibration
 from tidegate.strategy.strategy import Model
 
@@ -155,7 +156,7 @@ def fit_booster(x: Matrix, y: Matrix, weight: Matrix, parameters: Mapping[str, A
 
     from tidegate.model.external import tables
 
-    with tables(x, y, weight, parameters) as table:
+    with FITS.timed(), tables(x, y, weight, parameters) as table:
         return xgboost.train(dict(parameters), table(None, None), num_boost_round=rounds)
 
 
@@ -187,7 +188,7 @@ class _Block:
 def _predict_block(rows: TrainingRows, fold: InnerFold, parameters: Mapping[str, Any], model: Model) -> _Block:
     from tidegate.model.external import tables
 
-    with tables(rows.x, rows.y, rows.weight, parameters) as table:
+    with FITS.timed(), tables(rows.x, rows.y, rows.weight, parameters) as table:
         margin, rounds, log_loss = _fit_and_predict(table, fold, parameters, model)
     return _Block(margin, rounds, log_loss, float(rows.weight[fold.validate].sum()))
 

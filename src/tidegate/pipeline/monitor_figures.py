@@ -26,6 +26,7 @@ from tidegate.monitoring.reconciliation import recompute
 from tidegate.monitoring.result import Drift, ImportanceChange, LiveFigures, Sequential, VersionFigures
 from tidegate.pipeline.monitor_job import MonitorJob
 from tidegate.pipeline.monitor_sources import Production, fills_of, read_log
+from tidegate.strategy.strategy import Strategy
 
 log = logging.getLogger(__name__)
 
@@ -146,17 +147,17 @@ def _sequential(
         bundle.manifest.out_of_sample,
         strategy.monitor.yearly_false_alarms,
         days_per_year=days,
-        dispersion=_dispersion(job, bars, bundle),
+        dispersion=dispersion_of(strategy, bars, bundle),
     )
     return sequential.test(design, version, np.empty(0) if since is None else since.trade_won)
 
 
-def _dispersion(job: MonitorJob, bars: Mapping[str, Bars], bundle: Bundle) -> float:
+def dispersion_of(strategy: Strategy, bars: Mapping[str, Bars], bundle: Bundle) -> float:
     """How far trades win and lose together, from the model's own test window run again on the stored bars; NaN where that is not to be had.
 
     One symbol holds one position at a time, and counts as independent.
     """
-    strategy, window = job.strategy, bundle.manifest.windows[-1].test
+    window = bundle.manifest.windows[-1].test
     if len(strategy.symbols) == 1:
         return 1.0
     won, exits = [], []

@@ -57,6 +57,15 @@ class History:
         notes, origin = self._origin(symbol)
         return RawBars(bars if inside.all() else bars.take(inside), notes, origin)
 
+    def month(self, symbol: str, name: str) -> Bars:
+        """Rows that opened in one month, as the source gave them; none where there are none.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        path = self._place(symbol) / file_name(name)
+        return read_month(path, symbol, self.interval) if path.exists() else Bars.empty(symbol, self.interval)
+
     def months(self, symbol: str) -> frozenset[str]:
         """Months of which there are bars."""
         return frozenset(_month_of(path) for path in self._place(symbol).glob("month=*.parquet"))

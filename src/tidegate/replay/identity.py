@@ -11,8 +11,7 @@ from typing import Final
 import tidegate
 from tidegate.bars.bars import Bars
 from tidegate.pipeline.fold_identity import LIBRARIES, library_versions, source_of
-from tidegate.settings.settings import Settings
-from tidegate.strategy.strategy import Strategy
+from tidegate.replay.plan import Configuration
 
 # Packages whose code takes part in a trained month: a new version of the command line or of a page trains nothing anew.
 _CODE: Final = (
@@ -32,25 +31,24 @@ _CODE: Final = (
 _JUDGES: Final = {"gates", "monitor", "rollback"}
 
 
-def month_identity(strategy: Strategy, settings: Settings, as_of_ms: int, raw: Iterable[Bars]) -> str:
+def month_identity(configuration: Configuration, as_of_ms: int, raw: Iterable[Bars]) -> str:
     """SHA-256 over bars, time, strategy, settings, our code, the user's feature code, and the libraries' versions.
 
-    Of the gates only what is measured counts, such as how many times labels are permuted: thresholds, and what blocks, are looked at later.
+    Of the gates only what is measured counts, which is how often labels are permuted: thresholds, and what blocks, are looked at later.
 
     Args:
-        strategy: of one model.
-        settings: validation and threads take part.
+        configuration: of validation and computing, rules and threads take part.
         as_of_ms: UTC ms of the retrain.
         raw: bars that were given to it, as the source gave them, one series a symbol.
     Raises:
         ConfigurationError: a feature's module cannot be read.
     """
-    gates = strategy.gates
+    strategy, settings = configuration.strategy, configuration.settings
     parts = {
         "as_of": as_of_ms,
         "bars": [bars.content_hash() for bars in raw],
         "strategy": strategy.model_dump(mode="json", exclude=_JUDGES),
-        "measured": gates.model_dump(mode="json", exclude={*gates.rules(), "policy"}),
+        "permuted": [strategy.gates.permutations, configuration.permuted.draws, configuration.permuted.p_value],
         "validation": settings.validation.model_dump(mode="json"),
         "threads": settings.compute.threads,
         "code": _code(),

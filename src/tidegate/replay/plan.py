@@ -3,7 +3,8 @@
 import hashlib
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,8 @@ from tidegate.bars.interval import DAY_MS
 from tidegate.errors import ConfigurationError
 from tidegate.features.features import resolve
 from tidegate.settings.settings import Compute, Paths, Settings, Validation
+from tidegate.strategy.gates import POLICIES, Gates
+from tidegate.strategy.policies import named_policies, under
 from tidegate.strategy.strategy import Strategy
 
 CONFIGURATION: Final = "configuration.json"
@@ -48,6 +51,7 @@ class Plan:
         root: the project's folder; relative paths of sources, and modules with own features, are found from it.
         folder: where everything of this replay is kept; the same for the same configuration, whatever its months.
         months: oldest first, without gaps.
+        policies: gates by name: `deployed` are the strategy's own; the named policies that it does not follow itself, with its thresholds.
     """
 
     strategy: Strategy
@@ -55,6 +59,7 @@ class Plan:
     root: Path
     folder: Path
     months: tuple[Month, ...]
+    policies: Mapping[str, Gates]
 
     @property
     def start_ms(self) -> int:
@@ -90,7 +95,8 @@ def make_plan(
     found = months_between(first, last)
     place = out if out is not None else settings.paths.runs / "replay"
     digest = hashlib.sha256(json.dumps(_identity(strategy, settings), sort_keys=True).encode()).hexdigest()
-    return Plan(strategy, settings, root, place.resolve() / f"{strategy.name}-{digest[:_DIGITS]}", found)
+    folder = place.resolve() / f"{strategy.name}-{digest[:_DIGITS]}"
+    return Plan(strategy, settings, root, folder, found, _policies(strategy, settings))
 
 
 def months_between(first: str, last: str) -> tuple[Month, ...]:
@@ -133,12 +139,43 @@ def write_configuration(plan: Plan) -> None:
         "validation": plan.settings.validation.model_dump(mode="json"),
         "compute": plan.settings.compute.model_dump(mode="json"),
         "root": str(plan.root),
+        "permuted": asdict(permuted_of(plan)),
     }
     write_atomically(plan.folder / CONFIGURATION, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
-def read_configuration(folder: Path) -> tuple[Strategy, Settings, Path]:
-    """Strategy, settings and root as `write_configuration` wrote them; modules in the root can be imported afterwards.
+@dataclass(frozen=True, slots=True)
+class Permuted:
+    """How many models are trained on permuted labels, for the paths whose policy asks for more of them than the strategy does.
+
+    Attributes:
+        draws: as many as any path's policy asks for.
+        p_value: they are trained where the gate `skill` could still pass under such a policy; elsewhere it refuses whatever they show.
+    """
+
+    draws: int
+    p_value: float
+
+
+def permuted_of(plan: Plan) -> Permuted:
+    """What the paths of a replay need beyond what the strategy itself asks for."""
+    own = plan.strategy.gates.permutations
+    asking = [gates for gates in plan.policies.values() if gates.permutations > own]
+    levels = [gates.yearly_error / gates.looks_per_year for gates in asking]
+    return Permuted(max((gates.permutations for gates in asking), default=own), max(levels, default=0.0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Configuration:
+    """What a worker reads of a replay."""
+
+    strategy: Strategy
+    settings: Settings
+    permuted: Permuted
+
+
+def read_configuration(folder: Path) -> Configuration:
+    """What `write_configuration` wrote; modules in the project's folder can be imported afterwards.
 
     Raises:
         ConfigurationError: the file is missing or damaged.
@@ -152,14 +189,14 @@ def read_configuration(folder: Path) -> tuple[Strategy, Settings, Path]:
             validation=Validation.model_validate(content["validation"]),
             compute=Compute.model_validate(content["compute"]),
         )
-        root = Path(content["root"])
-    except (OSError, ValueError, KeyError) as error:
+        root, permuted = Path(content["root"]), Permuted(**content["permuted"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"the replay's file {path} cannot be read: {error}", next_step="start the replay again; it writes the file"
         ) from error
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
-    return strategy, settings, root
+    return Configuration(strategy, settings, permuted)
 
 
 def _identity(strategy: Strategy, settings: Settings) -> dict[str, Any]:
@@ -168,6 +205,12 @@ def _identity(strategy: Strategy, settings: Settings) -> dict[str, Any]:
         "validation": settings.validation.model_dump(mode="json"),
         "threads": settings.compute.threads,
     }
+
+
+def _policies(strategy: Strategy, settings: Settings) -> dict[str, Gates]:
+    own, named = strategy.gates, named_policies(settings.paths.strategies.parent / "policies")
+    others = {name: under(own, named[name], named) for name in POLICIES if name in named}
+    return {"deployed": own} | {name: gates for name, gates in others.items() if gates != own}
 
 
 def _parse(text: str) -> np.datetime64:
@@ -179,6 +222,13 @@ def _parse(text: str) -> np.datetime64:
 
 
 def _require_judgeable(strategy: Strategy) -> None:
+    if DAY_MS % strategy.bar.milliseconds:
+        raise ConfigurationError(
+            f"{strategy.name}: a replay cuts time into days and months, and bars of {strategy.interval} lie across their ends",
+            expected="an interval that divides a day",
+            actual=strategy.interval,
+            setting="interval",
+        )
     if strategy.rollback.drift_action == "roll_back":
         raise ConfigurationError(
             f"{strategy.name}: a replay does not judge drift, and so cannot roll back for it",

@@ -7,7 +7,7 @@ the installation, and no prediction is timed for a gate, since what a machine wa
 import json
 import resource
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,17 +15,18 @@ from tidegate.bars.bars import Bars
 from tidegate.bars.commit import write_atomically
 from tidegate.bars.sources.source import RawBars
 from tidegate.errors import BundleError, ModelError, NotEnoughHistory, TidegateError, ValidationFailed
-from tidegate.pipeline.data import Gathered, prepare
+from tidegate.model.fit_clock import FITS
+from tidegate.pipeline.data import Gathered, Prepared, prepare
+from tidegate.pipeline.fold import Fold
 from tidegate.pipeline.job import Job, Stopwatch
-from tidegate.pipeline.judge import measure_run
+from tidegate.pipeline.judge import Measured, measure_run
+from tidegate.pipeline.permuted import permuted_labels
 from tidegate.pipeline.retrain import run_folds
 from tidegate.replay.history import History
 from tidegate.replay.identity import month_identity
-from tidegate.replay.plan import Month, first_wanted_ms, months_between, read_configuration
+from tidegate.replay.plan import Configuration, Month, Permuted, first_wanted_ms, months_between, read_configuration
 from tidegate.replay.trained import seal, work_folder, write_measured, write_outcome
 from tidegate.report.record import SymbolRecord
-from tidegate.settings.settings import Settings
-from tidegate.strategy.strategy import Strategy
 from tidegate.validation.validate import Validated, require, validate
 
 ACTOR: Final = "replay"
@@ -50,15 +51,13 @@ class Inputs:
     """Everything that one month's training may look at.
 
     Attributes:
-        strategy: of one model.
-        settings: validation and compute.
+        configuration: strategy and settings.
         month: the month.
         raw: bars up to its first moment, one series a symbol.
         name: of the month's folder, with the digest of all of this.
     """
 
-    strategy: Strategy
-    settings: Settings
+    configuration: Configuration
     month: Month
     raw: tuple[RawBars, ...]
     name: str
@@ -80,13 +79,14 @@ def train_month(reference: str) -> str:
     target = wanted.parent / inputs.name
     if target.is_dir():
         return str(target)
-    watch = Stopwatch()
+    watch, before = Stopwatch(), FITS.read()
     with work_folder(wanted.parent, wanted.name) as place:
         temporary = Path(place) / inputs.name
         temporary.mkdir()
         _train(inputs, temporary, watch)
         seal(temporary, target)
-    _note_timings(wanted.parent.parent, inputs.name, watch)
+    fits, seconds = (now - then for now, then in zip(FITS.read(), before, strict=True))
+    _note_timings(wanted.parent.parent, inputs.name, watch, int(fits), seconds)
     return str(target)
 
 
@@ -96,23 +96,26 @@ def read_inputs(folder: Path, name: str) -> Inputs:
     Raises:
         ConfigurationError, SourceError, StoreError: the replay's files are not what they should be.
     """
-    strategy, settings, _ = read_configuration(folder)
+    configuration = read_configuration(folder)
+    strategy, settings = configuration.strategy, configuration.settings
     (month,) = months_between(name, name)
     history = History(folder, strategy.bar)
     start = first_wanted_ms(strategy, month.as_of_ms, settings.validation.max_missing_share)
     raw = tuple(history.read(symbol, start, month.as_of_ms) for symbol in strategy.symbols)
-    digest = month_identity(strategy, settings, month.as_of_ms, [each.bars for each in raw])
-    return Inputs(strategy, settings, month, raw, f"{name}-{digest[:_DIGITS]}")
+    digest = month_identity(configuration, month.as_of_ms, [each.bars for each in raw])
+    return Inputs(configuration, month, raw, f"{name}-{digest[:_DIGITS]}")
 
 
 def _train(inputs: Inputs, folder: Path, watch: Stopwatch) -> None:
-    month = inputs.month
-    job = MonthJob(inputs.strategy, inputs.settings, folder, month.as_of_ms, month.as_of_ms, ACTOR, watch, place=folder)
+    month, configuration = inputs.month, inputs.configuration
+    strategy, settings, at = configuration.strategy, configuration.settings, month.as_of_ms
+    job = MonthJob(strategy, settings, folder, at, at, ACTOR, watch, place=folder)
     try:
         gathered = _validated(job, inputs.raw)
         prepared = prepare(job, gathered)
         folds = run_folds(job, prepared)
         measured = measure_run(job, gathered, prepared, folds)
+        measured = _with_permuted(job, prepared, folds[-1], measured, configuration.permuted)
     except _FAILURES as error:
         if isinstance(error, BundleError):
             raise
@@ -122,6 +125,18 @@ def _train(inputs: Inputs, folder: Path, watch: Stopwatch) -> None:
         return
     write_measured(folder, measured)
     write_outcome(folder, month.name, month.as_of_ms)
+
+
+def _with_permuted(job: Job, prepared: Prepared, newest: Fold, measured: Measured, wanted: Permuted) -> Measured:
+    """The same with as many permutations as the other paths' policies ask for, where that can make a difference."""
+    p_value, strategy = measured.measurements["skill"].value, job.strategy
+    if wanted.draws == strategy.gates.permutations or p_value is None or not p_value <= wanted.p_value:
+        return measured
+    with job.watch.stage("gates"):
+        compute = job.settings.compute
+        threads, workers = compute.threads, compute.parallel_folds
+        found = permuted_labels(prepared.dataset, newest, strategy, wanted.draws, threads=threads, workers=workers)
+    return replace(measured, measurements={**measured.measurements, "permuted_labels": found})
 
 
 def _validated(job: Job, raw: tuple[RawBars, ...]) -> Gathered:
@@ -159,6 +174,11 @@ def _record(raw: RawBars, validated: Validated) -> SymbolRecord:
     )
 
 
+def peak_memory_mb() -> float:
+    """The largest resident memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def _words(error: TidegateError) -> str:
     """The error in one line, without advice: nobody can act on the past."""
     parts = [error.what]
@@ -167,8 +187,7 @@ def _words(error: TidegateError) -> str:
     return f"{error.code}: {', '.join(parts)}"
 
 
-def _note_timings(folder: Path, name: str, watch: Stopwatch) -> None:
+def _note_timings(folder: Path, name: str, watch: Stopwatch, fits: int, fit_s: float) -> None:
     """Beside the months, not in them: a month's folder is the same on every machine."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    content = {"seconds": watch.seconds, "peak_memory_mb": peak}
+    content = {"seconds": watch.seconds, "fits": fits, "fit_s": fit_s, "peak_memory_mb": peak_memory_mb()}
     write_atomically(folder / "timings" / f"{name}.json", json.dumps(content) + "\n")

@@ -1,0 +1,35 @@
+"""How many XGBoost fits this process has done and how long they took: for figures about speed, and for nothing that anything depends on."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+
+class FitClock:
+    """Counts fits of all threads; a fit begins with laying out its tables."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count, self._seconds = 0, 0.0
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count what happens inside as one fit."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            with self._lock:
+                self._count += 1
+                self._seconds += spent
+
+    def read(self) -> tuple[int, float]:
+        """Fits so far, and their seconds summed over threads."""
+        with self._lock:
+            return self._count, self._seconds
+
+
+FITS: Final = FitClock()

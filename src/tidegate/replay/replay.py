@@ -1,0 +1,249 @@
+"""The whole replay: bars once, months side by side, then paths month by month, and what hindsight says of it all."""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tidegate.errors import ConfigurationError
+from tidegate.pipeline.fold_identity import LIBRARIES, library_versions
+from tidegate.replay.figures import path_result
+from tidegate.replay.hindsight import Hindsights
+from tidegate.replay.history import collect
+from tidegate.replay.journal import Journal, chained
+from tidegate.replay.life import Life, Newest, Stepped
+from tidegate.replay.mapping import Mapper, in_order
+from tidegate.replay.market import Market
+from tidegate.replay.paths import lives
+from tidegate.replay.plan import Month, Plan, write_configuration
+from tidegate.replay.result import PathResult, ReplayResult, Training
+from tidegate.replay.trained import TrainedMonth, read_trained
+from tidegate.replay.training import peak_memory_mb, read_inputs, train_month
+
+OnMonth = Callable[[str, int, int], None]
+"""What is being done, months done, months in all."""
+
+
+@dataclass(slots=True)
+class Timing:
+    """Seconds by stage, by a clock that nothing else looks at."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def replay(
+    plan: Plan,
+    mapper: Mapper = in_order,
+    *,
+    workers: int = 1,
+    on_month: OnMonth = lambda _what, _done, _of: None,
+) -> ReplayResult:
+    """Replay a strategy's life.
+
+    What an earlier run of the same configuration has finished, whole or killed, is taken from its folder.
+
+    Args:
+        plan: months, strategy, folder.
+        mapper: how months are trained side by side.
+        workers: how many processes the mapper trains on, for the record.
+        on_month: told of progress.
+    Raises:
+        ConfigurationError: another replay is working in this folder.
+        DataError: the source cannot be read, or has no bars in a month.
+        ModelError, LedgerError: files in the folder are damaged.
+    """
+    timing = Timing()
+    with _alone(plan.folder), timing.stage("total"):
+        with timing.stage("bars"):
+            write_configuration(plan)
+            history = collect(plan)
+        market = Market(history, plan.strategy, plan.settings.validation)
+        walk = _Walk(plan, market, timing, on_month)
+        missing = walk.missing()
+        trained = _trained(plan, mapper, missing, timing)
+        for number, month in enumerate(plan.months):
+            walk.step(month, next(trained), number)
+        with timing.stage("hindsight"):
+            paths = walk.results()
+    training = _training(plan, walk.names, missing, timing, workers)
+    return _result(plan, paths, training)
+
+
+class _Walk:
+    """All paths, side by side through the months."""
+
+    def __init__(self, plan: Plan, market: Market, timing: Timing, on_month: OnMonth) -> None:
+        self._plan = plan
+        self._market = market
+        self._timing = timing
+        self._on_month = on_month
+        self._paths = [_Path(life, journal) for life, journal in lives(plan, market)]
+        self._versions: dict[int, TrainedMonth] = {}
+        self._tried: dict[str, float] = {}
+        self.names: list[str] = []
+
+    def missing(self) -> list[Month]:
+        """Months that are not trained yet."""
+        months = self._plan.folder / "months"
+        with self._timing.stage("bars"):
+            return [
+                month
+                for month in self._plan.months
+                if not (months / read_inputs(self._plan.folder, month.name).name).is_dir()
+            ]
+
+    def step(self, month: Month, trained: TrainedMonth, number: int) -> None:
+        """One month of all paths."""
+        self._on_month(f"trained {month.name}", number, len(self._plan.months))
+        with self._timing.stage("decide and trade"):
+            version = None if trained.failure else len(self._versions) + 1
+            measured = None if trained.failure else trained.measured()
+            if version is not None and measured is not None:
+                self._versions[version] = trained
+                self._tried |= measured.trials
+            newest = Newest(month, trained, version, measured, self._tried)
+            self.names.append(trained.name)
+            bars = [self._market.month(symbol, month.name).content_hash() for symbol in self._plan.strategy.symbols]
+            for path in self._paths:
+                path.step(newest, bars)
+        self._on_month(f"lived through {month.name}", number + 1, len(self._plan.months))
+
+    def results(self) -> tuple[PathResult, ...]:
+        """All paths, with hindsight."""
+        hindsights = Hindsights(self._market, self._versions, self._plan.end_ms)
+        return tuple(path.result(hindsights, self._plan) for path in self._paths)
+
+
+class _Path:
+    """One path with its journal: months that were lived through with the same inputs are read, the others lived."""
+
+    def __init__(self, life: Life, journal: Journal) -> None:
+        self._life = life
+        self._journal = journal
+        self._chain = ""
+        self._steps: list[Stepped] = []
+        self._living = False
+
+    def step(self, newest: Newest, bars: Sequence[str]) -> None:
+        """Read a month, or live through it."""
+        month, previous = newest.month.name, self._steps[-1].record.month if self._steps else None
+        self._chain = chained(self._chain, month, newest.trained.name, *bars)
+        if not self._living and self._journal.holds(month, self._chain):
+            stepped = self._journal.read(month)
+            self._life.know(newest)
+            self._life.remember(stepped.traded)
+        else:
+            if not self._living:
+                self._begin(previous)
+            stepped = self._life.step(newest)
+            self._journal.keep(month, self._chain, stepped, self._life.save())
+        self._steps.append(stepped)
+
+    def _begin(self, previous: str | None) -> None:
+        self._living = True
+        state = self._journal.begin(previous)
+        if state:
+            self._life.load(state)
+
+    def result(self, hindsights: Hindsights, plan: Plan) -> PathResult:
+        """The path's result."""
+        shutil.rmtree(self._journal.work, ignore_errors=True)
+        months = tuple(step.record for step in self._steps)
+        whole = path_result(self._life, self._steps, months, plan.strategy)
+        judged = hindsights.judge(months, whole.closed_at, whole.net_return) if self._life.policy else months
+        return path_result(self._life, self._steps, judged, plan.strategy)
+
+
+def _trained(plan: Plan, mapper: Mapper, missing: list[Month], timing: Timing) -> Iterator[TrainedMonth]:
+    """Every month in order; those that are missing are trained as the mapper sees fit."""
+    fresh = iter(mapper(train_month, [plan.reference(month) for month in missing]))
+    names = {month.name for month in missing}
+    for month in plan.months:
+        with timing.stage("train"):
+            if month.name in names:
+                folder = Path(next(fresh))
+            else:
+                folder = plan.folder / "months" / read_inputs(plan.folder, month.name).name
+            found = read_trained(folder)
+        yield found
+
+
+def _training(plan: Plan, names: Sequence[str], missing: Sequence[Month], timing: Timing, workers: int) -> Training:
+    fresh = {month.name for month in missing}
+    notes: list[dict[str, Any]] = []
+    for name in names:
+        path = plan.folder / "timings" / f"{name}.json"
+        if name[: len("2018-01")] in fresh and path.exists():
+            notes.append(json.loads(path.read_text(encoding="utf-8")))
+    failed = sum(bool(read_trained(plan.folder / "months" / name).failure) for name in names)
+    return Training(
+        months=len(plan.months),
+        trained=len(missing),
+        reused=len(plan.months) - len(missing),
+        failed=failed,
+        fits=sum(note["fits"] for note in notes),
+        fit_s=sum(note["fit_s"] for note in notes),
+        workers=workers,
+        seconds=dict(timing.seconds),
+        peak_memory_mb=max([peak_memory_mb(), *(note["peak_memory_mb"] for note in notes)]),
+    )
+
+
+def _result(plan: Plan, paths: tuple[PathResult, ...], training: Training) -> ReplayResult:
+    strategy = plan.strategy
+    return ReplayResult(
+        strategy=strategy.name,
+        kind=strategy.kind,
+        symbols=strategy.symbols,
+        interval=strategy.interval,
+        policy=paths[0].policy,
+        first_month=plan.months[0].name,
+        last_month=plan.months[-1].name,
+        start_ms=plan.start_ms,
+        end_ms=plan.end_ms,
+        capital=strategy.capital,
+        periods_per_year=strategy.periods_per_year,
+        costs=strategy.costs.model_dump(),
+        seed=strategy.model.seed,
+        paths=paths,
+        training=training,
+        libraries=library_versions(("tidegate", *LIBRARIES)),
+        folder=str(plan.folder),
+    )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder alone, and remove what a killed run left; the system frees the lock when the process ends, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigurationError(
+                f"another replay is working in {folder}", next_step="wait for it, or choose another folder by --out"
+            ) from error
+        for left in (folder / "months").glob(".*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        os.close(lock)
+
+
+__all__: Final = ["replay"]
