@@ -211,7 +211,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     for name in ("__init__.py", "deploy.py", "automations.py"):
         shutil.copy(Path(str(flows.__file__)).parent / name, root / "flows" / name)
     (root / "flows" / "retrain.py").write_text(FLOW)
-    for name, parameter in (("monitor", "period"), ("rollback", "reason")):
+    for name, parameter in (("monitor", "period"), ("propose", "month"), ("rollback", "reason")):
         (root / "flows" / f"{name}.py").write_text(OTHERS.format(name, parameter))
     mlflow_port, prefect_port = free_ports(2)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "TIDEGATE_"))}
@@ -444,7 +444,7 @@ def test_a_run_cut_off_by_the_kill_does_not_block_the_schedule(project: Project,
 
 def test_the_next_up_works_on_the_same_data(project: Project, restart: Restart) -> None:
     # "soon" had another schedule and is monthly again; that a user has paused it stays.
-    assert "4 created, 1 updated, 10 unchanged" in {one["detail"] for one in restart.notices}
+    assert "5 created, 1 updated, 12 unchanged" in {one["detail"] for one in restart.notices}
     assert project.deployment("soon")["paused"] is True
     assert "COMPLETED" in {run["state_type"] for run in project.runs("soon")}
     with urllib.request.urlopen(
