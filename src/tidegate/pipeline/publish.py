@@ -9,6 +9,7 @@ from pathlib import Path
 from tidegate.backtest.metrics import summarise
 from tidegate.bars.bars import iso
 from tidegate.errors import PromotionRefused, TidegateError
+from tidegate.gates.result import Decision, PolicyVerdict
 from tidegate.keys.signing import shadow_message
 from tidegate.model.bundle import load_bundle
 from tidegate.pipeline.contest import Champion
@@ -264,6 +265,7 @@ def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) 
             # The same figures as steps of the parent: MLflow draws them, and compares runs by them, as curves over the folds.
             run.metrics({f"fold.{name}": metrics[name] for name in _CURVES}, step=number + 1)
         run.decision(judged.decision)
+        run.tags(_verdict_tags(judged))
         for folder in ("out_of_sample", "contest", "validation"):
             if (job.folder / folder).exists():
                 run.artifacts(job.folder / folder, folder)
@@ -272,7 +274,7 @@ def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) 
             run,
             [spec.name for spec in judged.bundle.manifest.features],
             description=f"Retrain {describe_job(job)}. {judged.decision.summary}",
-            tags={"verdict": "promote" if judged.decision.promote else "refuse", "retrain_key": job.key},
+            tags={"verdict": _word(judged.decision), "retrain_key": job.key, "policy": judged.decision.policy},
             metrics=dict(judged.metrics),
             shadow_signature=None if signer is None else signer.sign(shadow_message(judged.bundle.digest)),
         )
@@ -296,7 +298,17 @@ def _parameters(job: Job, judged: Judged) -> dict[str, object]:
 
 def _gate_metrics(judged: Judged) -> dict[str, float | None]:
     own = {"latency_p95_ms", "onnx_parity", "serving_parity", "engines_agree", "no_look_ahead", "champion"}
-    found = {f"gate.{result.name}": result.observed for result in judged.decision.results if result.name in own}
+    results = judged.decision.results
+    found = {
+        f"gate.{result.name}": result.observed
+        for result in results
+        if result.name in own or result.family == "statistic"
+    }
+    for result in results:
+        if result.interval is not None:
+            found |= {f"gate.{result.name}.low": result.interval[0], f"gate.{result.name}.high": result.interval[1]}
+        if result.name == "skill":
+            found |= {"gate.skill.level": result.threshold, "gate.skill.power": result.power}
     regimes = {
         f"regime.{regime}.{name}": values[name]
         for regime, values in judged.regimes.items()
@@ -305,12 +317,26 @@ def _gate_metrics(judged: Judged) -> dict[str, float | None]:
     return found | regimes
 
 
+def _verdict_tags(judged: Judged) -> dict[str, str]:
+    """Who decided, and what points, statistics and each policy say."""
+    decision = judged.decision
+    parts = {"points": decision.points, "statistics": decision.statistics}
+    told = {f"verdict.{name}": _word(part) for name, part in parts.items() if part is not None}
+    each = {f"verdict.policy.{name}": _word(verdict) for name, verdict in decision.verdicts.items()}
+    return {"policy": decision.policy} | told | each
+
+
+def _word(verdict: Decision | PolicyVerdict) -> str:
+    return "promote" if verdict.promote else "refuse"
+
+
 def _ledger_metrics(job: Job, folds: tuple[Fold, ...]) -> dict[str, float]:
     """How often one has tried and looked, over all runs: what a good result has to be weighed against."""
     ledger, name = TrialLedger.from_settings(job.settings), job.strategy.name
     return {
         "ledger.trials": float(ledger.count_trials(name)),
         "ledger.holdout_reads": float(ledger.count_reads(name, folds[-1].windows.test)),
+        "ledger.looks": float(len(LookLedger(ledger.database).looks(name))),
     }
 
 

@@ -17,7 +17,8 @@ _SUPERSCRIPTS: Final = str.maketrans(
     "-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
 )
 _PERCENT_UNITS: Final = ("fraction", "relative")
-_TINY_UNITS: Final = ("probability", "relative difference")
+_TINY_UNITS: Final = ("probability", "p-value", "relative difference")
+_LEAST_WRITTEN_P: Final = 0.0001  # as decimals
 _LAST_TIME_MS: Final = 253_402_300_799_999  # the year 9999, the last that can be written out
 
 Number = float | int | None
@@ -105,12 +106,21 @@ def tiny(value: Number) -> str:
     return f"{MINUS if value < 0 else ''}{digits} \u00d7 10{power}".replace("1 \u00d7 ", "", 1 if digits == "1" else 0)
 
 
+def p_value(value: Number) -> str:
+    """A probability under chance, with four decimals, from there on in powers of ten.
+
+    >>> p_value(0.00417), p_value(0.00002)
+    ('0.0042', '2 \u00d7 10\u207b\u2075')
+    """
+    return decimal(value, 4) if value is not None and value >= _LEAST_WRITTEN_P else tiny(value)
+
+
 def quantity(value: Number, unit: str) -> str:
     """A gate's or metric's value with its unit."""
     if unit in _PERCENT_UNITS:
         return percent(value)
     if unit in _TINY_UNITS:
-        return tiny(value)
+        return p_value(value) if unit == "p-value" else tiny(value)
     if unit in ("", "ratio", "per day"):
         return decimal(value)
     if not known(value):

@@ -6,6 +6,7 @@ from typing import Final
 from tidegate.report import formats
 from tidegate.report.record import RunRecord
 from tidegate.report.sections.gates import GateRow, gate_rows, tiles
+from tidegate.report.sections.opinions import changes, opinion_sentence, policies
 from tidegate.report.sections.verdict import basis, headline
 
 MOST_BYTES: Final = 20_000
@@ -28,6 +29,7 @@ def markdown_summary(record: RunRecord) -> str:
         "",
         _text(basis(record)),
         "",
+        *_opinions(record),
         "| Figure | Value | | Verdict |",
         "|:--|--:|:--|:--|",
     ]
@@ -42,6 +44,22 @@ def markdown_summary(record: RunRecord) -> str:
     if kept < len(rows):
         foot.insert(1, f"{len(rows) - kept} further gates do not fit here: see the HTML report.")
     return "\n".join(lines + rows[:kept] + foot)
+
+
+def _opinions(record: RunRecord) -> list[str]:
+    """Points and statistics apart, each policy's verdict, and what each refusing gate needs."""
+    both = opinion_sentence(record)
+    lines = [f"{_text(both[:1].upper() + both[1:], longest=900)}.", ""] if both else []
+    named = [
+        f"{opinion.title} {opinion.mark.word.lower()}{' (decides here)' if opinion.decides else ''}"
+        for opinion in policies(record)
+    ]
+    lines += [f"Policies: {_text(', '.join(named), longest=900)}.", ""] if named else []
+    needs = changes(record)
+    if needs:
+        lines += ["What would change it:", ""]
+        lines += [f"- **{_text(change.title)}** {_text(change.words)}." for change in needs] + [""]
+    return lines
 
 
 def _gate(row: GateRow) -> str:

@@ -16,6 +16,7 @@ from tidegate.report import formats
 from tidegate.report.record import RunRecord
 from tidegate.report.sections.contest import contest, folds
 from tidegate.report.sections.gates import gate_rows, tiles
+from tidegate.report.sections.opinions import changes, halves, policies
 from tidegate.report.sections.performance import performance, pointer_rows, quote_currency
 from tidegate.report.sections.probabilities import probabilities
 from tidegate.report.sections.provenance import provenance
@@ -55,6 +56,9 @@ def render(record: RunRecord) -> str:
         script_hash=base64.b64encode(hashlib.sha256(str(script).encode()).digest()).decode(),
         headline=headline(record),
         basis=basis(record),
+        halves=halves(record),
+        policies=policies(record),
+        changes=changes(record),
         tiles=tiles(record),
         gates=gate_rows(record),
         sections=(

@@ -11,7 +11,6 @@ from tidegate.report.record import RunRecord
 from tidegate.report.table import Tone
 
 _NAN = float("nan")
-_Z_95 = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +57,16 @@ class GateRow:
     threshold: str
     power: str
     kind: str
+    family: str
     reason: str
+    change: str
     evidence: tuple[tuple[str, str], ...]
 
 
 def tiles(record: RunRecord) -> tuple[Tile, ...]:
     """The six key figures."""
     metrics = record.metrics
-    sharpe, error = metrics.get("sharpe", _NAN), metrics.get("sharpe_standard_error", _NAN)
-    rate = (metrics.get("win_rate_low", _NAN), metrics.get("win_rate_high", _NAN))
+    rate = _interval(record, "win_rate")
     held = metrics.get("buy_and_hold_return", _NAN)
     total = metrics.get("total_return", _NAN)
     return (
@@ -81,10 +81,16 @@ def tiles(record: RunRecord) -> tuple[Tile, ...]:
             record,
             "sharpe",
             "Sharpe ratio",
-            f"standard error {formats.decimal(error)}",
-            (sharpe - _Z_95 * error, sharpe + _Z_95 * error),
+            f"95 % interval {formats.interval(_interval(record, 'sharpe'), 'ratio', unknown=formats.NOT_MEASURED)}",
+            _interval(record, "sharpe"),
         ),
-        _gated(record, "max_drawdown", "Maximum drawdown", "from a peak, at the worst moment inside a bar", None),
+        _gated(
+            record,
+            "max_drawdown",
+            "Maximum drawdown",
+            "from a peak, at the worst moment inside a bar",
+            _interval(record, "max_drawdown"),
+        ),
         _gated(record, "trades", "Trades", f"{formats.decimal(metrics.get('trades_per_day'))} a day", None),
         Tile(
             "Net return",
@@ -97,6 +103,12 @@ def tiles(record: RunRecord) -> tuple[Tile, ...]:
             f"mean profit over mean loss; profit factor {formats.decimal(metrics.get('profit_factor'))}",
         ),
     )
+
+
+def _interval(record: RunRecord, name: str) -> tuple[float, float]:
+    """The interval that came with a gate's figure; NaN where there is none."""
+    result = next((result for result in record.decision.results if result.name == name), None)
+    return (_NAN, _NAN) if result is None or result.interval is None else result.interval
 
 
 def _gated(record: RunRecord, name: str, title: str, detail: str, ends: tuple[float, float] | None) -> Tile:
@@ -124,7 +136,7 @@ def gate_rows(record: RunRecord) -> tuple[GateRow, ...]:
 def _row(result: GateResult) -> GateRow:
     power = formats.DASH
     if result.power is not None:
-        at = f" at {formats.quantity(result.power_at, result.unit)}" if result.power_at is not None else ""
+        at = "" if result.power_at is None else f" at {_true_value(result, result.power_at)}"
         power = f"{formats.percent(result.power, 0)}{at}"
     return GateRow(
         name=result.name,
@@ -138,9 +150,16 @@ def _row(result: GateResult) -> GateRow:
         threshold=formats.bound(result),
         power=power,
         kind="blocking" if result.blocking else "advisory",
+        family=result.family,
         reason=result.reason,
+        change=result.change,
         evidence=tuple((key.replace("_", " "), evidence(value)) for key, value in sorted(result.evidence.items())),
     )
+
+
+def _true_value(result: GateResult, at: float) -> str:
+    """The value at which power is stated; that of a test is not in the test's own unit."""
+    return f"a Sharpe ratio of {at:g}" if result.unit == "p-value" else formats.quantity(at, result.unit)
 
 
 def evidence(value: float | str | None) -> str:

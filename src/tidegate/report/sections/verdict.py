@@ -62,7 +62,7 @@ def reasons(record: RunRecord) -> str:
 
 def _reasons_of(results: tuple[GateResult, ...]) -> Iterator[str]:
     """Each gate's reason, those without any number put together."""
-    unmeasured = [_title(result) for result in results if _unmeasured(result)]
+    unmeasured = [title_in_sentence(result) for result in results if _unmeasured(result)]
     yield from (reason(result) for result in results if not _unmeasured(result))
     if unmeasured:
         yield f"{formats.enumerate_words(unmeasured)} could not be measured"
@@ -76,7 +76,7 @@ def _unmeasured(result: GateResult) -> bool:
     return result.verdict is Verdict.FAIL and not formats.known(result.observed) and silent
 
 
-def _title(result: GateResult) -> str:
+def title_in_sentence(result: GateResult) -> str:
     """The title as it stands inside a sentence: names keep their capital."""
     first = result.title.split(" ")[0]
     return result.title if first in _NAMES or not first[1:].islower() else first.lower() + result.title[len(first) :]
@@ -84,7 +84,7 @@ def _title(result: GateResult) -> str:
 
 def reason(result: GateResult) -> str:
     """One refusing gate in plain words."""
-    title = _title(result)
+    title = title_in_sentence(result)
     if _unmeasured(result):
         return f"{title} could not be measured"
     if result.verdict is Verdict.NOT_ENOUGH_EVIDENCE:
