@@ -23,6 +23,7 @@ from tidegate.dataset.windows import FoldWindows
 from tidegate.errors import SourceError
 from tidegate.features.features import resolve
 from tidegate.pipeline.job import Job
+from tidegate.pipeline.threads import limit_linear_algebra
 from tidegate.report.record import SymbolRecord
 from tidegate.settings.settings import Settings
 from tidegate.strategy.strategy import CcxtSource, SimulatedSource, Strategy, slug
@@ -101,9 +102,12 @@ def gather(job: Job) -> Gathered:
 def prepare(job: Job, gathered: Gathered) -> Prepared:
     """Compute features and labels, and lay out the walk-forward windows.
 
+    From here on this process's linear algebra has `compute.threads` threads.
+
     Raises:
         NotEnoughHistory: the bars do not reach for one fold.
     """
+    limit_linear_algebra(job.settings.compute.threads)
     with job.watch.stage("features and labels"):
         spill = Spill(job.settings.paths.cache / "training", job.settings.compute.max_training_mb)
         dataset = assemble(gathered.bars, resolve(job.strategy.features), job.strategy, spill)
