@@ -14,7 +14,7 @@ from tidegate.replay.page_decisions import decision_rows, decisions_lead, differ
 from tidegate.replay.page_headline import basis, headline, tiles
 from tidegate.replay.page_made import facts, timings
 from tidegate.replay.page_markdown import markdown
-from tidegate.replay.page_paths import equity, kinds_drawn, paths
+from tidegate.replay.page_paths import equity, kinds_drawn, paths, pointer_rows
 from tidegate.replay.result import ReplayResult
 from tidegate.report import formats
 from tidegate.report.page import unbroken_dates
@@ -33,7 +33,7 @@ def render(result: ReplayResult) -> str:
         ValueError: the path `deployed` is missing.
     """
     style = _packaged("tidegate.report", "style.css") + _packaged("tidegate.replay", "replay.css")
-    script = _packaged("tidegate.report", "enhance.js")
+    script = _packaged("tidegate.report", "enhance.js") + _packaged("tidegate.replay", "replay.js")
     environment = Environment(
         loader=ChoiceLoader([PackageLoader("tidegate.replay"), PackageLoader("tidegate.report")]),
         autoescape=True,
@@ -61,6 +61,7 @@ def render(result: ReplayResult) -> str:
         facts=facts(result),
         timings=timings(result),
         libraries=sorted(result.libraries.items()),
+        profits={"names": [path.title for path in result.paths], "rows": pointer_rows(result)},
     )
 
 

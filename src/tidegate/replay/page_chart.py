@@ -116,7 +116,8 @@ def _draw(picture: ReplayPicture, layout: Layout) -> Markup:
         _lanes(canvas, picture, across, layout, lanes_top)
         _drawdown(canvas, picture.closed_at, picture.drawdown, across, layout, down_top)
     canvas.marks_below(across, time_ticks(start, end, layout.marks + 2), end_y)
-    return canvas.markup(layout.css)
+    data: dict[str, float | str] = {"x0": layout.left, "x1": layout.end, "y0": _TOP, "y1": end_y}
+    return canvas.markup(layout.css, data | {"t0": start, "t1": end})
 
 
 def _profits(canvas: Canvas, picture: ReplayPicture, across: Scale, layout: Layout) -> None:

@@ -26,9 +26,9 @@ def markdown(result: ReplayResult) -> str:
     if result.kind == "simulated":
         lines += ["> **SIMULATED MARKET: this says nothing about real markets.**", ""]
     lines += [_text(said.sentence, longest=1500), "", _text(basis(result), longest=1000), ""]
-    (block,) = paths(result).blocks
-    if block.table is not None:
-        lines += [*_table(block.table), ""]
+    for block in paths(result).blocks:
+        if block.table is not None:
+            lines += [*_table(block.table), ""]
     lines += [_text(decisions_lead(result), longest=1000), "", _text(differences(result).lead, longest=1000), ""]
     foot = ["", *(f"- {_text(name)}: {_text(value)}" for name, value in facts(result)), ""]
     head = [

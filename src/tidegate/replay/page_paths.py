@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from tidegate.replay.page_chart import SHAPES, Line, ReplayPicture, Shape, Sign, Term, replay_chart
+from tidegate.replay.page_compared import compared
 from tidegate.replay.page_figures import deployed, drawdown, profit
 from tidegate.replay.page_headline import sharpe_with_error
 from tidegate.replay.result import MonthRecord, PathResult, ReplayResult
@@ -160,7 +161,8 @@ def paths(result: ReplayResult) -> Section:
         Column("In the market"),
     )
     block = Block(table=Table("Every path over the same months", columns, rows))
-    return Section("paths", "Paths side by side", lead, (block,))
+    against = compared(result)
+    return Section("paths", "Paths side by side", lead, (block,) if against is None else (block, against))
 
 
 def _row(path: PathResult) -> tuple[Cell, ...]:
@@ -199,3 +201,15 @@ def kinds_drawn(result: ReplayResult) -> tuple[tuple[Shape, str], ...]:
         return ()
     drawn = {sign.kind for sign in _signs(deployed(result))}
     return tuple((SHAPES[kind], words) for kind, words in SIGN_WORDS.items() if kind in drawn)
+
+
+def pointer_rows(result: ReplayResult, wanted: int = 400) -> list[list[float]]:
+    """What the charts' pointer shows: about `wanted` rows of time (UTC ms) and every path's profit at that close."""
+    closed_at = deployed(result).closed_at
+    rows = np.unique(np.linspace(0, len(closed_at) - 1, min(wanted, len(closed_at))).astype(np.intp))
+    columns = [profit(path)[rows] for path in result.paths]
+    return [
+        [int(closed_at[row]), *(round(float(column[at]), 4) for column in columns)]
+        for at, row in enumerate(rows.tolist())
+        if all(np.isfinite(column[at]) for column in columns)
+    ]

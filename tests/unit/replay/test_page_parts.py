@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from tests import replay_records
 
+from tidegate.bars.interval import DAY_MS
+from tidegate.replay.page_compared import _daily, compared
 from tidegate.replay.page_decisions import decision_rows, decisions_lead, differences, hindsight
 from tidegate.replay.page_figures import drawdown, fit_share, judged, profit
 from tidegate.replay.page_headline import basis, earned, headline, sharpe_with_error, tiles
 from tidegate.replay.page_made import facts, timings
-from tidegate.replay.page_paths import _terms, equity
+from tidegate.replay.page_paths import _terms, equity, pointer_rows
 from tidegate.replay.result import Act, Hindsight, MonthRecord, PathResult, ReplayResult
 from tidegate.report.formats import NBSP
 
@@ -186,6 +188,49 @@ def test_the_others_get_a_picture_of_their_own_only_where_buy_and_hold_dwarfs_th
     assert len(equity(replace(MADE, paths=(*rest, low))).blocks) == 1
     assert len(equity(replace(MADE, paths=(*rest, high))).blocks) == 2
     assert len(equity(replace(MADE, paths=rest)).blocks) == 1
+
+
+def test_the_pointer_knows_every_path_s_profit_at_the_first_and_the_last_close() -> None:
+    rows = pointer_rows(replay_records.replay())
+    made = replay_records.replay()
+    assert len(rows) == 400
+    assert rows[0][0] == made.paths[0].closed_at[0]
+    assert rows[-1] == [made.paths[0].closed_at[-1], *(round(path.summary.total_return, 4) for path in made.paths)]
+
+
+def test_paths_are_told_apart_only_beyond_chance() -> None:
+    rng = np.random.default_rng(3)
+    year = replay_records.replay(12, 6)
+    size = len(year.paths[0].net_return)
+    noise = rng.normal(0.0, 0.002, size)
+    own = replace(year.paths[0], net_return=noise + 0.0006)
+    same, worse = (
+        replace(path, net_return=rng.normal(0.0, 0.002, size) + drift)
+        for path, drift in zip(year.paths[1:3], (0.0006, -0.0006), strict=True)
+    )
+    block = compared(replace(year, paths=(own, same, worse, year.paths[-1])))
+    assert block is not None
+    assert block.table is not None
+    assert [row[-1].text for row in block.table.rows] == ["cannot be told apart", "deployed is better"]
+    turned = compared(replace(year, paths=(replace(worse, name="deployed"), replace(own, name="always"))))
+    assert turned is not None
+    assert turned.table is not None
+    assert [row[-1].text for row in turned.table.rows] == ["deployed is worse"]
+
+
+def test_a_path_that_is_the_deployed_one_has_no_difference_to_judge() -> None:
+    twin = replace(PATH, name="checklist", title="Twin")
+    block = compared(replace(MADE, paths=(PATH, twin)))
+    assert block is not None
+    assert block.table is not None
+    assert [cell.text for cell in block.table.rows[0]][2:] == ["\u2013", "\u2013", "\u2013", "cannot be computed"]
+    assert compared(replay_records.never_traded()) is None
+    assert compared(replace(MADE, paths=(PATH,))) is None
+
+
+def test_a_day_s_returns_end_with_its_midnight() -> None:
+    path = replace(PATH, closed_at=np.array([0, 1, DAY_MS, DAY_MS + 1, 3 * DAY_MS]) + DAY_MS, net_return=np.arange(5.0))
+    assert _daily(path).tolist() == [0.0, 3.0, 3.0, 4.0]
 
 
 def test_a_series_with_a_hole_has_no_deepest_fall() -> None:
