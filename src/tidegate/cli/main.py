@@ -17,6 +17,7 @@ from tidegate.cli import (
     log_commands,
     monitor_commands,
     notify_commands,
+    proposal_commands,
     registry_commands,
     retrain_commands,
     serve_commands,
@@ -54,6 +55,7 @@ monitor_commands.add_to(app)
 data_commands.add_to(app)
 registry_commands.add_to(app)
 trial_commands.add_to(app)
+proposal_commands.add_to(app)
 instance_commands.add_to(app)
 incident_commands.add_to(app)
 key_commands.add_to(app)

@@ -47,6 +47,7 @@ def test_the_commands_are_these() -> None:
                 "history",
                 "compare",
                 "promote",
+                "propose",
                 "rollback",
                 "bar",
                 "bot",
