@@ -4,6 +4,8 @@ Everything a case does not say itself stands here, so that a reader can compute 
 """
 
 import copy
+import hashlib
+import struct
 from typing import Any
 
 Json = dict[str, Any]
@@ -67,6 +69,21 @@ def bars(rule: Json) -> Json:
     for name, count in rule.get("cut", {}).items():
         columns[name] = columns[name][: len(columns[name]) - count]
     return columns
+
+
+def newest(columns: Json, count: int) -> Json:
+    """The newest bars, at most `count` of them."""
+    return {name: values[-count:] for name, values in columns.items()}
+
+
+def digest(columns: Json, symbol: str, interval: str) -> str:
+    """What a service says in `input_digest` of a window (docs/contracts/client.md, *Digest of a window*); window-digests.json has examples."""
+    hashed = hashlib.sha256(f"bars/1\0{symbol}\0{interval}\0{len(columns['opened_at'])}\0".encode())
+    for name in COLUMNS:
+        form = "<q" if name == "opened_at" else "<d"
+        for value in columns[name]:
+            hashed.update(struct.pack(form, value))
+    return hashed.hexdigest()
 
 
 def merged(base: Any, changes: Any) -> Any:  # noqa: ANN401 -- any JSON value

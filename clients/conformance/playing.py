@@ -137,7 +137,7 @@ class Play:
         symbol, position = asked.get("symbol", market.SYMBOL), asked.get("position")
         newest = max((at for at in bars["opened_at"] if isinstance(at, int)), default=market.opened_at(0))
         now_ms = newest + market.INTERVAL_MS + asked.get("after_close_ms", 1000)
-        self._scene.now_ms = now_ms
+        self._scene.now_ms, self._scene.bars = now_ms, bars
         began = time.monotonic()
         limit_s = self._config["deadline"]["decide_ms"] / 1000
         answer = await self._ask(
@@ -173,10 +173,12 @@ class Play:
     def _requests(self, step: Json, decision: Json, bars: Json, symbol: str, position: Json | None) -> list[str]:
         """What is wrong with the requests of a decision, and where their number or windows differ from the case."""
         asked, expected = self._came("predict"), step.get("asked", {})
-        production = self._scene.described["production"]
+        described = self._scene.described
+        # Nobody looks at the bars of a halted strategy.
+        lookback = None if described["halted"] else described["production"] and described["production"]["lookback"]
         found = []
         for request in asked:
-            found += judging.question_errors(request, bars, symbol, position, production and production["lookback"])
+            found += judging.question_errors(request, bars, symbol, position, lookback)
         ids = [(request.json() or {}).get("request_id") for request in asked]
         if ids and decision["request_id"] != ids[-1]:
             found.append(f"decision.request_id: expected the last request's ({ids[-1]}), came {decision['request_id']}")

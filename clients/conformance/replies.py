@@ -40,10 +40,11 @@ class Reply:
 
 @dataclass
 class Scene:
-    """What the service knows in a step: its strategy's description and its own clock, UTC ms."""
+    """What the service knows in a step: its strategy's description, its own clock, UTC ms, and the bot's bars, which it has kept."""
 
     described: Json
     now_ms: int = 0
+    bars: Json = field(default_factory=dict)
 
     def descriptions(self) -> list[Json]:
         """All strategies; another one comes first, so that a client must look for its own."""
@@ -160,8 +161,18 @@ def _signal(symbol: str, item: Json, spec: Json, scene: Scene) -> Json:
         "signal": SIGNALS[market.entry_side(judged, policy)],
         "target_position": market.target_position(judged, close, position, policy),
         "out_of_distribution": 0.0,
-        "input_digest": "a" * 64,
+        "input_digest": _digest(symbol, spec.get("judged"), scene, model),
     }
+
+
+def _digest(symbol: str, judged: Json | None, scene: Scene, model: Json) -> str:
+    """Of the bot's newest bars as the model wants them; or of the bars that a case says were judged instead."""
+    if judged is None:
+        return market.digest(market.newest(scene.bars, model["lookback"]), symbol, model["interval"])
+    rule = {name: value for name, value in judged.items() if name not in {"symbol", "interval"}}
+    return market.digest(
+        market.bars(rule), str(judged.get("symbol", symbol)), str(judged.get("interval", model["interval"]))
+    )
 
 
 def _changed(good: Json, changes: Json) -> Json:

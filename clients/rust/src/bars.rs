@@ -1,6 +1,11 @@
 //! Bars as a bot has them: columns, ascending, the newest last.
 
+use std::fmt::Write as _;
+
+use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
+
+use crate::interval::Interval;
 
 /// One closed bar.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -84,6 +89,41 @@ impl Bars {
     pub fn newest(&self, count: usize) -> Self {
         let start = self.len().saturating_sub(count);
         (start..self.len()).filter_map(|row| self.get(row)).collect()
+    }
+
+    /// What a service says in `input_digest` when it judged these bars, to the last bit; columns are taken as they are.
+    ///
+    /// The contract says how it is made, and `clients/conformance/window-digests.json` has examples.
+    #[must_use]
+    pub fn digest(&self, symbol: &str, interval: &Interval) -> String {
+        self.digest_from(0, symbol, interval)
+    }
+
+    /// The same of the newest `count` bars, `None` where there are fewer.
+    pub(crate) fn digest_of_newest(&self, count: usize, symbol: &str, interval: &Interval) -> Option<String> {
+        let start = self.len().checked_sub(count).filter(|_| count > 0)?;
+        Some(self.digest_from(start, symbol, interval))
+    }
+
+    fn digest_from(&self, start: usize, symbol: &str, interval: &Interval) -> String {
+        let count = self.len().saturating_sub(start);
+        let mut bytes = format!("bars/1\0{symbol}\0{interval}\0{count}\0").into_bytes();
+        bytes.reserve(48 * count);
+        bytes.extend(self.opened_at.iter().skip(start).flat_map(|at| at.to_le_bytes()));
+        for column in [&self.open, &self.high, &self.low, &self.close, &self.volume] {
+            bytes.extend(column.iter().skip(start).flat_map(|value| value.to_le_bytes()));
+        }
+        let mut hashed = Context::new(&SHA256);
+        hashed.update(&bytes);
+        hashed
+            .finish()
+            .as_ref()
+            .iter()
+            .fold(String::with_capacity(64), |mut text, byte| {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
     }
 
     /// Forgets all but the newest `count` bars.

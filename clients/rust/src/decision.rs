@@ -49,6 +49,8 @@ pub enum Reason {
     WrongBar,
     /// The answer's time is over.
     TooOld,
+    /// The model judged other bars than the bot's.
+    WrongWindow,
     /// The service's clock is another one.
     ClockSkew,
     /// The model gives no signal.
@@ -80,6 +82,7 @@ impl Reason {
             Self::BadAnswer => "bad_answer",
             Self::WrongBar => "wrong_bar",
             Self::TooOld => "too_old",
+            Self::WrongWindow => "wrong_window",
             Self::ClockSkew => "clock_skew",
             Self::Abstained => "abstained",
             Self::NotLogged => "not_logged",
@@ -93,7 +96,13 @@ impl Reason {
     pub fn is_failure(self) -> bool {
         matches!(
             self,
-            Self::Unreachable | Self::Timeout | Self::ServerError | Self::BadAnswer | Self::WrongBar | Self::TooOld
+            Self::Unreachable
+                | Self::Timeout
+                | Self::ServerError
+                | Self::BadAnswer
+                | Self::WrongBar
+                | Self::TooOld
+                | Self::WrongWindow
         )
     }
 }

@@ -9,7 +9,7 @@ use crate::breaker::Permit;
 use crate::decision::Reason;
 use crate::judging::{Judged, Judgement, Named, Question, judge, unfit};
 use crate::messages::{Item, PredictRequest, Served};
-use crate::miss::Miss;
+use crate::miss::{Miss, Wanted};
 use crate::policy::{Position, Side};
 use crate::retry::{LEAST, pause};
 use crate::series::{Sent, to_send, whole};
@@ -78,13 +78,15 @@ impl Exchange<'_> {
                 Ok(judgement) => return self.concluded(judgement),
                 Err(miss) => miss,
             };
-            if let Miss::Window { too_short, .. } = miss {
+            if let Miss::Window { why, .. } = miss {
                 if resent || self.left() <= LEAST {
                     return Err(miss);
                 }
                 resent = true;
-                if too_short {
-                    served = self.described().await?;
+                match why {
+                    Wanted::TooShort => served = self.described().await?,
+                    // An answer by another version may have led to a newer description meanwhile.
+                    Wanted::Conflict | Wanted::Other => served = self.shared.memory().served.clone().unwrap_or(served),
                 }
                 sent = whole(self.asked.bars, self.lookback(&served)?);
                 self.shared.metrics.resent();
@@ -168,15 +170,18 @@ impl Exchange<'_> {
     /// Bars of a whole window; also checks that the model is made for this bot.
     fn lookback(&self, served: &Served) -> Result<usize, Miss> {
         let count = self.asked.bars.len();
-        if served.production.is_none() && served.halted.is_some() {
-            // A halted strategy without a model is asked for its halt, and nobody looks at the bars.
+        let final_miss = |reason, detail| Err(Miss::Final { reason, detail });
+        let model = served.answering().next();
+        let detail = model.and_then(|model| unfit(model, &self.shared.config.interval.to_string(), self.asked.symbol));
+        let speaks_against = detail.is_some() || model.is_none_or(|model| count < model.lookback);
+        if served.halted.is_some() && (served.production.is_none() || speaks_against) {
+            // The answer is the halt, and nobody looks at the bars: a position must not be held on because they are too few.
             return Ok(count.min(MOST_BARS_TO_HALT));
         }
-        let final_miss = |reason, detail| Err(Miss::Final { reason, detail });
-        let Some(model) = served.answering().next() else {
+        let Some(model) = model else {
             return final_miss(Reason::ServerError, NO_MODEL.to_owned());
         };
-        if let Some(detail) = unfit(model, &self.shared.config.interval.to_string(), self.asked.symbol) {
+        if let Some(detail) = detail {
             return final_miss(Reason::UnexpectedVersion, detail);
         }
         if count < model.lookback {
@@ -276,8 +281,24 @@ impl Exchange<'_> {
         let judgement = self.judged(&reply.body, request_id, served);
         // Said also where the deadline ends the exchange before it is concluded.
         progress.named = judgement.named.clone();
+        let judgement = match &judgement.judged {
+            Judged::Refused {
+                reason: Reason::UnexpectedVersion,
+                ..
+            } if !served.answering().any(|model| judgement.named.is(model)) => {
+                self.looked_again(judgement, &reply, request_id).await
+            }
+            _ => judgement,
+        };
         match &judgement.judged {
             Judged::Problem { status, name, detail } => Err(Miss::of(*status, name, detail, reply.retry_after_s)),
+            Judged::Refused {
+                reason: Reason::WrongWindow,
+                detail,
+            } => Err(Miss::Window {
+                why: Wanted::Other,
+                detail: detail.clone(),
+            }),
             // What is no answer at all may come better the next time; an answer that is wrong will not.
             Judged::Refused {
                 reason: Reason::BadAnswer,
@@ -286,12 +307,6 @@ impl Exchange<'_> {
                 reason: Reason::BadAnswer,
                 detail: detail.clone(),
             }),
-            Judged::Refused {
-                reason: Reason::UnexpectedVersion,
-                ..
-            } if !served.answering().any(|model| judgement.named.is(model)) => {
-                Ok(self.looked_again(judgement, &reply, request_id).await)
-            }
             _ => Ok(judgement),
         }
     }
@@ -304,6 +319,8 @@ impl Exchange<'_> {
             symbol: self.asked.symbol,
             closed_at: self.asked.closed_at,
             close: self.asked.close,
+            bars: self.asked.bars,
+            interval: &config.interval,
             position: self.asked.position,
         };
         judge(
@@ -340,7 +357,10 @@ impl Exchange<'_> {
             }
             Judged::Halted { detail } => Ok(Outcome::Halted { detail }),
             Judged::Refused { reason, detail } => {
-                if reason == Reason::Abstained {
+                // Whose window an unknown model judged, nobody can tell.
+                let known = |served: &Served| served.answering().any(|model| judgement.named.is(model));
+                let is_known = self.shared.memory().served.as_ref().is_some_and(known);
+                if reason == Reason::Abstained && is_known {
                     self.remember_window();
                 }
                 Err(Miss::Final { reason, detail })

@@ -3,6 +3,7 @@
 use crate::bars::Bars;
 use crate::config::Answers;
 use crate::decision::Reason;
+use crate::interval::Interval;
 use crate::messages::{Answer, LoadedModel, PredictAnswer, Served};
 use crate::policy::{Position, Side, is_price, target_position};
 
@@ -16,6 +17,10 @@ pub(crate) struct Question<'a> {
     pub(crate) closed_at: i64,
     /// Its last price.
     pub(crate) close: f64,
+    /// The bot's own bars, all of them.
+    pub(crate) bars: &'a Bars,
+    /// Theirs.
+    pub(crate) interval: &'a Interval,
     pub(crate) position: &'a Position,
 }
 
@@ -27,6 +32,14 @@ pub(crate) struct Named {
 }
 
 impl Named {
+    /// The one that an answer names.
+    pub(crate) fn of(answer: &Answer) -> Self {
+        Self {
+            version: answer.version,
+            bundle_digest: answer.bundle_digest.clone(),
+        }
+    }
+
     /// Whether it is this one.
     pub(crate) fn is(&self, model: &LoadedModel) -> bool {
         self.version == Some(model.version) && self.bundle_digest.as_ref() == Some(&model.bundle_digest)
@@ -127,10 +140,7 @@ pub(crate) fn judge(body: &[u8], question: &Question<'_>, served: &Served, setti
             skew_ms: None,
         },
         Ok((whole, answer)) => {
-            let named = Named {
-                version: answer.version,
-                bundle_digest: answer.bundle_digest.clone(),
-            };
+            let named = Named::of(&answer);
             let skew_ms = skew(&answer, question, now);
             let judged =
                 judge_answer(&whole, &answer, question, served, settings, now).unwrap_or_else(|refusal| refusal);
@@ -191,6 +201,9 @@ fn judge_answer(
                 detail: abstain.detail.clone(),
             });
         }
+        if let Some(model) = served.answering().find(|model| Named::of(answer).is(model)) {
+            own_window(answer, model, question)?;
+        }
         return Err(refused(
             Reason::Abstained,
             format!("{}: {}", abstain.reason, abstain.detail),
@@ -210,6 +223,7 @@ fn judge_answer(
         ));
     }
     let model = expected_model(&signal, served, settings, now)?;
+    own_window(answer, model, question)?;
     consistent(&signal, model, question)?;
     Ok(Judged::Signal {
         target: signal.target,
@@ -308,6 +322,27 @@ fn expected_model<'a>(
         )));
     }
     Ok(model)
+}
+
+/// Whether the model judged the bot's own bars: a service keeps windows by API key, and another bot may use the same one.
+fn own_window(answer: &Answer, model: &LoadedModel, question: &Question<'_>) -> Result<(), Judged> {
+    let own = question
+        .bars
+        .digest_of_newest(model.lookback, question.symbol, question.interval);
+    let detail = match own {
+        None => format!(
+            "v{} judged {} bars, the bot has {}",
+            model.version,
+            model.lookback,
+            question.bars.len()
+        ),
+        Some(own) if answer.input_digest.as_ref() == Some(&own) => return Ok(()),
+        Some(_) => format!(
+            "v{} judged other bars than the bot's; does another bot use its API key?",
+            model.version
+        ),
+    };
+    Err(refused(Reason::WrongWindow, detail))
 }
 
 fn consistent(signal: &Complete<'_>, model: &LoadedModel, question: &Question<'_>) -> Result<(), Judged> {

@@ -7,6 +7,28 @@ use crate::transport::Reply;
 
 const LONGEST_WAIT_S: f64 = 60.0;
 
+/// Why the whole window is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The service asks for it: a 409.
+    Conflict,
+    /// More of it is needed than was sent.
+    TooShort,
+    /// Other bars were judged.
+    Other,
+}
+
+impl Wanted {
+    /// The reason where sending it once did not help.
+    fn reason(self) -> Reason {
+        match self {
+            Self::Conflict => Reason::WindowUnaccepted,
+            Self::TooShort => Reason::Refused,
+            Self::Other => Reason::WrongWindow,
+        }
+    }
+}
+
 /// Why an attempt gave nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Miss {
@@ -14,8 +36,8 @@ pub(crate) enum Miss {
     Passing { reason: Reason, detail: String },
     /// Asked to wait.
     Wait { seconds: f64, detail: String },
-    /// The whole window is wanted; `too_short`: more of it than was sent.
-    Window { too_short: bool, detail: String },
+    /// The whole window is to be sent, and why.
+    Window { why: Wanted, detail: String },
     /// Asking again would not help.
     Final { reason: Reason, detail: String },
 }
@@ -25,11 +47,7 @@ impl Miss {
         match self {
             Self::Passing { reason, detail } | Self::Final { reason, detail } => Outcome::None { reason, detail },
             Self::Wait { detail, .. } => Outcome::none(Reason::RateLimited, detail),
-            Self::Window {
-                too_short: true,
-                detail,
-            } => Outcome::none(Reason::Refused, detail),
-            Self::Window { detail, .. } => Outcome::none(Reason::WindowUnaccepted, detail),
+            Self::Window { why, detail } => Outcome::none(why.reason(), detail),
         }
     }
 
@@ -38,11 +56,11 @@ impl Miss {
         let detail = format!("{status} {name}: {detail}");
         match status {
             409 => Self::Window {
-                too_short: false,
+                why: Wanted::Conflict,
                 detail,
             },
             422 if name == "window_too_short" => Self::Window {
-                too_short: true,
+                why: Wanted::TooShort,
                 detail,
             },
             429 => Self::Wait {
@@ -79,8 +97,10 @@ impl Miss {
         match self {
             Self::Passing { reason, .. } | Self::Final { reason, .. } => reason.word(),
             Self::Wait { .. } => Reason::RateLimited.word(),
-            Self::Window { too_short: true, .. } => Reason::Refused.word(),
-            Self::Window { .. } => "window",
+            Self::Window {
+                why: Wanted::Conflict, ..
+            } => "window",
+            Self::Window { why, .. } => why.reason().word(),
         }
     }
 }

@@ -41,13 +41,15 @@ fn long(asked: &Value) -> Value {
         .as_i64()
         .unwrap()
         + 3_600_000;
+    let judged: Bars = serde_json::from_value(asked["items"][0]["bars"].clone()).unwrap();
+    let digest = judged.digest(asked["items"][0]["symbol"].as_str().unwrap(), &"1h".parse().unwrap());
     json!({
         "request_id": asked["request_id"], "instance": "one", "strategy": asked["strategy"], "answered_at": closed_at,
         "logged": true,
         "answers": [{
             "symbol": asked["items"][0]["symbol"], "version": 7, "bundle_digest": DIGEST, "bar_closed_at": closed_at,
             "valid_until": NEVER, "data_age_ms": 0, "probability": 0.7, "signal": "long", "target_position": 1,
-            "out_of_distribution": 0.0, "abstain": null, "problem": null, "input_digest": null,
+            "out_of_distribution": 0.0, "abstain": null, "problem": null, "input_digest": digest,
         }],
     })
 }

@@ -49,7 +49,7 @@ class Miss(Exception):
         reason, detail: why.
         again: whether the same may be asked again.
         wait_s: how long the service asked to wait, None where it did not.
-        window: `conflict` where the whole window is wanted, `short` where more of it is than was sent.
+        window: `conflict` where the whole window is wanted, `short` where more of it is than was sent, `other` where another one was judged.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Miss(Exception):
         *,
         again: bool = False,
         wait_s: float | None = None,
-        window: Literal["conflict", "short"] | None = None,
+        window: Literal["conflict", "short", "other"] | None = None,
     ) -> None:
         super().__init__(detail)
         self.reason: Reason = reason

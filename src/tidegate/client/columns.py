@@ -7,7 +7,8 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegate.bars.bars import COLUMNS, PRICES
+from tidegate.bars.bars import COLUMNS, PRICES, Bars
+from tidegate.bars.interval import Interval
 from tidegate.client.messages import BarColumns
 from tidegate.client.messages import Position as PositionMessage
 from tidegate.policy.policy import PositionState, Side
@@ -46,6 +47,13 @@ def columns_of(bars: object) -> Columns:
 def newest(columns: Columns, count: int) -> Columns:
     """The newest bars, at most `count` of them."""
     return {name: column[-count:] for name, column in columns.items()} if count else columns
+
+
+def digest_of(columns: Columns, symbol: str, interval: str, lookback: int) -> str | None:
+    """What a service says in `input_digest` when it judged the newest `lookback` of these bars, to the last bit; None where there are fewer."""
+    if not 1 <= lookback <= len(columns["opened_at"]):
+        return None
+    return Bars(symbol, Interval(interval), **newest(columns, lookback)).content_hash()
 
 
 def message_of(columns: Columns) -> BarColumns:

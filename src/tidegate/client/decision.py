@@ -25,6 +25,7 @@ Reason = Literal[
     "bad_answer",
     "wrong_bar",
     "too_old",
+    "wrong_window",
     "clock_skew",
     "abstained",
     "not_logged",
@@ -33,7 +34,7 @@ Reason = Literal[
 ]
 
 FAILURES: Final[frozenset[Reason]] = frozenset(
-    {"unreachable", "timeout", "server_error", "bad_answer", "wrong_bar", "too_old"}
+    {"unreachable", "timeout", "server_error", "bad_answer", "wrong_bar", "too_old", "wrong_window"}
 )
 """Reasons that count as a failed exchange for the breaker."""
 

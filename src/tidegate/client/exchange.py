@@ -17,6 +17,7 @@ from tidegate.client.judging import (
     Question,
     answering,
     judge,
+    named,
     skew_ms,
     understand,
     unfit,
@@ -28,6 +29,9 @@ from tidegate.client.series import Sent, to_send, whole
 from tidegate.client.transport import Failure, Reply
 from tidegate.policy.policy import PositionState
 
+_MOST_BARS_TO_HALT: Final = 1000
+"""Enough for any service to take, and more than a halt needs."""
+_NO_MODEL: Final = "the service has no model of the strategy"
 _encode: Final = msgspec.json.Encoder().encode
 _T = TypeVar("_T")
 
@@ -45,11 +49,6 @@ class Asked:
     bars: Columns
     held: PositionState
     closed_at: int
-
-    @property
-    def close(self) -> float:
-        """Last price of the newest bar."""
-        return float(self.bars["close"][-1])
 
 
 class Exchange:
@@ -95,7 +94,8 @@ class Exchange:
             window.resent = True
             if miss.window == "short":
                 window.served = await self._described()
-            latest = window.served or served
+            # An answer by another version may have led to a newer description meanwhile.
+            latest = window.served or self._line.memory.served or served
         window.sent = whole(self._asked.bars, self._lookback(latest))
         self._line.metrics.resent()
         return await self._attempt(latest, window.sent)
@@ -125,7 +125,7 @@ class Exchange:
     async def _described_once(self) -> Served:
         served = await look(self._line, self._limit_s())
         if not answering(served) and served.halted is None:
-            raise Miss("server_error", "the service has no model of the strategy", again=True)
+            raise Miss("server_error", _NO_MODEL, again=True)
         return served
 
     def _lookback(self, served: Served) -> int:
@@ -136,15 +136,17 @@ class Exchange:
         """
         count = len(self._asked.bars["opened_at"])
         models = answering(served)
+        detail = unfit(models[0], self._line.config.interval, self._asked.symbol) if models else None
+        if served.halted is not None and (served.production is None or detail or count < models[0].lookback):
+            # The answer is the halt, and nobody looks at the bars: a position must not be held on because they are too few.
+            return min(count, _MOST_BARS_TO_HALT)
         if not models:
-            return count  # halted: the answer is the halt, whatever is sent
-        model = models[0]
-        detail = unfit(model, self._line.config.interval, self._asked.symbol)
+            raise Miss("server_error", _NO_MODEL)
         if detail is not None:
             raise Miss("unexpected_version", detail)
-        if count < model.lookback:
-            raise Miss("window_refused", f"{count} bars were given, v{model.version} needs {model.lookback}")
-        return max(1, model.lookback)
+        if count < models[0].lookback:
+            raise Miss("window_refused", f"{count} bars were given, v{models[0].version} needs {models[0].lookback}")
+        return models[0].lookback
 
     async def _attempt(self, served: Served, sent: Sent) -> Outcome:
         limit_s, started = self._limit_s(), time.monotonic()
@@ -172,20 +174,29 @@ class Exchange:
             raise Miss.of_failure(failure) from failure
         if reply.status != 200:
             raise Miss.of_reply(reply)
-        question = Question(request_id, config.strategy, asked.symbol, asked.closed_at, asked.close, asked.held)
-        outcome = self._judged(reply, question, served)
-        if isinstance(outcome, NoSignal) and outcome.reason == "unexpected_version" and self._left_s() >= LEAST_S:
+        question = Question(
+            request_id, config.strategy, asked.symbol, asked.closed_at, asked.bars, config.interval, asked.held
+        )
+        outcome, is_known = self._judged(reply, question, served)
+        is_unexpected = isinstance(outcome, NoSignal) and outcome.reason == "unexpected_version"
+        if is_unexpected and not is_known and self._left_s() >= LEAST_S:
             # The service may have changed its model this moment.
             try:
                 described = await look(self._line, self._limit_s())
             except Miss:
                 return outcome
-            outcome = self._judged(reply, question, described)
-        if isinstance(outcome, Signal) or (isinstance(outcome, NoSignal) and outcome.reason == "abstained"):
+            outcome, is_known = self._judged(reply, question, described)
+        if isinstance(outcome, NoSignal) and outcome.reason == "wrong_window":
+            raise Miss("wrong_window", outcome.detail, window="other")
+        # Whose window an unknown model judged, nobody can tell.
+        if isinstance(outcome, Signal) or (
+            is_known and isinstance(outcome, NoSignal) and outcome.reason == "abstained"
+        ):
             self._keep_window()
         return outcome
 
-    def _judged(self, reply: Reply, question: Question, served: Served) -> Outcome:
+    def _judged(self, reply: Reply, question: Question, served: Served) -> tuple[Outcome, bool]:
+        """What the answer comes to, and whether the service describes the model that gave it."""
         try:
             told, answer = understand(reply.body, question)
         except NotUnderstood as error:
@@ -198,7 +209,8 @@ class Exchange:
         skew = skew_ms(answer, question.closed_at, now)
         if skew is not None:
             self._line.memory.skewed(skew)
-        return judge(told, answer, question, served, self._line.config.answers, now)
+        outcome = judge(told, answer, question, served, self._line.config.answers, now)
+        return outcome, named(answer, served) is not None
 
     def _keep_window(self) -> None:
         served = self._line.memory.served

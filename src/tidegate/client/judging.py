@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from tidegate.client.columns import Columns, digest_of
 from tidegate.client.config import AnswerSettings
 from tidegate.client.decision import Halt, NoSignal, Outcome, Signal
 from tidegate.client.messages import Abstain, Answer, LoadedModel, PredictAnswer, Served, SignalName
@@ -15,14 +16,15 @@ _decode: Final = msgspec.json.Decoder(PredictAnswer).decode
 _SIDES: Final[dict[SignalName, Side]] = {"long": 1, "short": -1, "flat": 0}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Question:
     """What was asked.
 
     Attributes:
         request_id, strategy, symbol: which an answer must repeat.
         closed_at: close of the newest bar, UTC ms.
-        close: its last price.
+        bars: the bot's own, all of them.
+        interval: theirs.
         held: the position at that time.
     """
 
@@ -30,7 +32,8 @@ class Question:
     strategy: str
     symbol: str
     closed_at: int
-    close: float
+    bars: Columns
+    interval: str
     held: PositionState
 
 
@@ -86,7 +89,9 @@ def judge(
         now: UTC ms by the client's clock.
     """
     if answer.abstain is not None:
-        return _abstained(answer.abstain)
+        outcome = _abstained(answer.abstain)
+        known = None if isinstance(outcome, Halt) else named(answer, served)
+        return outcome if known is None else (_elsewhere(answer, known, question) or outcome)
     probability, target = answer.probability, answer.target_position
     if probability is None or target is None or _lacks_fields(answer) or not 0.0 <= probability <= 1.0:
         return NoSignal("bad_answer", "a signal lacks fields, or its probability is none")
@@ -98,12 +103,18 @@ def judge(
     model = _expected(answer, served, settings, now)
     if isinstance(model, NoSignal):
         return model
-    return _consistent(answer, model, question) or Signal(target, probability)
+    return _elsewhere(answer, model, question) or _consistent(answer, model, question) or Signal(target, probability)
 
 
 def answering(served: Served) -> list[LoadedModel]:
     """The models that may answer: the one in production, and the one before."""
     return [model for model in (served.production, served.before) if model is not None]
+
+
+def named(answer: Answer, served: Served) -> LoadedModel | None:
+    """The model that answered, None where it is none of those that may."""
+    told = (answer.version, answer.bundle_digest)
+    return next((one for one in answering(served) if (one.version, one.bundle_digest) == told), None)
 
 
 def policy_of(model: LoadedModel) -> PositionPolicy:
@@ -150,8 +161,7 @@ def _untimely(answer: Answer, question: Question, settings: AnswerSettings, now:
 
 
 def _expected(answer: Answer, served: Served, settings: AnswerSettings, now: int) -> LoadedModel | NoSignal:
-    named = (answer.version, answer.bundle_digest)
-    model = next((one for one in answering(served) if (one.version, one.bundle_digest) == named), None)
+    model = named(answer, served)
     if model is None:
         return NoSignal("unexpected_version", f"v{answer.version} answered, which the service does not describe")
     why = None
@@ -164,13 +174,26 @@ def _expected(answer: Answer, served: Served, settings: AnswerSettings, now: int
     return model if why is None else NoSignal("unexpected_version", why)
 
 
+def _elsewhere(answer: Answer, model: LoadedModel, question: Question) -> NoSignal | None:
+    """Whether the model judged other bars than the bot's: a service keeps windows by API key, and another bot may use the same one."""
+    own = digest_of(question.bars, question.symbol, question.interval, model.lookback)
+    if own is None:
+        count = len(question.bars["opened_at"])
+        return NoSignal("wrong_window", f"v{model.version} judged {model.lookback} bars, the bot has {count}")
+    if answer.input_digest == own:
+        return None
+    return NoSignal(
+        "wrong_window", f"v{model.version} judged other bars than the bot's; does another bot use its API key?"
+    )
+
+
 def _consistent(answer: Answer, model: LoadedModel, question: Question) -> NoSignal | None:
     assert answer.probability is not None
     assert answer.signal is not None
     try:
         policy = policy_of(model)
         asked = entry_side(answer.probability, policy)
-        target = target_position(answer.probability, question.close, question.held, policy)
+        target = target_position(answer.probability, float(question.bars["close"][-1]), question.held, policy)
     except (ModelError, ValueError) as error:
         return NoSignal("bad_answer", f"no policy can judge the answer: {error}")
     if _SIDES[answer.signal] == asked and answer.target_position == target:

@@ -41,6 +41,8 @@ def to_send(window: Columns, known: Columns | None, lookback: int) -> Sent:
 
 def _newer(window: Columns, known: Columns, lookback: int) -> Sent | None:
     times, known_times = window["opened_at"], known["opened_at"]
+    if len(known_times) < lookback:
+        return None  # a model that looks further back reads bars that nobody has compared
     # What each has of the span that both cover: bars missing on either side make the parts differ.
     first, last = max(times[0], known_times[0]), min(times[-1], known_times[-1])
     ours, theirs = _span(window, first, last), _span(known, first, last)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.unit.client.records import HOUR_MS, POLICY, answer, answers, problem, served
+from tests.unit.client.records import HOUR_MS, LOOKBACK, POLICY, answer, answers, digest, problem, served
 
 from tidegate.policy.policy import PositionPolicy, PositionState, target_position
 
@@ -27,6 +27,7 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: Any
+    digest: str = ""
 
     @property
     def item(self) -> dict[str, Any]:
@@ -45,6 +46,8 @@ class Scripted:
         self.asked: list[Asked] = []
         self._acts: dict[str, deque[Act]] = defaultdict(deque)
         self._always: dict[str, Act] = {}
+        self.lookback = LOOKBACK
+        self._windows: dict[str, dict[str, list[Any]]] = {}
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._connections: set[socket.socket] = set()
         self._closed = threading.Event()
@@ -97,7 +100,7 @@ class Scripted:
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection, connection.makefile("rb") as stream:
-            while (asked := _read(stream)) is not None:
+            while (asked := self._read(stream)) is not None:
                 self.asked.append(asked)
                 acts = self._acts[asked.path]
                 act = acts.popleft() if acts else self._always.get(asked.path, sound)
@@ -105,17 +108,27 @@ class Scripted:
                     break
         self._connections.discard(connection)
 
+    def _read(self, stream: Any) -> Asked | None:  # noqa: ANN401  a socket's file
+        first = stream.readline().decode("latin-1")
+        if not first:
+            return None
+        headers: dict[str, str] = {}
+        while line := stream.readline().decode("latin-1").strip():
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        content = stream.read(int(headers.get("content-length", "0")))
+        body: Any = json.loads(content) if content else None
+        path = first.split()[1]
+        return Asked(path, headers, body, self._judged(body["items"][0]) if path == "/v1/predict" else "")
 
-def _read(stream: Any) -> Asked | None:  # noqa: ANN401  a socket's file
-    first = stream.readline().decode("latin-1")
-    if not first:
-        return None
-    headers: dict[str, str] = {}
-    while line := stream.readline().decode("latin-1").strip():
-        name, _, value = line.partition(":")
-        headers[name.lower()] = value.strip()
-    body = stream.read(int(headers.get("content-length", "0")))
-    return Asked(first.split()[1], headers, json.loads(body) if body else None)
+    def _judged(self, item: dict[str, Any]) -> str:
+        """The digest of the bars that are judged. All that ask share one API key, and so their windows, as with the service."""
+        sent, after = item["bars"], item.get("after")
+        before = self._windows.get(item["symbol"], {})
+        known = 0 if after is None else sum(at <= after for at in before.get("opened_at", ()))
+        window = {name: before.get(name, [])[:known] + column for name, column in sent.items()}
+        self._windows[item["symbol"]] = window
+        return digest(window, item["symbol"], self.lookback)
 
 
 def reply(status: int, body: Any = None, **headers: str) -> Act:  # noqa: ANN401  any JSON
@@ -202,7 +215,8 @@ def answered(asked: Asked, **changes: Any) -> dict[str, Any]:  # noqa: ANN401  f
     outer: dict[str, Any] = {
         name: changes.pop(name) for name in ("request_id", "strategy", "logged") if name in changes
     }
-    one = answer(item["bars"]["opened_at"][-1] + HOUR_MS, **{"target_position": target, **changes})
+    sound = {"symbol": item["symbol"], "target_position": target, "input_digest": asked.digest}
+    one = answer(item["bars"]["opened_at"][-1] + HOUR_MS, **{**sound, **changes})
     return {**answers(asked.body["request_id"], one), **outer}
 
 

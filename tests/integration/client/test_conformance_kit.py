@@ -12,6 +12,9 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from tests.integration.client.wrong_driver import FAULTS
 
+from tidegate.bars.bars import Bars
+from tidegate.client.columns import columns_of, digest_of
+
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "clients" / "conformance"
 CONTRACT = (ROOT / "docs" / "contracts" / "client.md").read_text()
@@ -38,6 +41,9 @@ FOUND_BY = {
     "does_not_wait_when_asked_to": ["pause_is_kept"],
     "says_that_it_acts": ["signal_long"],
     "says_one_attempt": ["retried_503", "server_error_to_the_end"],
+    "believes_any_window": ["judged_another_bots_bars", "judged_the_last_bit", "abstained_on_other_bars"],
+    "forgets_how_far_back_models_look": ["longer_lookback_later"],
+    "holds_on_where_bars_are_few": ["halted_with_too_few_bars", "halted_without_production"],
     "keeps_its_key": ["signal_long"],
 }
 
@@ -107,6 +113,27 @@ def test_a_slip_of_the_pen_in_a_case_is_refused_by_its_schema() -> None:
     assert validator.is_valid({"cases": [case]})
     step["expcet"] = {"reason": "timeout"}
     assert not validator.is_valid({"cases": [case]})
+
+
+def digests() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((FOLDER / "window-digests.json").read_text())["windows"]
+    return found
+
+
+@pytest.mark.parametrize("window", digests(), ids=lambda window: str(window["name"]))
+def test_a_window_has_the_digest_that_the_service_says(window: dict[str, Any]) -> None:
+    bars = Bars.of(window["symbol"], window["interval"], **window["bars"])
+    assert bars.content_hash() == window["digest"]
+    assert digest_of(columns_of(window["bars"]), window["symbol"], window["interval"], len(bars)) == window["digest"]
+
+
+def test_the_kit_computes_each_digest_by_itself_and_no_two_are_the_same() -> None:
+    code = "import json, market, sys; print(*(market.digest(*one) for one in json.load(sys.stdin)))"
+    told = json.dumps([[window["bars"], window["symbol"], window["interval"]] for window in digests()])
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, cwd=FOLDER, input=told)
+    assert done.stdout.split() == [window["digest"] for window in digests()]
+    assert len(set(done.stdout.split())) >= 9
 
 
 def test_the_list_names_every_case() -> None:

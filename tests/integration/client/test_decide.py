@@ -98,6 +98,18 @@ def test_only_new_bars_are_sent_on_one_connection(service: Scripted, connect: Cl
     assert len({asked.body["request_id"] for asked in service.of(PREDICT)}) == 4
 
 
+def test_two_bots_with_one_key_decide_each_by_its_own_bars(service: Scripted, connect: Clients) -> None:
+    one, other = connect(), connect()
+    theirs = {**bars(5), "volume": [11.0] * 5}
+    assert ask(one).attempts == 1
+    assert other.decide("SIM/USD", theirs).attempts == 1
+    # The service keeps the other one's window under the same key: what is sent behind it is judged with that.
+    decision = ask(one, start=1)
+    assert (decision.source, decision.attempts) == ("model", 2)
+    assert ["after" in asked.item for asked in service.of(PREDICT)] == [False, False, True, False]
+    assert 'requests_total{route="/v1/predict",outcome="wrong_window"} 1' in one.metrics_text()
+
+
 # Act of every request, reason, requests.
 FAULTS: dict[str, tuple[Act, str, int]] = {
     "reset": (reset, "unreachable", 3),
@@ -130,6 +142,7 @@ FAULTS: dict[str, tuple[Act, str, int]] = {
     "clock": (signal(data_age_ms=60_000), "clock_skew", 1),
     "not logged": (signal(logged=False), "not_logged", 1),
     "wrong version": (signal(version=99), "unexpected_version", 1),
+    "other bars": (signal(input_digest="c" * 64), "wrong_window", 2),
     "wrong target": (signal(target_position=-1), "bad_answer", 1),
 }
 
@@ -217,6 +230,7 @@ def test_a_model_that_wants_more_bars_gets_them(service: Scripted, connect: Clie
     client = connect()
     assert ask(client).source == "model"
     service.always(MODEL, reply(200, [served(production=model(lookback=5))]))
+    service.lookback = 5
     service.says(PREDICT, refuse(422, "window_too_short"))
     decision = ask(client, 6)
     assert (decision.source, decision.attempts) == ("model", 2)

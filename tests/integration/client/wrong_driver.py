@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from tidegate.client import client, columns, driver, exchange, judging
 from tidegate.client.asking import Miss
 from tidegate.client.breaker import Breaker
@@ -124,6 +126,22 @@ def _says_one_attempt(concluded: Code) -> Code:
     return conclude
 
 
+def _forgets_how_far_back_models_look(to_send: Code) -> Code:
+    def sent(window: Any, known: Any, lookback: int) -> Sent:
+        compared = lookback if known is None else min(lookback, len(known["opened_at"]))
+        found: Sent = to_send(window, known, compared)
+        return whole(window, lookback) if found.after is None else found
+
+    return sent
+
+
+def _holds_on_where_bars_are_few(lookback: Code) -> Code:
+    def wanted(self: Any, served: Any) -> Any:
+        return lookback(self, msgspec.structs.replace(served, halted=None))
+
+    return wanted
+
+
 FAULTS: dict[str, Fault] = {
     "asks_at_any_time": (client.Client, "_outcome", _asks_at_any_time),
     "takes_any_bars": (columns, "_check", _says(None)),
@@ -145,6 +163,9 @@ FAULTS: dict[str, Fault] = {
     "does_not_wait_when_asked_to": (Memory, "wait", _says(None)),
     "says_that_it_acts": (client.Client, "_conclude", _says_that_it_acts),
     "says_one_attempt": (client.Client, "_conclude", _says_one_attempt),
+    "believes_any_window": (judging, "_elsewhere", _says(None)),
+    "forgets_how_far_back_models_look": (exchange, "to_send", _forgets_how_far_back_models_look),
+    "holds_on_where_bars_are_few": (exchange.Exchange, "_lookback", _holds_on_where_bars_are_few),
     "keeps_its_key": (Transport, "post", _keeps_its_key),
 }
 

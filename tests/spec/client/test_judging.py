@@ -5,7 +5,19 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.client.records import BEFORE, DIGEST, FAR_MS, HOUR_MS, answer, answers, model, served_message
+from tests.unit.client.records import (
+    BEFORE,
+    DIGEST,
+    FAR_MS,
+    HOUR_MS,
+    answer,
+    answers,
+    bars,
+    columns,
+    digest,
+    model,
+    served_message,
+)
 
 from tidegate.client.config import AnswerSettings
 from tidegate.client.decision import Halt, NoSignal, Outcome, Signal
@@ -14,8 +26,8 @@ from tidegate.policy.policy import PositionState
 
 CLOSED_AT = 1_780_000_000_000
 FLAT = PositionState()
-LONG = PositionState(side=1, entry_price=100.0, bars_held=2)
-QUESTION = Question("id-1", "sim", "SIM/USD", CLOSED_AT, 100.0, FLAT)
+LONG = PositionState(side=1, entry_price=104.0, bars_held=2)
+QUESTION = Question("id-1", "sim", "SIM/USD", CLOSED_AT, columns(), "1h", FLAT)
 
 
 def judged(
@@ -27,7 +39,7 @@ def judged(
     described: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Outcome:
-    question = Question("id-1", "sim", "SIM/USD", CLOSED_AT, 100.0, held)
+    question = Question("id-1", "sim", "SIM/USD", CLOSED_AT, columns(), "1h", held)
     body = json.dumps(answers("id-1", answer(CLOSED_AT, **changes), logged=logged)).encode()
     whole, one = understand(body, question)
     return judge(whole, one, question, served_message(**(described or {})), AnswerSettings(**settings), now)
@@ -66,6 +78,11 @@ def test_the_model_before_may_answer_and_the_target_may_be_the_policys_and_not_t
         ({"version": 8}, "unexpected_version"),
         ({"bundle_digest": BEFORE}, "unexpected_version"),
         ({"version": 6}, "unexpected_version"),
+        ({"input_digest": None}, "wrong_window"),
+        ({"input_digest": "c" * 64}, "wrong_window"),
+        ({"input_digest": digest(bars(), "OTHER")}, "wrong_window"),
+        ({"input_digest": digest(bars(), lookback=4)}, "wrong_window"),
+        ({"input_digest": digest(bars(4))}, "wrong_window"),
         ({"signal": "flat"}, "bad_answer"),
         ({"target_position": 0}, "bad_answer"),
         ({"target_position": -1}, "bad_answer"),
@@ -116,6 +133,25 @@ def test_the_challengers_answer_is_none() -> None:
     assert outcome.reason == "unexpected_version"
 
 
+def test_the_digest_is_over_the_lookback_of_the_model_that_answered() -> None:
+    by_before: dict[str, Any] = {"version": 6, "bundle_digest": BEFORE}
+    further = {"before": model(6, BEFORE, lookback=5)}
+    assert judged({**by_before, "input_digest": digest(bars(), lookback=5)}, described=further) == Signal(1, 0.7)
+    outcomes = [
+        judged(by_before, described=further),
+        # Bars that the bot does not have cannot be compared.
+        judged(by_before, described={"before": model(6, BEFORE, lookback=6)}),
+        judged({"abstain": {"reason": "stale_data", "detail": "old"}, "input_digest": None}),
+    ]
+    assert [one.reason for one in outcomes if isinstance(one, NoSignal)] == ["wrong_window"] * 3
+
+
+def test_whose_window_an_unknown_model_judged_is_not_asked() -> None:
+    outcome = judged({"abstain": {"reason": "model_expired", "detail": "old"}, "version": 9, "input_digest": "c" * 64})
+    assert isinstance(outcome, NoSignal)
+    assert outcome.reason == "abstained"
+
+
 def test_a_halt_counts_whatever_else_the_answer_says() -> None:
     halted = {"abstain": {"reason": "halted", "detail": "by a person"}}
     nothing = dict.fromkeys(("version", "bundle_digest", "bar_closed_at", "valid_until", "data_age_ms", "probability"))
@@ -132,6 +168,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("too_old", {"valid_until": 1}),
     ("not_logged", {}),
     ("unexpected_version", {"version": 99}),
+    ("wrong_window", {"input_digest": "c" * 64}),
 ]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from tidegate.bars.bars import Bars
 from tidegate.client.columns import Columns, columns_of
 from tidegate.client.config import Config
 from tidegate.client.messages import Served
@@ -82,6 +83,11 @@ def served_message(**changes: Any) -> Served:
     return msgspec.convert(served(**changes), Served)
 
 
+def digest(window: dict[str, Any], symbol: str = "SIM/USD", lookback: int = LOOKBACK) -> str:
+    """What a model with that lookback says of a window."""
+    return Bars.of(symbol, "1h", **{name: column[-lookback:] for name, column in window.items()}).content_hash()
+
+
 def answer(closed_at: int, **changes: Any) -> dict[str, Any]:
     """A long signal of version 7 about the bar that closed then."""
     told = {
@@ -97,7 +103,7 @@ def answer(closed_at: int, **changes: Any) -> dict[str, Any]:
         "out_of_distribution": 0.0,
         "abstain": None,
         "problem": None,
-        "input_digest": "c" * 64,
+        "input_digest": digest(bars()),
     }
     return {**told, **changes}
 

@@ -1,12 +1,12 @@
 //! The server: it keeps what it was asked, and does with each request for a prediction what stands next in its script.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate_client::{Bar, Bars, Client, ClientBuilder, Clock, Config, Decision, Position};
+use tidegate_client::{Bar, Bars, Client, ClientBuilder, Clock, Config, Decision, Interval, Position};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -76,6 +76,8 @@ struct Inner {
     model: Mutex<Option<Act>>,
     ready: Mutex<Option<Act>>,
     served: Mutex<Value>,
+    /// By symbol, the bars that were sent, as a service keeps them of one API key.
+    windows: Mutex<HashMap<String, Bars>>,
     connections: AtomicU64,
 }
 
@@ -225,8 +227,26 @@ pub(crate) async fn decide(client: &Client) -> Decision {
     client.decide("EUR/USD", &bars(6), &Position::FLAT).await
 }
 
+/// The digest of the bars that a model with this lookback judges: those that were sent whole, and those that came behind them.
+fn judged(inner: &Inner, item: &Value, lookback: usize) -> String {
+    let symbol = item["symbol"].as_str().unwrap();
+    let sent: Bars = serde_json::from_value(item["bars"].clone()).unwrap();
+    let mut windows = inner.windows.lock().unwrap();
+    let kept = windows.entry(symbol.to_owned()).or_default();
+    let known = item["after"]
+        .as_i64()
+        .map_or(0, |after| kept.opened_at.partition_point(|at| *at <= after));
+    *kept = (0..known)
+        .filter_map(|row| kept.get(row))
+        .chain((0..sent.len()).filter_map(|row| sent.get(row)))
+        .collect();
+    kept.newest(lookback).digest(symbol, &"1h".parse::<Interval>().unwrap())
+}
+
 /// What a sound service answers: long from 0.6 on, of the model in production.
-fn answer(request: &Value, served: &Value) -> Value {
+fn answer(inner: &Inner, request: &Value, served: &Value) -> Value {
+    let lookback = usize::try_from(served["production"]["lookback"].as_u64().unwrap_or(0)).unwrap();
+    let input_digest = judged(inner, &request["items"][0], lookback);
     let opened_at = request["items"][0]["bars"]["opened_at"].as_array().unwrap();
     let closed_at = opened_at.last().unwrap().as_i64().unwrap() + HOUR;
     json!({
@@ -236,7 +256,7 @@ fn answer(request: &Value, served: &Value) -> Value {
             "symbol": request["items"][0]["symbol"], "version": served["production"]["version"],
             "bundle_digest": served["production"]["bundle_digest"], "bar_closed_at": closed_at,
             "valid_until": closed_at + HOUR, "data_age_ms": 0, "probability": 0.7, "signal": "long", "target_position": 1,
-            "out_of_distribution": 0.0, "abstain": null, "problem": null, "input_digest": "d".repeat(64),
+            "out_of_distribution": 0.0, "abstain": null, "problem": null, "input_digest": input_digest,
         }],
     })
 }
@@ -255,7 +275,7 @@ async fn serve(mut stream: TcpStream, connection: u64, inner: Arc<Inner>) {
         });
         let served = inner.served.lock().unwrap().clone();
         let sound = match path.as_str() {
-            "/v1/predict" => answer(&body, &served),
+            "/v1/predict" => answer(&inner, &body, &served),
             "/v1/model" => json!([{"strategy": "other"}, served]),
             _ => json!({"ready": true, "reasons": [], "notes": []}),
         };

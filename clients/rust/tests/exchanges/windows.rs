@@ -109,6 +109,58 @@ async fn a_409_is_answered_once_with_the_whole_window() {
 }
 
 #[tokio::test]
+async fn two_bots_with_one_key_decide_each_by_its_own_bars() {
+    let service = Service::start().await;
+    let (builder, clock) = service.builder("");
+    let (one, other) = (builder.connect().await.unwrap(), service.client("").await);
+    let theirs = |count| {
+        let mut bars = bars(count);
+        bars.volume.iter_mut().for_each(|volume| *volume += 1.0);
+        bars
+    };
+    on(&one, &clock, 6).await;
+    other.decide("EUR/USD", &theirs(6), &Position::FLAT).await;
+    // The service keeps the other one's window under the same key: what is sent behind it is judged with that.
+    let decision = on(&one, &clock, 7).await;
+    assert_eq!((decision.source, decision.attempts), (Source::Model, 2));
+    assert_eq!(sent(&service), [WHOLE, WHOLE, (1, true), WHOLE]);
+    let text = one.metrics_text();
+    assert!(
+        text.contains("requests_total{route=\"/v1/predict\",outcome=\"wrong_window\"} 1"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn other_bars_to_the_end_are_no_signal_and_a_failure() {
+    let service = Service::start().await;
+    let client = service.client("breaker.failures = 1\nretry.attempts = 1").await;
+    service.always(Act::Signal(|answer| {
+        answer["answers"][0]["input_digest"] = json!("d".repeat(64));
+    }));
+    let decision = client.decide("EUR/USD", &bars(6), &Position::FLAT).await;
+    assert_eq!(
+        (decision.reason, decision.attempts, decision.breaker),
+        (Some(Reason::WrongWindow), 2, BreakerState::Open)
+    );
+    assert_eq!((sent(&service), decision.version), (vec![WHOLE, WHOLE], Some(12)));
+}
+
+#[tokio::test]
+async fn a_model_that_looks_further_back_gets_the_whole_window() {
+    let service = Service::start().await;
+    let (builder, clock) = service.builder("");
+    let client = builder.connect().await.unwrap();
+    on(&client, &clock, 9).await;
+    service.serve(|served| served["production"]["lookback"] = json!(6));
+    client.poll_now().await;
+    for count in [10, 11] {
+        assert_eq!(on(&client, &clock, count).await.source, Source::Model);
+    }
+    assert_eq!(sent(&service), [WHOLE, (6, false), (1, true)]);
+}
+
+#[tokio::test]
 async fn a_window_that_is_too_short_for_a_new_model_is_sent_longer() {
     let service = Service::start().await;
     let client = service.client("").await;
