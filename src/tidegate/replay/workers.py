@@ -14,7 +14,7 @@ import dask
 from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, as_completed
 from distributed.client import FutureCancelledError
 
-from tidegate.errors import ServiceError, TidegateError
+from tidegate.errors import ServiceError
 from tidegate.logs.starting import start_logging
 from tidegate.pipeline.fold_identity import LIBRARIES, library_versions
 from tidegate.replay.mapping import Mapper
@@ -137,7 +137,7 @@ def _map(client: Client, function: Callable[[str], str], references: Sequence[st
     try:
         for future in as_completed(futures, loop=client.loop):
             number = numbers[future.key]
-            found[number] = _result(future, references[number])
+            found[number] = result_of(future.result, references[number])
             while due in found:
                 yield found.pop(due)
                 due += 1
@@ -145,17 +145,18 @@ def _map(client: Client, function: Callable[[str], str], references: Sequence[st
         client.cancel(futures)
 
 
-def _result(future: Any, reference: str) -> str:  # noqa: ANN401  Dask carries no types
-    """What came of one reference.
+def result_of(result: Callable[[], str], reference: str) -> str:
+    """What came of one piece of work.
 
+    Args:
+        result: waits for it; of a future.
+        reference: what it was, for the message.
     Raises:
         ServiceError: the process that worked on it ended again and again.
-        Exception: what the function raised.
+        Exception: what the work raised.
     """
     try:
-        result: str = future.result()
-    except TidegateError:
-        raise
+        return result()
     except (KilledWorker, FutureCancelledError) as error:
         raise ServiceError(
             f"the process that worked on {reference} was ended {_ALLOWED_DEATHS + 1} times, or its cluster is gone",
@@ -164,7 +165,6 @@ def _result(future: Any, reference: str) -> str:  # noqa: ANN401  Dask carries n
             next_step="give workers more memory or run fewer of them (compute.workers), or let tables lie in files earlier "
             "(compute.max_training_mb), and start again: what is done is kept",
         ) from error
-    return result
 
 
 def _require_same_libraries(client: Client) -> None:
