@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tidegate.pipeline.propose import Proposed
 
 PANEL = "Versions and their ledger"
-COLUMNS = ("verdict", "change", "Sharpe", "present", "difference", "p", "overfitting", "days")
+COLUMNS = ("change", "Sharpe", "present", "p", "overfitting", "passes")
 SHOWN = 10
 
 
@@ -53,14 +53,12 @@ def _show(proposed: "Proposed") -> None:
     console.print(because(proposal), soft_wrap=True, markup=False)
     rows = [
         (
-            "passes" if each.passes else "; ".join(each.against),
             each.title,
             formats.decimal(each.sharpe),
             formats.decimal(each.present_sharpe),
-            f"{formats.decimal(each.difference, signed=True)} ({formats.interval((each.low, each.high), 'ratio')})",
             formats.tiny(each.p_value),
             formats.decimal(each.overfitting),
-            formats.decimal(each.days, 0),
+            "yes" if each.passes else "no",
         )
         for each in proposal.alternatives[:SHOWN]
     ]
