@@ -17,6 +17,7 @@ MOST_UNITS: Final = 2_000
 _LEAST_DAYS: Final = 60
 _LEAST_FOR_BLOCKS: Final = 20
 _CHUNK: Final = 2_000_000  # drawn units at once
+_ROUNDING: Final = 1e-12  # of a mean square: less variance is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +147,13 @@ def metric_intervals(
         draws: resamples.
         level: coverage, in (0, 1).
     Returns:
-        sharpe, win_rate, max_drawdown, profit_factor, payoff_ratio and total_return; ends are NaN without trades, where a return is not
-        finite, or where too many draws have no value.
+        sharpe, win_rate, max_drawdown, profit_factor, payoff_ratio and total_return; ends are NaN without trades, where a return
+        or profit is not finite, or where too many draws have no value.
     Source: Politis, Romano 1994.
     """
     names = ("sharpe", "win_rate", "max_drawdown", "profit_factor", "payoff_ratio", "total_return")
-    if len(backtest.trades) == 0 or not np.isfinite(backtest.net_return).all():
+    series = (backtest.net_return, backtest.equity, backtest.equity_low, backtest.trades.net_pnl)
+    if len(backtest.trades) == 0 or not all(np.isfinite(each).all() for each in series):
         return dict.fromkeys(names, Interval(NAN, NAN, level, draws, NAN))
     of_bars, of_trades = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     found = _of_series(backtest, periods_per_year, of_bars, draws, level)
@@ -174,7 +176,9 @@ def _of_series(
     count, profit, square = np.concatenate(sums).T
     with np.errstate(invalid="ignore", divide="ignore"):
         variance = (square - profit**2 / count) / (count - 1.0)
-        ratio = np.where(variance > 0, profit / count / np.sqrt(variance) * math.sqrt(periods_per_year), NAN)
+        ratio = np.where(
+            variance > _ROUNDING * square / count, profit / count / np.sqrt(variance) * math.sqrt(periods_per_year), NAN
+        )
     # A resample of days of unequal length has more or fewer bars than there were.
     total = profit * (len(backtest) / count)
     values = {"sharpe": ratio, "total_return": total, "max_drawdown": np.concatenate(falls)}

@@ -184,4 +184,5 @@ def power(true_sharpe: float, standard_error: float, level: float, benchmark: fl
     Returns:
         in [0, 1]; 0 at level 0; NaN where `needed_sharpe` is.
     """
-    return float(ndtr((true_sharpe - needed_sharpe(standard_error, level, benchmark)) / standard_error))
+    needed = needed_sharpe(standard_error, level, benchmark)
+    return float(ndtr((true_sharpe - needed) / standard_error)) if not math.isnan(needed) else NAN
