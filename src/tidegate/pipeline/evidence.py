@@ -105,7 +105,7 @@ def skill(measured: Measurement, allowed: Allowance, own: Gates, policy: Gates) 
         policy: the gates to judge by.
     """
     share = min(1.0, allowed.level * own.looks_per_year / own.yearly_error)
-    level = allowed.level if policy is own else share * policy.yearly_error / policy.looks_per_year
+    level = allowed.level if policy == own else share * policy.yearly_error / policy.looks_per_year
     error = measured.standard_error if measured.standard_error is not None else math.nan
     evidence: Evidence = {
         **measured.evidence,

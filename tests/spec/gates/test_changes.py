@@ -13,7 +13,7 @@ BUDGET_AT = parse_time("2027-03-01T00:00:00Z")
 
 
 def result(
-    name: str, observed: float | None, threshold: float | None, n: int | None = 200, **evidence: float
+    name: str, observed: float | None, threshold: float | None, n: float = 200, **evidence: float
 ) -> GateResult:
     specification = BY_NAME[name]
     return GateResult(
@@ -21,7 +21,7 @@ def result(
         title=specification.title,
         scope=specification.scope,
         observed=observed,
-        n=n,
+        n=int(n),
         threshold=threshold,
         comparison=specification.comparison,
         blocking=True,

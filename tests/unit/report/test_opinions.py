@@ -85,7 +85,7 @@ def test_nothing_would_change_a_promotion() -> None:
 
 def test_a_decision_from_before_there_were_policies_is_shown_without_them() -> None:
     made = report_records.refused()
-    update = {"points": None, "statistics": None, "verdicts": {}, "policy": ""}
+    update: dict[str, object] = {"points": None, "statistics": None, "verdicts": {}, "policy": ""}
     older = replace(made, decision=made.decision.model_copy(update=update))
     assert (halves(older), policies(older), opinion_sentence(older)) == ((), (), "")
     assert 'class="opinions"' not in render(older)
