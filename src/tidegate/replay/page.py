@@ -11,6 +11,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tidegate.replay.page_decisions import decision_rows, decisions_lead, differences, hindsight
+from tidegate.replay.page_figures import deployed
 from tidegate.replay.page_headline import basis, headline, tiles
 from tidegate.replay.page_made import facts, timings
 from tidegate.replay.page_markdown import markdown
@@ -53,6 +54,7 @@ def render(result: ReplayResult) -> str:
         tiles=tiles(result),
         equity=equity(result),
         kinds=kinds_drawn(result),
+        produced=any(month.production_after is not None for month in deployed(result).months),
         paths=paths(result),
         decisions=decision_rows(result),
         decisions_lead=decisions_lead(result),

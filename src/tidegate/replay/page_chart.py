@@ -165,7 +165,7 @@ def _drawdown(canvas: Canvas, closed_at: Times, drawdown: Floats, across: Scale,
     floor = max(deepest * 1.12, 0.01)
     down = Scale(0.0, floor, top, top + _DRAWDOWN_HEIGHT)
     places = 0 if nice_step(floor, 3) >= 0.01 else 1
-    marks = [(value, formats.percent(-value, places)) for value in ticks(0.0, floor, 3)]
+    marks = [(value, formats.percent(-value, places)) for value in (ticks(0.0, floor, 3) if deepest > 0 else [0.0])]
     canvas.marks_left(down, marks, layout.left, layout.end)
     canvas.text(layout.left, top - 8, "Drawdown of the deployed procedure", "label faint")
     rows = extremes(drawdown, layout.points)

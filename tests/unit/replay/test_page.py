@@ -185,6 +185,12 @@ def test_signs_of_every_kind_are_drawn_and_told_in_the_legend(pages: dict[str, s
         assert word in legend[: legend.index("</ul>")]
 
 
+def test_what_never_happened_is_not_in_the_legend(pages: dict[str, str]) -> None:
+    assert "a version in production" in pages["long"]
+    assert "a version in production" not in pages["never"]
+    assert "promoted</li>" not in pages["never"]
+
+
 def test_a_simulated_market_says_so_loudly(pages: dict[str, str]) -> None:
     simulated = Page(render(replace(replay_records.short(), kind="simulated"))).text
     assert simulated.index("SIMULATED MARKET") < simulated.index("Net return")
