@@ -80,7 +80,8 @@ test: $(READY) build-rust  ## run all tests that this machine can run (TEST_WORK
 
 # Debian's packages that some tests need: a program that shows that a package is there already, and the package's name.
 SYSTEM := /usr/lib/postgresql/*/bin/initdb=postgresql /usr/sbin/dockerd=docker.io /usr/bin/mmdebstrap=mmdebstrap /usr/bin/prometheus=prometheus \
-  /usr/bin/prometheus-alertmanager=prometheus-alertmanager /usr/sbin/rsyslogd=rsyslog /usr/bin/chromium=chromium /usr/bin/npm=npm
+  /usr/bin/prometheus-alertmanager=prometheus-alertmanager /usr/sbin/rsyslogd=rsyslog /usr/bin/chromium=chromium /usr/bin/npm=npm \
+  /usr/bin/restic=restic
 # What Debian releases that split docker.io up have beside it.
 SYSTEM_OPTIONAL := docker-cli docker-buildx
 

@@ -21,7 +21,8 @@
     └── ServiceError              7   a server did not start, answer or stop
         ├── LogUnavailable            answers cannot be made durable in the prediction log
         ├── NotVerified               serving processes do not answer with the version that they should
-        └── DeliveryFailed            a notification did not reach its receiver
+        ├── DeliveryFailed            a notification did not reach its receiver
+        └── BackupError               a backup could not be taken, is damaged or is missing, or a restore did not succeed
 
 A message says what, where, what was expected and what was found, and the next step. `code` is stable and meant for machines.
 """
@@ -205,3 +206,9 @@ class DeliveryFailed(ServiceError):
     """A notification did not reach its receiver."""
 
     code = "delivery_failed"
+
+
+class BackupError(ServiceError):
+    """A backup could not be taken, is damaged or is missing, or a restore did not succeed."""
+
+    code = "backup"

@@ -9,6 +9,7 @@ import typer
 
 from tidegate import __version__
 from tidegate.cli import (
+    backup_commands,
     bot_commands,
     data_commands,
     incident_commands,
@@ -65,6 +66,7 @@ log_commands.add_to(app)
 watch_commands.add_to(app)
 notify_commands.add_to(app)
 bot_commands.add_to(app)
+backup_commands.add_to(app)
 
 
 @app.callback()

@@ -29,6 +29,10 @@ Kind = Literal[
     "maintenance_started",
     "maintenance_ended",
     "notification",
+    "backup",
+    "backup_verified",
+    "restored",
+    "restore_drill",
 ]
 KINDS = frozenset(get_args(Kind))
 _HASHED = ("id", "strategy", "kind", "subject", "actor", "content", "created_at", "previous_hash")

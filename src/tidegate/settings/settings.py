@@ -9,6 +9,7 @@ from typing import Final, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tidegate.settings.backup import Backup
 from tidegate.settings.operations import Logs, Monitoring, Notify, Watch, refuse_unencrypted
 from tidegate.settings.section import Section
 from tidegate.settings.serving import Serving, Signing, refuse_open
@@ -232,6 +233,7 @@ class Settings(BaseSettings):
     watch: Watch = Field(default_factory=Watch, description="The watch over serving processes.")
     notify: Notify = Field(default_factory=Notify, description="Where people are told.")
     logs: Logs = Field(default_factory=Logs, description="The processes' own logs.")
+    backup: Backup = Field(default_factory=Backup, description="Backups, and how long they stay.")
 
     @field_validator("validation")
     @classmethod

@@ -68,6 +68,11 @@ def test_the_commands_are_these() -> None:
                 "watch",
                 "status",
                 "settings",
+                "backup",
+                "backups",
+                "verify",
+                "restore",
+                "restore-drill",
             ]
         )
         == COMMANDS

@@ -39,7 +39,7 @@ def drawn() -> list[tuple[str, str, int | None]]:
 def test_the_drawing_is_the_tree() -> None:
     real = [(kind.__name__, kind.__bases__[0].__name__) for kind in every()]
     assert [(name, parent) for name, parent, _ in drawn()] == real
-    assert len(real) == 20
+    assert len(real) == 21
 
 
 def test_the_drawn_exit_codes_are_the_real_ones() -> None:

@@ -1,0 +1,133 @@
+"""Bundles among MLflow's files: found by the digest that the ledger names, without asking MLflow."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tidegate.errors import TidegateError
+from tidegate.keys.signing import Verifier, production_message
+from tidegate.model.bundle import MANIFEST, verify_files
+from tidegate.registry.state import LedgerRow, derive
+from tidegate.registry.tracking.bundles import BUNDLE_FOLDER, SIGNATURE_FILE, SIGNATURE_FOLDER
+
+_PIECE: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A version that must be restorable: in production, or one of the newest that were."""
+
+    strategy: str
+    version: int
+    digest: str
+    production: bool
+
+    @property
+    def name(self) -> str:
+        """As tags and messages name it."""
+        return f"{self.strategy}/v{self.version}"
+
+
+def wanted_versions(rows: Sequence[LedgerRow], keep: int) -> list[Wanted]:
+    """Of each strategy: what is in production, the newest `keep` versions that were, and the newest `keep` that may be gone back to.
+
+    Args:
+        rows: of the promotion ledger, all strategies, oldest first.
+        keep: at least 3.
+    """
+    found: list[Wanted] = []
+    for strategy in sorted({row.strategy for row in rows}):
+        state = derive(strategy, [row for row in rows if row.strategy == strategy])
+        good = state.good_versions(without=(state.current,))[:keep]
+        chosen = dict.fromkeys((*([state.current] if state.current else []), *state.productions[:keep], *good))
+        found += [
+            Wanted(strategy, version, state.digests.get(version, ""), version == state.current) for version in chosen
+        ]
+    return found
+
+
+def protected_digests(rows: Sequence[LedgerRow]) -> set[str]:
+    """Digests of bundles that `Promoter.prune` never takes, by the ledger: in production, and what each strategy would go back to."""
+    found: set[str] = set()
+    for strategy in {row.strategy for row in rows}:
+        state = derive(strategy, [row for row in rows if row.strategy == strategy])
+        named = (state.current, *state.good_versions(without=(state.current,))[:1])
+        found |= {state.digests[version] for version in named if version is not None and version in state.digests}
+    return found
+
+
+def artifact_digests(folder: Path) -> dict[str, str]:
+    """Path within the folder to SHA-256, of every file; one that goes while it is read is passed over."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        try:
+            if path.is_file():
+                found[path.relative_to(folder).as_posix()] = file_digest(path)
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def bundle_folders(digests: Mapping[str, str]) -> dict[str, str]:
+    """Manifest digest to the bundle's folder, both as in the digests of artifacts; the first folder where two hold the same bundle."""
+    found: dict[str, str] = {}
+    for path, digest in sorted(digests.items()):
+        folder, _, name = path.rpartition("/")
+        if name == MANIFEST and folder.rpartition("/")[2] == BUNDLE_FOLDER:
+            found.setdefault(digest, folder)
+    return found
+
+
+def bundle_of(path: str) -> str | None:
+    """The bundle's folder that a path among the artifacts lies in, None where it lies in none."""
+    folder = path.rpartition("/")[0]
+    return folder if folder.rpartition("/")[2] == BUNDLE_FOLDER else None
+
+
+def bundle_fault(folder: Path, digest: str, verifier: Verifier | None) -> str | None:
+    """What is wrong with a version's bundle, None where it is whole and the one that the ledger names.
+
+    Args:
+        folder: the bundle; its signature lies in the folder beside it.
+        digest: of its manifest, as the ledger has it.
+        verifier: verifies the production signature; None: nobody is asked for one.
+    """
+    try:
+        manifest = verify_files(folder)
+        if manifest.digest() != digest:
+            return f"its manifest's digest is {manifest.digest()}, the ledger names {digest}"
+        if verifier is not None:
+            signature = (folder.parent / SIGNATURE_FOLDER / SIGNATURE_FILE).read_bytes()
+            verifier.verify(production_message(digest), signature)
+    except FileNotFoundError as error:
+        return f"{Path(str(error.filename)).name} is missing"
+    except TidegateError as error:
+        return error.what
+    except OSError as error:
+        return str(error)
+    return None
+
+
+def verifier_of(public_keys: Iterable[Path]) -> Verifier | None:
+    """The verifier of the keys that the settings name, None where they name none.
+
+    Raises:
+        ConfigurationError: a key's file cannot be used.
+    """
+    paths = tuple(public_keys)
+    return Verifier.from_files(paths) if paths else None

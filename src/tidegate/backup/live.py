@@ -1,0 +1,195 @@
+"""Whether the live installation still is what was backed up: a flipped byte, a cut-off database, a deleted artifact.
+
+What has come since the backup is right as it is; bundles are looked at by their own manifests too, so that a new one is not passed over.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tidegate.backup import sqlite
+from tidegate.backup.bundles import bundle_of, file_digest, protected_digests, verifier_of
+from tidegate.backup.chains import Chains, read_chains, read_chains_of_file
+from tidegate.backup.finding import Seen
+from tidegate.backup.manifest import BackupManifest
+from tidegate.backup.places import Database as InstalledDatabase
+from tidegate.backup.places import Installation, installation
+from tidegate.backup.postgresql import Server
+from tidegate.errors import TidegateError
+from tidegate.keys.signing import Verifier, production_message
+from tidegate.model.bundle import MANIFEST, verify_files
+from tidegate.registry.database import Database
+from tidegate.registry.tracking.bundles import BUNDLE_FOLDER, SIGNATURE_FILE, SIGNATURE_FOLDER
+from tidegate.settings.settings import Settings
+
+DATABASES_MEND: Final = (
+    "stop the servers, `tidegate restore --to FOLDER --only databases`, and put the file from there in its place"
+)
+
+
+_MODELS: Final = "SELECT model_id FROM logged_models WHERE lifecycle_stage = 'active'"
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """Models that must be there.
+
+    Attributes:
+        digests: of bundles that nobody prunes.
+        registered: ids of models that MLflow knows; None: nobody can tell.
+    """
+
+    digests: frozenset[str]
+    registered: frozenset[str] | None
+
+    def must_be_there(self, manifest: BackupManifest, model: str) -> bool:
+        """Whether a model of a backup, by its folder, must still be there; one that was pruned need not."""
+        if self.registered is not None and model.rpartition("/")[2] in self.registered:
+            return True
+        return any(
+            digest in self.digests
+            for path, digest in manifest.artifacts.items()
+            if path.startswith(f"{model}/") and path.endswith(f"/{BUNDLE_FOLDER}/{MANIFEST}")
+        )
+
+
+def compare(seen: Seen, place: Installation, manifest: BackupManifest, settings: Settings) -> None:
+    """Compare the live installation with a backup's digests."""
+    chains = _look_at_databases(seen, place, manifest, settings)
+    protected = _protected(manifest, chains, place, settings)
+    for path, what in sorted(artifact_faults(place.artifacts, manifest, protected, seen).items()):
+        seen.fault(str(place.artifacts / path), what, mend_of(path))
+    _look_at_signatures(seen, place, manifest, verifier_of(settings.signing.public_key_files))
+    seen.looked.append(f"live artifacts: {len(manifest.artifacts)} files of the backup, and every bundle")
+
+
+def mend_of(path: str) -> str:
+    """The command that puts an artifact back; `path` is within the artifacts."""
+    return f"`tidegate restore --in-place --artifact {bundle_of(path) or path}`"
+
+
+def artifact_faults(
+    artifacts: Path, manifest: BackupManifest, protected: Protected, seen: Seen | None = None
+) -> dict[str, str]:
+    """Path within the artifacts to what is wrong there: what the backup holds otherwise, and bundles that do not agree with themselves.
+
+    Args:
+        artifacts: the live folder.
+        manifest: of a backup.
+        protected: models that must be there. Another one that is gone whole was pruned, which is said in `seen`.
+        seen: takes notes.
+    """
+    faults: dict[str, str] = {}
+    pruned: set[str] = set()
+    for path, digest in manifest.artifacts.items():
+        model = _model_of(path)
+        if model is not None and not (artifacts / model).exists() and not protected.must_be_there(manifest, model):
+            pruned.add(model)
+            continue
+        try:
+            if file_digest(artifacts / path) != digest:
+                faults[path] = "it was altered: its digest is not that of the backup"
+        except FileNotFoundError:
+            faults[path] = "it is gone"
+        except OSError as error:
+            faults[path] = f"it cannot be read: {error.strerror}"
+    if pruned and seen is not None:
+        seen.notes.append(
+            f"{len(pruned)} models are gone since the backup, and nothing protects them: they were pruned"
+        )
+    return faults | _own_faults(artifacts, {bundle_of(path) for path in faults})
+
+
+def protected_of(manifest: BackupManifest, place: Installation, settings: Settings) -> Protected:
+    """Models that must be there, by the live ledger where it is whole, else by the backup."""
+    try:
+        chains = _chains(place, settings, None)
+    except TidegateError:
+        chains = None
+    return _protected(manifest, chains, place, settings)
+
+
+def ledger_fault(settings: Settings, root: Path) -> str | None:
+    """What is wrong with the live ledger, None where it is whole."""
+    try:
+        _chains(installation(settings, root), settings, None)
+    except TidegateError as error:
+        return error.what
+    return None
+
+
+def _own_faults(artifacts: Path, known: set[str | None]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path in sorted(artifacts.rglob(f"{BUNDLE_FOLDER}/{MANIFEST}")):
+        folder = path.parent.relative_to(artifacts).as_posix()
+        if folder in known:
+            continue
+        try:
+            verify_files(path.parent)
+        except TidegateError as error:
+            found[f"{folder}/{MANIFEST}"] = error.what
+    return found
+
+
+def _look_at_databases(seen: Seen, place: Installation, manifest: BackupManifest, settings: Settings) -> Chains | None:
+    chains = None
+    backed_up = {one.name for one in manifest.databases}
+    for database in place.databases:
+        file = database.sqlite_file
+        fault = sqlite.fault(file) if file is not None and database.name in backed_up else None
+        where = f"live database {database.name}" + (f" {file}" if file is not None else "")
+        seen.fault(where, fault, DATABASES_MEND)
+        if database.name == "ledger" and fault is None:
+            try:
+                chains = _chains(place, settings, manifest.ledger_head)
+            except TidegateError as error:
+                seen.fault(where, error.what, DATABASES_MEND)
+        seen.looked.append(where)
+    return chains
+
+
+def _chains(place: Installation, settings: Settings, head: str | None) -> Chains:
+    file = place.database("ledger").sqlite_file
+    if file is None:
+        return read_chains(Database.from_settings(settings), head)
+    # Of a copy: a look must not make tables in what is damaged.
+    with tempfile.TemporaryDirectory(prefix="tidegate-live-") as folder:
+        sqlite.copy(file, Path(folder) / "ledger.db", float(settings.backup.timeout_s))
+        return read_chains_of_file(Path(folder) / "ledger.db", head)
+
+
+def _protected(manifest: BackupManifest, chains: Chains | None, place: Installation, settings: Settings) -> Protected:
+    digests = {one.digest for one in manifest.versions} if chains is None else protected_digests(chains.rows)
+    return Protected(frozenset(digests), _registered(place.database("mlflow"), settings))
+
+
+def _registered(mlflow: InstalledDatabase, settings: Settings) -> frozenset[str] | None:
+    """Ids of models that MLflow knows, None where it cannot be asked: its table may have another form in another version."""
+    try:
+        if mlflow.sqlite_file is None:
+            return frozenset(Server.of(mlflow.url, settings).lines(_MODELS))
+        return frozenset(sqlite.lines(mlflow.sqlite_file, _MODELS))
+    except TidegateError:
+        return None
+
+
+def _look_at_signatures(seen: Seen, place: Installation, manifest: BackupManifest, verifier: Verifier | None) -> None:
+    for one in manifest.versions:
+        if verifier is None or not one.production or not one.folder:
+            continue
+        path = place.artifacts / Path(one.folder).parent / SIGNATURE_FOLDER / SIGNATURE_FILE
+        relative = path.relative_to(place.artifacts).as_posix()
+        if relative not in manifest.artifacts or not path.is_file():
+            continue  # told as gone already
+        try:
+            verifier.verify(production_message(one.digest), path.read_bytes())
+        except TidegateError as error:
+            if file_digest(path) == manifest.artifacts[relative]:
+                seen.fault(str(path), error.what, "promote the version again, or name the key that signed it")
+
+
+def _model_of(path: str) -> str | None:
+    """The model's folder that a path lies in, such as `1/models/m-1`; None where it lies in none."""
+    parts = path.split("/")
+    return "/".join(parts[: parts.index("models") + 2]) if "models" in parts[:-2] else None

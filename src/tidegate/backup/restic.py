@@ -1,0 +1,337 @@
+"""restic as a program: the only place that runs it. Passwords and addresses go by its environment, never on a command line.
+
+::
+
+    snapshot of a backup     tags: tidegate, backup=<id>, holds=<strategy>/v<version> ...
+    its closing record       tags: tidegate-closing, backup=<id>; one small file, written last
+
+What has no closing record is no backup: the process was killed, or something could not be read.
+"""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from tidegate.errors import BackupError, ConfigurationError
+from tidegate.keys.files import read_private
+from tidegate.settings.settings import Settings
+
+HOST: Final = "tidegate"
+"""Of every snapshot: the next backup finds what it need not read again, on whatever machine it runs."""
+_INHERITED: Final = (
+    "PATH", "HOME", "USER", "TMPDIR", "TZ", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+_SOME_UNREADABLE: Final = 3
+_LONGEST: Final = 800
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot in a repository. `taken_at` is UTC ms."""
+
+    id: str
+    taken_at: int
+    tags: tuple[str, ...]
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """What its tags `<name>=...` say."""
+        return tuple(tag.partition("=")[2] for tag in self.tags if tag.startswith(f"{name}="))
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a snapshot came to.
+
+    Attributes:
+        files, bytes: all that it holds.
+        added_bytes: what the repository did not have yet, before compression.
+        unreadable: paths that could not be read, with the reason.
+    """
+
+    files: int
+    bytes: int
+    added_bytes: int
+    unreadable: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restic:
+    """One repository.
+
+    Attributes:
+        address: where it is.
+        setting: that names it, for messages.
+        program: restic, by name or path.
+        environment: of the program; holds the password's file and the credentials.
+        timeout_s: before one call is given up.
+    """
+
+    address: str
+    setting: str
+    program: str
+    environment: Mapping[str, str] = field(repr=False)
+    timeout_s: float
+
+    @property
+    def shown(self) -> str:
+        """The address without a password."""
+        return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", self.address)
+
+    def create(self) -> bool:
+        """Make the repository where it does not exist yet; whether it was made.
+
+        Raises:
+            BackupError: it cannot be made, or is there with another password.
+        """
+        if self._run("cat", "config").returncode == 0:
+            return False
+        self._require("make the repository", self._run("init"))
+        return True
+
+    def back_up(self, paths: Sequence[Path], tags: Sequence[str], *, held: int | None = None) -> Summary:
+        """Take a snapshot of files and folders.
+
+        Args:
+            paths: absolute, and there: restic would pass over one that is missing.
+            tags: of the snapshot.
+            held: a file descriptor that the program keeps open, so that our lock holds for as long as it runs.
+
+        Raises:
+            BackupError: nothing was stored, or restic did not say what.
+        """
+        options = [part for tag in tags for part in ("--tag", tag)]
+        # What is staged by hard links has new change times and the old content.
+        command = ("backup", "--json", "--host", HOST, "--ignore-ctime", *options, "--", *map(str, paths))
+        done = self._run(*command, held=held)
+        if done.returncode not in {0, _SOME_UNREADABLE}:
+            self._require("take a snapshot", done)
+        lines = [*_json_lines(done.stdout), *_json_lines(done.stderr)]
+        summary = next((line for line in lines if line.get("message_type") == "summary"), None)
+        if summary is None:
+            raise self._failed("say what it stored", done)
+        unreadable = tuple(_fault(line) for line in lines if line.get("message_type") == "error")
+        if done.returncode == _SOME_UNREADABLE and not unreadable:
+            raise self._failed("read everything", done)
+        return Summary(
+            files=int(summary["total_files_processed"]),
+            bytes=int(summary["total_bytes_processed"]),
+            added_bytes=int(summary["data_added"]),
+            unreadable=unreadable,
+        )
+
+    def back_up_text(self, name: str, text: str, tags: Sequence[str]) -> None:
+        """Take a snapshot of one small file.
+
+        Raises:
+            BackupError: it was not stored.
+        """
+        options = [part for tag in tags for part in ("--tag", tag)]
+        command = ("backup", "--json", "--host", HOST, "--stdin", "--stdin-filename", name, *options)
+        self._require("take a snapshot", self._run(*command, text=text.encode()))
+
+    def snapshots(self) -> list[Snapshot]:
+        """All, oldest first.
+
+        Raises:
+            BackupError: the repository cannot be read.
+        """
+        done = self._require("list its snapshots", self._run("snapshots", "--json", "--no-lock"))
+        try:
+            found = json.loads(done.stdout) or []
+            listed = [Snapshot(one["id"], _ms(one["time"]), tuple(one.get("tags") or ())) for one in found]
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._failed("list its snapshots", done) from error
+        return sorted(listed, key=lambda one: (one.taken_at, one.id))
+
+    def read(self, snapshot: str, path: str) -> bytes:
+        """One small file of a snapshot.
+
+        Raises:
+            BackupError: it is not there, or damaged.
+        """
+        return self._require(f"give {path}", self._run("dump", "--no-lock", snapshot, path)).stdout
+
+    def restore(self, snapshot: str, target: Path, paths: Sequence[str]) -> None:
+        """Restore files and folders of a snapshot, below a target by their whole paths.
+
+        Raises:
+            BackupError: something is damaged or cannot be written.
+        """
+        options = [part for path in paths for part in ("--include", _literal(path))]
+        self._require("restore", self._run("restore", snapshot, "--target", str(target), *options))
+
+    def forget(self, snapshots: Sequence[str]) -> None:
+        """Remove snapshots, and all data that no other needs.
+
+        Raises:
+            BackupError: they stay, as somebody else uses the repository, or it is damaged.
+        """
+        if snapshots:
+            self._require("forget old snapshots", self._run("forget", "--prune", *snapshots))
+
+    def check(self, read: Literal["all"] | float) -> list[str]:
+        """Look for damage; what was found, nothing where all is well.
+
+        Args:
+            read: share of the data that is read and compared with its digests, percent, or all of it. The structure is always looked at.
+        """
+        option = ["--read-data"] if read == "all" else [f"--read-data-subset={read:g}%"] if read else []
+        done = self._run("check", *option)
+        if done.returncode == 0:
+            return []
+        lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        return lines[:20] or [f"restic check ended with exit code {done.returncode}"]
+
+    def _run(
+        self, *arguments: str, text: bytes | None = None, held: int | None = None
+    ) -> "subprocess.CompletedProcess[bytes]":
+        """Run restic; where a lock is in the way, once more after locks of dead processes were removed. Those of living ones stay."""
+        done = self._run_once(*arguments, text=text, held=held)
+        if done.returncode and b"already locked" in done.stderr:
+            self._run_once("unlock")
+            done = self._run_once(*arguments, text=text, held=held)
+        return done
+
+    def _run_once(
+        self, *arguments: str, text: bytes | None = None, held: int | None = None
+    ) -> "subprocess.CompletedProcess[bytes]":
+        try:
+            return subprocess.run(  # noqa: S603  the command is built here
+                (self.program, *arguments),
+                input=b"" if text is None else text,
+                capture_output=True,
+                check=False,
+                env={**self.environment, "RESTIC_REPOSITORY": self.address},
+                timeout=self.timeout_s,
+                pass_fds=() if held is None else (held,),
+            )
+        except FileNotFoundError as error:
+            raise ConfigurationError(
+                f"the program {self.program} is not on this machine",
+                setting="backup.restic",
+                next_step="install restic (Debian: apt-get install restic), or name its path",
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise BackupError(
+                f"restic {arguments[0]} on {self.shown} did not end",
+                expected=f"an end within {self.timeout_s:g} s",
+                setting="backup.timeout_s",
+                next_step="see whether the repository answers; raise the limit if it is just slow",
+            ) from error
+        except OSError as error:
+            raise ConfigurationError(
+                f"the program {self.program} cannot be run: {error}", setting="backup.restic"
+            ) from error
+
+    def _require(self, what: str, done: "subprocess.CompletedProcess[bytes]") -> "subprocess.CompletedProcess[bytes]":
+        if done.returncode:
+            raise self._failed(what, done)
+        return done
+
+    def _failed(self, what: str, done: "subprocess.CompletedProcess[bytes]") -> BackupError:
+        text = done.stderr.decode(errors="replace").replace(self.address, self.shown)
+        said = " ".join(text.split())[-_LONGEST:]
+        step = "see what restic says; nothing of the installation was changed"
+        if "wrong password" in said:
+            step = "the password is another one than the repository was made with: correct the password's file"
+        elif "Is there a repository" in said:
+            step = "if this is the first backup, `tidegate backup --init` makes the repository; else mount its disk or correct the address"
+        elif "already locked" in said:
+            step = "another restic works on it: try again when it is done"
+        return BackupError(
+            f"the repository {self.shown} could not {what}: {said}", setting=self.setting, next_step=step
+        )
+
+
+def open_repository(settings: Settings) -> Restic:
+    """The repository of backups.
+
+    Raises:
+        ConfigurationError: none is named, or a password's or credentials' file is missing or too open.
+    """
+    backup = settings.backup
+    if backup.repository is None or backup.password_file is None:
+        raise ConfigurationError(
+            "there is no repository for backups",
+            expected="a folder or an address",
+            setting="backup.repository",
+            next_step="set backup.repository and backup.password_file; docs/backups.md has the steps",
+        )
+    return _opened(settings, backup.repository, "backup.repository", backup.password_file, backup.environment_file)
+
+
+def open_keys_repository(settings: Settings) -> Restic | None:
+    """The repository of keys, None where there is none.
+
+    Raises:
+        ConfigurationError: a password's or credentials' file is missing or too open.
+    """
+    backup = settings.backup
+    if backup.keys_repository is None or backup.keys_password_file is None:
+        return None
+    credentials = backup.keys_environment_file or backup.environment_file
+    return _opened(settings, backup.keys_repository, "backup.keys_repository", backup.keys_password_file, credentials)
+
+
+def _opened(settings: Settings, address: str, setting: str, password: Path, credentials: Path | None) -> Restic:
+    password_setting = setting.replace("repository", "password_file")
+    if not read_private(password, password_setting).strip():
+        raise ConfigurationError(f"the password's file {password} is empty", setting=password_setting)
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    environment |= {
+        "RESTIC_PASSWORD_FILE": str(password),
+        "RESTIC_CACHE_DIR": str(settings.paths.cache.resolve() / "restic"),
+        "RESTIC_PROGRESS_FPS": "0.01",
+    }
+    if credentials is not None:
+        environment |= _credentials(credentials)
+    return Restic(address, setting, settings.backup.restic, environment, float(settings.backup.timeout_s))
+
+
+def _credentials(path: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for number, line in enumerate(read_private(path, "backup.environment_file").decode(errors="replace").splitlines()):
+        text = line.strip().removeprefix("export ").strip()
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name):
+            raise ConfigurationError(
+                f"line {number + 1} of {path} is no setting", expected="NAME=value", setting="backup.environment_file"
+            )
+        found[name] = value.strip().strip("\"'")
+    return found
+
+
+def _json_lines(output: bytes) -> Iterator[dict[str, Any]]:
+    for line in output.splitlines():
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            yield found
+
+
+def _fault(line: Mapping[str, Any]) -> tuple[str, str]:
+    error = line.get("error")
+    reason = error.get("Err") or error.get("message") or error if isinstance(error, dict) else error
+    return str(line.get("item", "")), str(reason)[:200]
+
+
+def _literal(path: str) -> str:
+    """A path as a pattern that fits it alone."""
+    return re.sub(r"([\\*?\[\]])", r"\\\1", path)
+
+
+def _ms(text: str) -> int:
+    # Nanoseconds are more than Python reads.
+    cut = re.sub(r"(\.\d{1,6})\d*", r"\1", text)
+    return int(datetime.fromisoformat(cut).timestamp() * 1000)

@@ -1,0 +1,232 @@
+"""Taking a backup: copies, one snapshot, the keys apart, the closing record, and then what may be forgotten."""
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tidegate import __version__
+from tidegate.backup.bundles import (
+    Wanted,
+    artifact_digests,
+    bundle_fault,
+    bundle_folders,
+    verifier_of,
+    wanted_versions,
+)
+from tidegate.backup.listing import Listing, list_backups
+from tidegate.backup.lock import only_one
+from tidegate.backup.manifest import (
+    CLOSING,
+    CLOSING_TAG,
+    KEYS_TAG,
+    MANIFEST,
+    TAG,
+    BackupManifest,
+    BackupRecord,
+    HeldVersion,
+)
+from tidegate.backup.places import Installation, installation, own_folder
+from tidegate.backup.restic import Restic, Summary, open_keys_repository, open_repository
+from tidegate.backup.retention import Kept, to_forget
+from tidegate.backup.staging import chains_of, contents_of, copy_databases, emptied, stage_bars
+from tidegate.bars.bars import iso
+from tidegate.errors import BackupError, LedgerError
+from tidegate.registry.database import system_clock
+from tidegate.registry.events import EventLedger, Kind
+from tidegate.settings.settings import Settings
+
+NO_KEYS: Final = "keys are not backed up: backup.keys_repository is not set"
+_MAY_GO: Final = ("runs", "predictions")
+"""Folders in which files come and go while others work."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What is ready for restic."""
+
+    manifest: BackupManifest
+    paths: tuple[Path, ...]
+    wanted: tuple[Wanted, ...]
+
+
+def take_backup(settings: Settings, root: Path, *, reason: str, actor: str, init: bool = False) -> BackupRecord:
+    """Take a backup of an installation while it works.
+
+    Args:
+        settings: of the installation.
+        root: the project's folder.
+        reason: why; kept with it.
+        actor: who; goes into the event ledger.
+        init: make repositories that do not exist yet. Without it a disk that is not mounted is noticed.
+
+    Returns:
+        The closing record, which is also in the repository and in the event ledger.
+
+    Raises:
+        ConfigurationError: the repository, a password's file or a database's address cannot be used.
+        BackupError: the installation could not be copied whole, or the repository refuses; there is no new backup then.
+        LedgerError: the ledger's chain is broken.
+    """
+    began, taken_at = time.monotonic(), system_clock()
+    repository, keys = open_repository(settings), open_keys_repository(settings)
+    name = f"{iso(taken_at - taken_at % 1000).replace('-', '').replace(':', '')}-{secrets.token_hex(2)}"
+    with only_one(own_folder(settings)) as held:
+        place = installation(settings, root)
+        for one in [each for each in (repository, keys) if each is not None and init]:
+            one.create()
+        with emptied(place.staging) as staging:
+            ready = _prepare(settings, place, staging, name, taken_at, reason, with_keys=keys is not None)
+            kept_keys = "" if keys is None else _back_up_keys(keys, place, name, held)
+            tags = [TAG, f"backup={name}", *(f"holds={one.name}" for one in ready.manifest.versions if not one.fault)]
+            summary = repository.back_up(ready.paths, tags, held=held)
+            warnings = _require_whole(summary, place)
+            record = _record(ready.manifest, summary, staging, kept_keys, warnings, time.monotonic() - began)
+            repository.back_up_text(CLOSING, record.model_dump_json(indent=1), [CLOSING_TAG, f"backup={name}"])
+        record = _tidied(settings, repository, keys, ready.wanted, record)
+    note(settings, "backup", name, actor, record.model_dump(mode="json"))
+    return record
+
+
+def note(settings: Settings, kind: Kind, subject: str, actor: str, content: Mapping[str, Any]) -> None:
+    """Write into the event ledger what was done.
+
+    Raises:
+        LedgerError: it cannot be written; what was done is done all the same.
+    """
+    EventLedger.from_settings(settings).append(kind, strategy="", subject=subject, actor=actor, content=content)
+
+
+def held_versions(
+    wanted: Sequence[Wanted], digests: dict[str, str], artifacts: Path, settings: Settings
+) -> list[HeldVersion]:
+    """Where each version's bundle lies, and what is wrong with it."""
+    folders, verifier = bundle_folders(digests), verifier_of(settings.signing.public_key_files)
+    found: list[HeldVersion] = []
+    for one in wanted:
+        folder = folders.get(one.digest, "")
+        fault = bundle_fault(artifacts / folder, one.digest, verifier) if folder else _not_there(one)
+        found.append(
+            HeldVersion(
+                strategy=one.strategy,
+                version=one.version,
+                digest=one.digest,
+                production=one.production,
+                folder=folder,
+                fault=fault or "",
+            )
+        )
+    return found
+
+
+def _not_there(one: Wanted) -> str:
+    return "no bundle has the digest that the ledger names" if one.digest else "the ledger names no digest"
+
+
+def _prepare(
+    settings: Settings, place: Installation, staging: Path, name: str, taken_at: int, reason: str, *, with_keys: bool
+) -> _Prepared:
+    """Databases first: what they name is in the folders, which are read after them."""
+    databases, warnings = copy_databases(place, settings, staging)
+    chains = chains_of(databases[0], settings)
+    wanted = wanted_versions(chains.rows, settings.backup.keep_versions)
+    staged = {part.name: stage_bars(part, staging) if part.name == "bars" else part.path for part in place.parts}
+    digests = artifact_digests(place.artifacts)
+    versions = held_versions(wanted, digests, place.artifacts, settings)
+    warnings += [f"{one.name} is damaged: {one.fault}" for one in versions if one.fault and one.production]
+    warnings += [] if with_keys else [NO_KEYS]
+    manifest = BackupManifest(
+        id=name,
+        tidegate_version=__version__,
+        taken_at=taken_at,
+        reason=reason,
+        databases=tuple(databases),
+        parts=tuple(contents_of(part, staged[part.name]) for part in place.parts),
+        artifacts=digests,
+        versions=tuple(versions),
+        ledger_head=chains.head,
+        events_head=chains.events_head,
+        warnings=tuple(warnings),
+    )
+    (staging / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+    paths = [staging, *(path for path in staged.values() if not path.is_relative_to(staging))]
+    outermost = [path for path in paths if not any(path != one and path.is_relative_to(one) for one in paths)]
+    return _Prepared(manifest, tuple(dict.fromkeys(outermost)), tuple(wanted))
+
+
+def _back_up_keys(keys: Restic, place: Installation, name: str, held: int) -> str:
+    missing = [path for path in place.keys if not path.is_file()]
+    if missing:
+        raise BackupError(
+            f"files with keys that the settings name are not there: {', '.join(map(str, missing))}",
+            next_step="put them back, or correct the settings that name them",
+        )
+    if not place.keys:
+        return ""
+    summary = keys.back_up(place.keys, [KEYS_TAG, f"backup={name}"], held=held)
+    if summary.unreadable:
+        raise BackupError(f"files with keys could not be read: {summary.unreadable}")
+    return name
+
+
+def _require_whole(summary: Summary, place: Installation) -> list[str]:
+    """Files that went while restic read them are passed over where files come and go; all else must have been read.
+
+    Raises:
+        BackupError: it was not, and nothing is closed.
+    """
+    passing = [part.path for part in place.parts if part.name in _MAY_GO]
+    went = [
+        item for item, _ in summary.unreadable
+        if any(Path(item).is_relative_to(path) for path in passing) and not Path(item).exists()
+    ]  # fmt: skip
+    rest = [f"{item}: {why}" for item, why in summary.unreadable if item not in went]
+    if rest:
+        raise BackupError(
+            f"{len(rest)} files could not be read: {'; '.join(rest[:3])}",
+            next_step="give this process the right to read them; what was stored does not count as a backup",
+        )
+    return [f"{len(went)} files went while they were read"] if went else []
+
+
+def _record(
+    manifest: BackupManifest, summary: Summary, staging: Path, keys: str, warnings: list[str], took_s: float
+) -> BackupRecord:
+    return BackupRecord(
+        id=manifest.id,
+        taken_at=manifest.taken_at,
+        took_s=round(took_s, 3),
+        reason=manifest.reason,
+        manifest=str(staging / MANIFEST),
+        files=summary.files,
+        bytes=summary.bytes,
+        added_bytes=summary.added_bytes,
+        production={one.strategy: one.version for one in manifest.versions if one.production},
+        damaged=tuple(one.name for one in manifest.versions if one.fault and one.production),
+        keys=keys,
+        warnings=(*manifest.warnings, *warnings),
+    )
+
+
+def _tidied(
+    settings: Settings, repository: Restic, keys: Restic | None, wanted: Sequence[Wanted], record: BackupRecord
+) -> BackupRecord:
+    """Forget what may go. The backup is closed by now, so that what fails here is a warning."""
+    try:
+        listing = list_backups(repository)
+        gone = to_forget([Kept(one.id, one.taken_at, one.holds) for one in listing.backups], settings.backup, {one.name for one in wanted})  # fmt: skip
+        repository.forget([*_snapshots(listing, gone), *listing.halves])
+        if keys is not None and gone:
+            alive = {one.id for one in listing.backups} - set(gone)
+            keys.forget([one.id for one in keys.snapshots() if not alive.issuperset(one.values("backup"))])
+    except (BackupError, LedgerError) as error:
+        return record.model_copy(update={"warnings": (*record.warnings, f"old backups stay: {error.what}")})
+    return record.model_copy(update={"forgotten": tuple(gone)})
+
+
+def _snapshots(listing: Listing, names: Sequence[str]) -> list[str]:
+    """What to hand to restic: the closing record first, so that a kill in between leaves no backup that looks whole."""
+    found = [one for one in listing.backups if one.id in names]
+    return [part for one in found for part in (one.closing, one.snapshot)]

@@ -1,0 +1,179 @@
+"""Whether the backups would help: the repository whole, the newest backup young, its databases and bundles what the ledger says."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from tidegate.backup import live, sqlite
+from tidegate.backup.bundles import bundle_fault, file_digest, verifier_of
+from tidegate.backup.chains import read_chains_of_file
+from tidegate.backup.finding import Seen, Verdict
+from tidegate.backup.listing import Listed, Listing, list_backups
+from tidegate.backup.manifest import BackupManifest, HeldVersion
+from tidegate.backup.places import installation
+from tidegate.backup.postgresql import dump_fault
+from tidegate.backup.restic import Restic, open_keys_repository, open_repository
+from tidegate.backup.take import NO_KEYS, note
+from tidegate.errors import BackupError, TidegateError
+from tidegate.keys.signing import Verifier
+from tidegate.registry.database import system_clock
+from tidegate.settings.settings import Settings
+
+_HOUR_MS: Final = 3_600_000
+ANEW: Final = "take a new backup with `tidegate backup`, and look at the disk that holds the repository"
+
+
+def verify_backups(
+    settings: Settings, root: Path, *, actor: str, read: Literal["all"] | None = None, with_live: bool = False
+) -> Verdict:
+    """Look at the repository, and at the newest backup as if it were needed now.
+
+    Args:
+        settings: of the installation.
+        root: the project's folder.
+        actor: who; goes into the event ledger, if that can be written.
+        read: `all` reads all stored data; else the share that `backup.read_data_percent` says.
+        with_live: compare the live installation with the newest backup too.
+
+    Raises:
+        ConfigurationError: the repository or a password's file cannot be used.
+        BackupError: the repository cannot be opened.
+    """
+    began, seen = time.monotonic(), Seen()
+    repository = open_repository(settings)
+    _look_at_repository(seen, repository, settings, read)
+    listing = list_backups(repository)
+    name, manifest = "", None
+    if not listing.backups:
+        seen.fault(repository.shown, "it holds no whole backup", ANEW)
+    else:
+        newest = listing.newest()
+        name = newest.id
+        _look_at_age(seen, newest, settings)
+        manifest = _look_at_newest(seen, repository, listing, newest, settings)
+    if with_live and manifest is not None:
+        live.compare(seen, installation(settings, root), manifest, settings)
+    verdict = Verdict(name, tuple(seen.findings), tuple(seen.notes), tuple(seen.looked), time.monotonic() - began)
+    try:
+        if installation(settings, root).database("ledger").sqlite_file is None or not live.ledger_fault(settings, root):
+            note(settings, "backup_verified", name or "none", actor, verdict.content())
+    except TidegateError as error:  # what was seen is told all the same
+        verdict = Verdict(name, verdict.findings, (*verdict.notes, f"not recorded: {error.what}"), verdict.looked, verdict.took_s)  # fmt: skip
+    return verdict
+
+
+def _look_at_repository(seen: Seen, repository: Restic, settings: Settings, read: Literal["all"] | None) -> None:
+    share: Literal["all"] | float = read or settings.backup.read_data_percent
+    for line in repository.check(share):
+        seen.fault(repository.shown, line, ANEW)
+    seen.looked.append(
+        f"repository {repository.shown}: structure, and {'all' if share == 'all' else f'{share:g} %'} of the data"
+    )
+    keys = open_keys_repository(settings)
+    if keys is None:
+        seen.notes.append(NO_KEYS)
+        return
+    for line in keys.check("all"):
+        seen.fault(keys.shown, line, ANEW)
+    seen.looked.append(f"repository of keys {keys.shown}: structure and all data")
+
+
+def _look_at_age(seen: Seen, newest: Listed, settings: Settings) -> None:
+    age_h = (system_clock() - newest.taken_at) / _HOUR_MS
+    if not age_h <= settings.backup.late_after_hours:
+        told = f"it is {age_h:.0f} hours old, expected at most {settings.backup.late_after_hours:g} (backup.late_after_hours)"
+        seen.fault(f"backup {newest.id}", told, "see why the daily flow took none, and run `tidegate backup`")
+
+
+def _look_at_newest(
+    seen: Seen, repository: Restic, listing: Listing, newest: Listed, settings: Settings
+) -> BackupManifest | None:
+    where = f"backup {newest.id}"
+    try:
+        manifest = newest.manifest(repository)
+    except BackupError as error:
+        seen.fault(where, error.what, ANEW)
+        return None
+    seen.notes += [one for one in manifest.warnings if one != NO_KEYS]
+    verifier = verifier_of(settings.signing.public_key_files)
+    if verifier is None:
+        seen.notes.append("signatures were not looked at: signing.public_key_files names no key")
+    with tempfile.TemporaryDirectory(prefix="tidegate-verify-") as temporary:
+        folder = Path(temporary)
+        _look_at_databases(seen, repository, newest, manifest, folder, settings)
+        _look_at_versions(seen, repository, listing, manifest, folder, verifier)
+    return manifest
+
+
+def _look_at_databases(
+    seen: Seen, repository: Restic, newest: Listed, manifest: BackupManifest, folder: Path, settings: Settings
+) -> None:
+    try:
+        repository.restore(newest.snapshot, folder, [one.path for one in manifest.databases])
+    except BackupError as error:
+        seen.fault(f"backup {newest.id}, databases", error.what, ANEW)
+    for one in manifest.databases:
+        where, path = f"backup {newest.id}, database {one.name}", folder / one.path.lstrip("/")
+        if not path.is_file() or file_digest(path) != one.sha256:
+            seen.fault(where, "it is not what was copied", ANEW)
+            continue
+        seen.fault(where, sqlite.fault(path) if one.kind == "sqlite" else dump_fault(path, settings), ANEW)
+        if one.name == "ledger" and one.kind == "sqlite":
+            try:
+                read_chains_of_file(path, manifest.ledger_head)
+            except TidegateError as error:
+                seen.fault(where, error.what, "use an older backup, and find out who changed the ledger")
+        seen.looked.append(f"database {one.name}: {one.bytes} bytes, {one.kind}")
+
+
+def _look_at_versions(
+    seen: Seen,
+    repository: Restic,
+    listing: Listing,
+    newest: BackupManifest,
+    folder: Path,
+    verifier: Verifier | None,
+) -> None:
+    """Each version from the newest backup that holds it: a bundle that was pruned or damaged since lies in an older one."""
+    sources: dict[str, list[HeldVersion]] = {}
+    for version in newest.versions:
+        source = next((one for one in reversed(listing.backups) if version.name in one.holds), None)
+        if source is None:
+            told = f"no backup holds its bundle: {version.fault or 'it was not whole'}"
+            if version.production or version.fault.startswith("its manifest"):
+                seen.fault(version.name, told, "restore or register it again, then `tidegate backup`")
+            else:
+                seen.notes.append(f"{version.name}: {told}")
+        else:
+            sources.setdefault(source.id, []).append(version)
+    if not newest.versions:
+        seen.notes.append("no version was ever in production")
+    for name, versions in sources.items():
+        _look_at_bundles(seen, repository, listing.named(name), newest, versions, folder / name, verifier)
+
+
+def _look_at_bundles(
+    seen: Seen,
+    repository: Restic,
+    source: Listed,
+    newest: BackupManifest,
+    versions: Sequence[HeldVersion],
+    folder: Path,
+    verifier: Verifier | None,
+) -> None:
+    try:
+        manifest = newest if newest.id == source.id else source.manifest(repository)
+        folders = {one.name: one.folder for one in manifest.versions if one.folder}
+        places = {one.name: Path(manifest.artifacts_path, folders.get(one.name, "")) for one in versions}
+        repository.restore(source.snapshot, folder, [str(place.parent) for place in places.values()])
+    except BackupError as error:
+        seen.fault(f"backup {source.id}, {', '.join(one.name for one in versions)}", error.what, ANEW)
+        return
+    for one in versions:
+        restored = folder / str(places[one.name]).lstrip("/")
+        seen.fault(f"backup {source.id}, {one.name}", bundle_fault(restored, one.digest, verifier), ANEW)
+        seen.looked.append(
+            f"{one.name}{' in production' if one.production else ''}: bundle and digests, in {source.id}"
+        )
