@@ -13,6 +13,7 @@ SLACK_MS = 250  # for a busy machine
 # The pipe and this process take time, too: an answer that comes later than this was not given in time, whatever it says.
 WALL_SLACK_MS = 500
 MOST_BARS_TO_HALT = 1000
+LONGEST_DETAIL = 300
 NUMBER, WHOLE, TEXT = (int, float), (int,), (str,)
 FIELDS: dict[str, tuple[type, ...]] = {
     "decided_at": WHOLE,
@@ -89,6 +90,8 @@ def decision_errors(decision: Json, config: Json, now_ms: int, symbol: str, wall
         found.append(f"decision.elapsed_ms: expected at most {limit} + {SLACK_MS}, came {decision['elapsed_ms']}")
     if wall_ms > limit + WALL_SLACK_MS:
         found.append(f"the decision came {wall_ms:.0f} ms after its order; its deadline was {limit}")
+    if len(decision["detail"] or "") > LONGEST_DETAIL:
+        found.append(f"decision.detail: expected at most {LONGEST_DETAIL} characters, came {len(decision['detail'])}")
     fixed = {"bot": config["bot"], "strategy": config["strategy"], "symbol": symbol, "decided_at": now_ms}
     fixed["dry_run"] = config.get("dry_run", True)
     for name, value in fixed.items():

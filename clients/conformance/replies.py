@@ -82,7 +82,7 @@ def reply(route: str, request: Json | None, spec: Json, scene: Scene) -> Reply:
 def _content(route: str, request: Json, spec: Json, scene: Scene) -> tuple[int, Any]:
     """Status and JSON before what is changed in its text."""
     if "problem" in spec:
-        return int(spec["status"]), problem(spec["problem"], int(spec["status"]))
+        return int(spec["status"]), problem(spec["problem"], int(spec["status"])) | _words(spec)
     if route == "predict":
         return 200, _prediction(request, spec, scene)
     if route == "model":
@@ -103,6 +103,11 @@ def problem(name: str, status: int) -> Json:
         "status": status,
         "detail": f"{name}, as the case wants",
     }
+
+
+def _words(spec: Json) -> Json:
+    """A detail of so many words, where the case wants a long one."""
+    return {"detail": "words " * int(spec["words"])} if "words" in spec else {}
 
 
 def _prediction(request: Json, spec: Json, scene: Scene) -> Json:
@@ -128,7 +133,7 @@ def _answer(item: Json, spec: Json, scene: Scene) -> Json:
         return {**NO_ANSWER, "symbol": symbol, "problem": problem(spec["item_problem"], status)}
     if spec.get("abstain") == "halted":
         halted = {
-            "abstain": {"reason": "halted", "detail": "as the case wants"},
+            "abstain": {"reason": "halted", "detail": "as the case wants"} | _words(spec),
             "signal": "flat",
             "target_position": 0,
         }
@@ -136,7 +141,7 @@ def _answer(item: Json, spec: Json, scene: Scene) -> Json:
     signal = _signal(symbol, item, spec, scene)
     if "abstain" in spec:
         signal |= {"signal": None, "target_position": None, "probability": None}
-        signal["abstain"] = {"reason": spec["abstain"], "detail": "as the case wants"}
+        signal["abstain"] = {"reason": spec["abstain"], "detail": "as the case wants"} | _words(spec)
     return signal
 
 

@@ -46,6 +46,8 @@ enum Question {
     Open {
         config: Value,
         api_key: Option<String>,
+        #[serde(default)]
+        environment: HashMap<String, String>,
         now_ms: Option<i64>,
     },
     Decide {
@@ -83,8 +85,12 @@ impl Driver {
             Question::Open {
                 config,
                 api_key,
+                mut environment,
                 now_ms,
-            } => self.open(config, api_key, now_ms).await,
+            } => {
+                environment.extend(api_key.map(|key| ("TIDEGATE_CLIENT__API_KEY".to_owned(), key)));
+                self.open(config, &environment, now_ms).await
+            }
             Question::Close {} => {
                 self.close().await;
                 Ok(json!({ "closed": true }))
@@ -96,14 +102,15 @@ impl Driver {
         }
     }
 
-    async fn open(&mut self, config: Value, api_key: Option<String>, now_ms: Option<i64>) -> Result<Value, String> {
+    async fn open(
+        &mut self,
+        config: Value,
+        environment: &HashMap<String, String>,
+        now_ms: Option<i64>,
+    ) -> Result<Value, String> {
         self.close().await;
         self.clock.set(now_ms.unwrap_or(0));
-        let environment = api_key
-            .map(|key| ("TIDEGATE_CLIENT__API_KEY".to_owned(), key))
-            .into_iter()
-            .collect();
-        match connect(config, &environment, self.clock.clone()).await? {
+        match connect(config, environment, self.clock.clone()).await? {
             Ok(client) => {
                 self.client = Some(client);
                 Ok(json!({ "opened": true }))

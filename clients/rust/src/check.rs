@@ -8,6 +8,7 @@ use crate::breaker::BreakerState;
 use crate::client::{Health, State};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ClockKind, Config, ConfigError};
+use crate::decision::shortened;
 use crate::heartbeat;
 use crate::messages::{LoadedModel, ProblemBody, Ready, Served};
 use crate::transport::{Failure, Reply, Transport};
@@ -294,7 +295,7 @@ fn pass(name: &str, detail: String) -> Checked {
     Checked {
         name: name.to_owned(),
         passed: true,
-        detail,
+        detail: shortened(detail),
         next_step: None,
     }
 }
@@ -303,7 +304,7 @@ fn fail(name: &str, detail: String, next_step: &str) -> Checked {
     Checked {
         name: name.to_owned(),
         passed: false,
-        detail,
+        detail: shortened(detail),
         next_step: Some(next_step.to_owned()),
     }
 }

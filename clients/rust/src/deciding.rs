@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::bars::Bars;
 use crate::client::source_word;
-use crate::decision::{Decision, Reason, Source};
+use crate::decision::{Decision, Reason, Source, shortened};
 use crate::exchange::{Asked, Exchange, Outcome, Progress};
 use crate::fallback::Situation;
 use crate::judging::unusable;
@@ -175,7 +175,7 @@ impl Shared {
                 Decision {
                     source: Source::Halt,
                     reason: Some(Reason::Halted),
-                    detail: Some(detail),
+                    detail: Some(shortened(detail)),
                     ..decision
                 }
             }
@@ -187,7 +187,7 @@ impl Shared {
                 Decision {
                     target,
                     reason: Some(reason),
-                    detail: Some(detail),
+                    detail: Some(shortened(detail)),
                     fallback: Some(used),
                     ..decision
                 }

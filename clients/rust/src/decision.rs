@@ -107,6 +107,16 @@ impl Reason {
     }
 }
 
+const LONGEST_DETAIL: usize = 300;
+
+/// A detail as it is told: a service's words may be as long as its answer, and must not fill logs and journals.
+pub(crate) fn shortened(detail: String) -> String {
+    match detail.char_indices().nth(LONGEST_DETAIL) {
+        None => detail,
+        Some(_) => detail.chars().take(LONGEST_DETAIL - 1).chain(['…']).collect(),
+    }
+}
+
 /// Which fallback spoke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -167,5 +177,19 @@ impl Decision {
     #[must_use]
     pub fn target_to_act_on(&self) -> Option<Side> {
         (!self.dry_run).then_some(self.target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_detail_is_cut_to_so_many_letters() {
+        for (given, count) in [("", 0), ("ü", 299), ("ü", 300), ("ü", 301), ("ü", 100_000)] {
+            let told = shortened(given.repeat(count));
+            assert_eq!(told.chars().count(), count.min(LONGEST_DETAIL) * given.chars().count());
+            assert_eq!(told.ends_with('…'), count > LONGEST_DETAIL);
+        }
     }
 }

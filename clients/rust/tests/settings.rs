@@ -219,7 +219,6 @@ fn the_environment_overrides_the_file() {
         ("DRY_RUN", "false"),
         ("BREAKER__FAILURES", " 7 "),
         ("ANSWERS__VERSIONS", "3, 5"),
-        ("ANSWERS__BUNDLE_DIGESTS", ""),
         ("FALLBACK__STRATEGY", "hold"),
         ("METRICS__ADDRESS", "127.0.0.1:9465"),
     ])
@@ -242,12 +241,22 @@ fn the_environment_overrides_the_file() {
         ("BREAKER__FAILURES", "99999999999", "breaker.failures"),
         ("ANSWERS__VERSIONS", "3,x", "answers.versions"),
         ("ANSWERS__VERSIONS", "3,0", "answers.versions"),
+        ("ANSWERS__VERSIONS", "", "answers.versions"),
+        ("ANSWERS__VERSIONS", " , ", "answers.versions"),
+        ("ANSWERS__BUNDLE_DIGESTS", "", "answers.bundle_digests"),
+        ("ANSWERS__BUNDLE_DIGESTS", ",,", "answers.bundle_digests"),
         ("INTERVAL", "", "interval"),
         ("CLOCK", "Bars", "clock"),
     ] {
         assert_eq!(refused(with(&[(name, value)])).0, setting, "{name}={value}");
     }
     assert!(Config::parse("", &HashMap::from([("OTHER".to_owned(), "x".to_owned())])).is_err());
+}
+
+#[test]
+fn the_paper_bots_table_is_left_alone_and_nothing_else_of_that_name() {
+    assert!(of(&format!("{LEAST}[paper]\ncapital = 500\nsecret = \"x\"\n")).is_ok());
+    assert_eq!(refused(of(&format!("{LEAST}paper = 5\n"))).0, "paper");
 }
 
 #[test]

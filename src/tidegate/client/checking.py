@@ -11,6 +11,7 @@ import msgspec
 from tidegate.client.asking import MODEL
 from tidegate.client.clock import SystemClock
 from tidegate.client.config import Config
+from tidegate.client.decision import shortened
 from tidegate.client.messages import Heartbeat, LoadedModel, Ready, Served
 from tidegate.client.transport import Failure, Reply, Transport
 from tidegate.errors import ConfigurationError
@@ -54,13 +55,15 @@ async def _check(config: Config, transport: Transport) -> Check:
     found = [_pass("settings", f"{config.bot} for {config.strategy} at {config.url}")]
     limit_s = max(config.health.timeout_ms, config.deadline.attempt_ms) / 1000
     try:
+        sent_at = SystemClock().now()
         alive = await _get(transport, "/healthz", limit_s)
+        received_at = SystemClock().now()
         found.append(_network(alive, config))
         if found[-1].passed:
             found.append(_ready(await _get(transport, "/readyz", limit_s)))
             found += _described(await _get(transport, MODEL, limit_s), config)
             if config.clock == "system":
-                found.append(_clock(alive, config, SystemClock().now()))
+                found.append(_clock(alive, config, sent_at, received_at))
             found.append(await _heartbeat(transport, config, limit_s))
     finally:
         await transport.close()
@@ -145,14 +148,16 @@ def _about(model: LoadedModel, config: Config) -> list[Checked]:
     return found
 
 
-def _clock(alive: Reply | Failure, config: Config, now: int) -> Checked:
+def _clock(alive: Reply | Failure, config: Config, sent_at: int, received_at: int) -> Checked:
+    """How far the service's clock is from this one's while the request was under way: a slow answer is no skew."""
     date = alive.date if isinstance(alive, Reply) else None
     try:
         there = int(email.utils.parsedate_to_datetime(date or "").timestamp() * 1000)
     except (ValueError, OverflowError):
         step = "see whether a proxy takes the header `Date` away"
         return _fail("clock", "the answer has no date that can be read", step)
-    skew = now - there
+    # This clock may have been set back meanwhile.
+    skew = max(min(sent_at, received_at), min(there, received_at)) - there
     if abs(skew) <= config.answers.max_clock_skew_ms + _RESOLUTION_MS:
         return _pass("clock", f"{skew} ms from the service's, in whole seconds")
     return _fail("clock", f"{skew} ms from the service's", "mend time synchronisation on whichever is wrong")
@@ -184,8 +189,8 @@ def _told(found: list[Checked]) -> Check:
 
 
 def _pass(name: str, detail: str) -> Checked:
-    return Checked(name, passed=True, detail=detail, next_step=None)
+    return Checked(name, passed=True, detail=shortened(detail), next_step=None)
 
 
 def _fail(name: str, detail: str, next_step: str) -> Checked:
-    return Checked(name, passed=False, detail=detail, next_step=next_step)
+    return Checked(name, passed=False, detail=shortened(detail), next_step=next_step)

@@ -9,7 +9,7 @@ from typing import Final, Self
 from tidegate.client.asking import Line
 from tidegate.client.background import Background, beat, poll
 from tidegate.client.clock import Clock, SystemClock, clock_of
-from tidegate.client.columns import Columns, Unusable, check_position, columns_of, position_of
+from tidegate.client.columns import Columns, Unusable, columns_of, read_position
 from tidegate.client.config import Config
 from tidegate.client.decision import (
     FAILURES,
@@ -23,6 +23,7 @@ from tidegate.client.decision import (
     Signal,
     Source,
     State,
+    shortened,
 )
 from tidegate.client.exchange import Asked, Exchange
 from tidegate.client.fallback import Closure, Situation, fall_back
@@ -32,7 +33,7 @@ from tidegate.client.messages import Served
 from tidegate.client.metrics import Metrics
 from tidegate.client.metrics_server import MetricsServer
 from tidegate.client.transport import Transport
-from tidegate.policy.policy import Side
+from tidegate.policy.policy import PositionState, Side
 
 log = logging.getLogger(__name__)
 _SLACK_S: Final = 0.25
@@ -102,16 +103,24 @@ class Client:
         """
         started = time.monotonic()
         progress = Progress()
+        named = _name(symbol)
+        held, objection = read_position(position)
         columns: Columns | None = None
+        outcome: Outcome
         try:
             columns = columns_of(bars)
-            outcome = self._outcome(symbol, columns, position, started, progress)
+            if objection is None:
+                outcome = self._outcome(named, columns, held, started, progress)
+            else:
+                outcome = NoSignal("position_refused", objection)
         except Unusable as error:
-            outcome = NoSignal("window_refused" if columns is None else "position_refused", str(error))
+            outcome = NoSignal("window_refused", str(error))
         except Exception as error:
             log.exception("the client failed; the fallback decides")
-            outcome = NoSignal("bad_answer", f"the client failed: {type(error).__name__}: {error}")
-        return self._conclude(symbol, columns, position, outcome, progress, started)
+            # What the bot's own bars do while they are read is no answer of the service.
+            reason: Reason = "window_refused" if columns is None else "bad_answer"
+            outcome = NoSignal(reason, f"the client failed: {type(error).__name__}: {error}")
+        return self._conclude(named, columns, held, outcome, progress, started)
 
     def state(self) -> State:
         """What the client knows now."""
@@ -146,15 +155,16 @@ class Client:
         if self._journal is not None:
             self._journal.flush()
 
-    def _outcome(self, symbol: str, columns: Columns, position: object, started: float, progress: Progress) -> Outcome:
-        check_position(position)
+    def _outcome(
+        self, symbol: str, columns: Columns, held: PositionState, started: float, progress: Progress
+    ) -> Outcome:
         closed_at = self._closed_at(columns)
         now = self._clock.at(closed_at)
         if closed_at - now > self.config.answers.max_clock_skew_ms:
             return NoSignal("bar_not_closed", f"the newest bar closes in {closed_at - now} ms")
         if now > closed_at + self.config.interval_ms:
             return NoSignal("stale_bars", f"the newest bar closed {now - closed_at} ms ago, the next one is due")
-        return self._exchange(Asked(symbol, columns, position_of(position), closed_at), started, progress)
+        return self._exchange(Asked(symbol, columns, held, closed_at), started, progress)
 
     def _exchange(self, asked: Asked, started: float, progress: Progress) -> Outcome:
         permit = self._line.memory.permit()
@@ -190,7 +200,7 @@ class Client:
         self,
         symbol: str,
         columns: Columns | None,
-        position: object,
+        held: PositionState,
         outcome: Outcome,
         progress: Progress,
         started: float,
@@ -205,7 +215,7 @@ class Client:
         elif isinstance(outcome, Halt):
             self._line.memory.silent(symbol, closed_at, "halt")
         else:
-            target, fallback = self._fall_back(symbol, columns, position, outcome, closed_at)
+            target, fallback = self._fall_back(symbol, columns, held, outcome, closed_at)
         source, reason, detail = _words(outcome)
         decision = Decision(
             decided_at=decided_at,
@@ -241,7 +251,7 @@ class Client:
         self._line.metrics.signalled(version, decided_at)
 
     def _fall_back(
-        self, symbol: str, columns: Columns | None, position: object, missed: NoSignal, closed_at: int | None
+        self, symbol: str, columns: Columns | None, held: PositionState, missed: NoSignal, closed_at: int | None
     ) -> tuple[Side, FallbackUsed]:
         memory = self._line.memory
         situation = Situation(
@@ -250,11 +260,13 @@ class Client:
             reason=missed.reason,
             bars_without_signal=memory.silent(symbol, closed_at, "fallback"),
             close=None if columns is None else float(columns["close"][-1]),
-            position=position_of(position),
+            position=held,
             policy=memory.policy,
         )
         target, used = fall_back(self.config.fallback, self._closure, situation)
-        log.warning("no signal for %s: %s: %s; the target is %d", symbol, missed.reason, missed.detail, target)
+        log.warning(
+            "no signal for %s: %s: %s; the target is %d", symbol, missed.reason, shortened(missed.detail), target
+        )
         return target, used
 
     def _closed_at(self, columns: Columns) -> int:
@@ -268,12 +280,16 @@ class Client:
             return SystemClock().now()
 
 
+def _name(symbol: object) -> str:
+    return symbol if isinstance(symbol, str) else f"({type(symbol).__name__})"
+
+
 def _words(outcome: Outcome) -> tuple[Source, Reason | None, str | None]:
     if isinstance(outcome, Signal):
         return "model", None, None
     if isinstance(outcome, Halt):
-        return "halt", "halted", outcome.detail
-    return "fallback", outcome.reason, outcome.detail
+        return "halt", "halted", shortened(outcome.detail)
+    return "fallback", outcome.reason, shortened(outcome.detail)
 
 
 def _end(background: Background, server: MetricsServer | None, journal: Journal | None) -> None:

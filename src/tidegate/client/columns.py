@@ -96,36 +96,48 @@ def _check(columns: Columns) -> None:
         )
 
 
-def position_of(given: object) -> PositionState:
-    """The position as given, usable or not; flat where there is none or where it cannot be read.
+def read_position(given: object) -> tuple[PositionState, str | None]:
+    """The position as given, and what is wrong with it where no policy can judge it. Never raises; each part is read once.
 
     Args:
         given: None, a mapping, or anything with `side`, `entry_price` and `bars_held`.
+    Returns:
+        The position, flat where its side cannot be read; None, or the objection: a side other than -1, 0 and 1, or a held side without a
+        finite entry price above zero or a held bar.
     """
-    side, entry_price, bars_held = _parts(given)
-    if not isinstance(side, (int, np.integer)) or isinstance(side, bool) or side not in {-1, 1}:
-        return PositionState()
-    price = float(entry_price) if isinstance(entry_price, (int, float, np.number)) else math.nan
-    bars = int(bars_held) if isinstance(bars_held, (int, np.integer)) and not isinstance(bars_held, bool) else 0
-    return PositionState.model_construct(side=cast("Side", int(side)), entry_price=price, bars_held=bars)
-
-
-def check_position(given: object) -> None:
-    """Refuse a position that no policy can judge.
-
-    Raises:
-        Unusable: a side other than -1, 0 and 1; a held side without a finite entry price above zero or a held bar.
-    """
-    side = _parts(given)[0]
-    # True equals 1 here, and is no side that anybody meant.
-    if isinstance(side, bool) or not isinstance(side, (int, np.integer)) or side not in {-1, 0, 1}:
-        raise Unusable(f"a side is -1, 0 or 1, was {side!r}")
-    held = position_of(given)
-    if not is_usable(held):
-        raise Unusable(
-            "a held position has an entry price above 0 and has been held for a bar at least, "
-            f"were {held.entry_price} and {held.bars_held}"
+    try:
+        side, entry_price, bars_held = _parts(given)
+        # True equals 1 here, and is no side that anybody meant.
+        if isinstance(side, bool) or not isinstance(side, (int, np.integer)) or side not in {-1, 0, 1}:
+            return PositionState(), f"a side is -1, 0 or 1, was {_shown(side)}"
+        if side == 0:
+            return PositionState(), None
+        held = PositionState.model_construct(
+            side=cast("Side", int(side)), entry_price=_price(entry_price), bars_held=_bars(bars_held)
         )
+    except Exception as error:  # noqa: BLE001  the bot's own object may do anything
+        return PositionState(), f"the position cannot be read: {type(error).__name__}"
+    if is_usable(held):
+        return held, None
+    return held, (
+        "a held position has an entry price above 0 and has been held for a bar at least, "
+        f"were {held.entry_price} and {held.bars_held}"
+    )
+
+
+def _price(given: object) -> float:
+    try:
+        return float(given) if isinstance(given, (int, float, np.integer, np.floating)) else math.nan
+    except OverflowError:
+        return math.inf  # a whole number beyond all floats
+
+
+def _bars(given: object) -> int:
+    return int(given) if isinstance(given, (int, np.integer)) and not isinstance(given, bool) else 0
+
+
+def _shown(side: object) -> str:
+    return repr(side) if isinstance(side, (int, float)) or side is None else f"a {type(side).__name__}"
 
 
 def is_usable(held: PositionState) -> bool:

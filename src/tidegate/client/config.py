@@ -159,12 +159,16 @@ class Config(_Table):
                 "a key has no place in this file: put it into a file of its own and name that in api_key_file, "
                 f"or set {PREFIX}API_KEY",
             )
+        if isinstance(given.get("paper"), Mapping):
+            # The paper bot's own table; one file is for both.
+            given = {name: value for name, value in given.items() if name != "paper"}
         values = overlay(given, {} if environment is None else environment, cls)
         try:
             config = cls.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
-            raise refused(".".join(map(str, first["loc"])) or "file", _words(first)) from error
+            # The cause would show every value in a traceback, and one may be a key.
+            raise refused(".".join(map(str, first["loc"])) or "file", _words(first)) from None
         key = api_key if api_key is not None else (environment or {}).get(f"{PREFIX}API_KEY")
         _check(config)
         return config.model_copy(update={"api_key": _key(key, config.api_key_file)})
@@ -180,7 +184,13 @@ def _words(first: Any) -> str:  # noqa: ANN401  a TypedDict that pydantic_core k
         return "this setting is unknown; docs/contracts/client.md has all of them"
     if first["type"] == "missing":
         return "this setting is needed"
-    return f"{first['msg']}, was {first['input']!r}"
+    # A text may be a key that was put into the wrong line, so only its type is told.
+    given = first["input"]
+    return (
+        f"{first['msg']}, was {given!r}"
+        if isinstance(given, (bool, int, float))
+        else f"{first['msg']}, was another text"
+    )
 
 
 def _key(given: str | None, path: Path | None) -> SecretStr | None:
@@ -192,8 +202,11 @@ def _key(given: str | None, path: Path | None) -> SecretStr | None:
     if given is None and path is not None:
         try:
             given = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise refused("api_key_file", f"{path} cannot be read: {error}") from error
+        except (OSError, ValueError) as error:
+            # Neither the path, which may be the key itself, nor the error, which holds it or the file's content, may come into a log.
+            why = (isinstance(error, OSError) and error.strerror) or "it is no text"
+            told = f"the file cannot be read: {why}; a relative path begins where the bot was started"
+            raise refused("api_key_file", told) from None
     if given is None:
         return None
     key = given.strip()
@@ -258,14 +271,14 @@ def _bounds(config: Config) -> tuple[tuple[str, int, int, int], ...]:
 
 def _check_url(config: Config) -> None:
     text = config.url
+    # The address stands in messages: a password in it would, too.
+    if "@" in text:
+        raise refused("url", "an address without user and password is expected; the key goes into api_key_file")
     try:
         parts = urlsplit(text)
         port_is_sane = parts.port != 0
     except ValueError as error:
         raise refused("url", f"an address like https://host:8080 is expected, was {text!r}") from error
-    # The address stands in messages: a password in it would, too.
-    if "@" in parts.netloc:
-        raise refused("url", "an address without user and password is expected; the key goes into api_key_file")
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_sane:
         raise refused("url", f"an address with http or https and a host is expected, was {text!r}")
     if "?" in text or "#" in text or not text.isascii() or not text.isprintable() or " " in text:

@@ -39,6 +39,14 @@ FAILURES: Final[frozenset[Reason]] = frozenset(
 """Reasons that count as a failed exchange for the breaker."""
 
 
+_LONGEST_DETAIL: Final = 300
+
+
+def shortened(detail: str) -> str:
+    """A detail as it is told: a service's words may be as long as its answer, and must not fill logs and journals."""
+    return detail if len(detail) <= _LONGEST_DETAIL else f"{detail[: _LONGEST_DETAIL - 1]}…"
+
+
 class Decision(msgspec.Struct, frozen=True):
     """What to hold from the next bar's open on; fields as in `docs/contracts/client.md`. Times are UTC ms.
 

@@ -69,7 +69,7 @@ class Driver:
     def _open(self, asked: dict[str, Any]) -> dict[str, Any]:
         self.end()
         try:
-            config = Config.of(asked["config"], api_key=asked.get("api_key"))
+            config = Config.of(asked["config"], environment=asked.get("environment"), api_key=asked.get("api_key"))
             self._client = Client(config, clock=self._clock)
         except ConfigurationError as error:
             return {"refused": error.setting, "message": error.what}

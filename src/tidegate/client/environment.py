@@ -17,7 +17,7 @@ def overlay(given: Mapping[str, Any], environment: Mapping[str, str], model: typ
 
     Args:
         given: tables and values as TOML has them.
-        environment: names and texts. Lists have commas between their parts.
+        environment: names and texts. Lists have commas between their parts, of which there is one at least.
         model: whose settings they are.
     Raises:
         ConfigurationError: a variable that is no setting, or whose text is not of its type.
@@ -60,6 +60,9 @@ def _read(key: str, name: str, text: str, kind: Any) -> Any:  # noqa: ANN401  a 
     if kind is int:
         return _whole(key, name, text)
     if typing.get_origin(kind) is list:
+        # An empty list allows everything: a variable that was emptied by mistake must not widen what the file narrows.
+        if not parts:
+            raise _refused(key, name, "a list with one part at least", text)
         return [_whole(key, name, part) for part in parts] if typing.get_args(kind) == (int,) else parts
     return text
 

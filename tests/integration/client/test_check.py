@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.client.scripted import Act, Scripted, refuse, reply, whole
+from tests.integration.client.scripted import Act, Asked, Scripted, late, refuse, reply, whole
 from tests.integration.serving.http.test_process import certificate
 from tests.servers import free_port
 from tests.unit.cli.run import CommandLine, Told
@@ -78,6 +78,15 @@ def test_clocks_may_differ_by_so_much(service: Scripted, ahead_s: float, passes:
     assert (failed(checked(service)) == []) == passes
     names = [one.name for one in checked(service, clock="bars").checked]
     assert "clock" not in names, "in a replay nobody's clock counts"
+
+
+def test_a_slow_look_is_no_skew(service: Scripted) -> None:
+    def now(connection: socket.socket, asked: Asked) -> bool:
+        return alive()(connection, asked)
+
+    service.always("/healthz", now)
+    service.always("/readyz", late(1.2))
+    assert failed(checked(service, answers={"max_clock_skew_ms": 0}, health={"poll_ms": 0, "timeout_ms": 5000})) == []
 
 
 @pytest.mark.parametrize("answers", [{"versions": [6]}, {"bundle_digests": [BEFORE]}])

@@ -21,7 +21,8 @@ CONTRACT = (ROOT / "docs" / "contracts" / "client.md").read_text()
 WRONG = Path(__file__).with_name("wrong_driver.py")
 # Fault of a client: the cases that must find it.
 FOUND_BY = {
-    "asks_at_any_time": ["stale_bars", "bar_not_closed", "entry_price_zero"],
+    "asks_with_any_position": ["entry_price_zero"],
+    "asks_at_any_time": ["stale_bars", "bar_not_closed"],
     "takes_any_bars": ["close_nan", "times_descending", "volume_negative"],
     "sleeps_on": ["silence"],
     "waits_without_an_attempt_limit": ["silence_once"],

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.integration.client.scripted import (
     Act,
@@ -312,6 +313,30 @@ def test_what_is_not_usable_never_reaches_the_service(service: Scripted, connect
         ("position_refused", False, 0, 0, "closed"),
     ]
     assert service.asked == []
+
+
+class Failing:
+    """A position that cannot be read."""
+
+    @property
+    def side(self) -> int:
+        raise ZeroDivisionError
+
+
+def test_what_fails_while_it_is_read_is_refused_and_nothing_raises(service: Scripted, connect: Clients) -> None:
+    client = connect()
+    # A number that float64 cannot hold warns, and warnings are errors here.
+    beyond = {**bars(5), "high": np.full(5, np.longdouble("1e4000"))}
+    decisions = [
+        client.decide("SIM/USD", beyond),
+        client.decide("SIM/USD", bars(5), {"side": 1, "entry_price": 10**400, "bars_held": 1}),
+        client.decide("SIM/USD", bars(5), Failing()),
+        client.decide(["SIM/USD"], bars(5)),  # type: ignore[arg-type]
+    ]
+    reasons = [decision.reason for decision in decisions]
+    assert reasons == ["window_refused", "position_refused", "position_refused", "unexpected_version"]
+    assert {decision.target for decision in decisions} == {0}
+    assert service.of(PREDICT) == []
 
 
 class At:

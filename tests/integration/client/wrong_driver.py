@@ -42,8 +42,8 @@ def _overlooks(reason: str) -> Callable[[Code], Code]:
 
 
 def _asks_at_any_time(_: Code) -> Code:
-    def outcome(self: Any, symbol: str, bars: Any, position: object, started: float, progress: Any) -> Any:
-        asked = exchange.Asked(symbol, bars, columns.position_of(position), self._closed_at(bars))
+    def outcome(self: Any, symbol: str, bars: Any, held: Any, started: float, progress: Any) -> Any:
+        asked = exchange.Asked(symbol, bars, held, self._closed_at(bars))
         return self._exchange(asked, started, progress)
 
     return outcome
@@ -143,6 +143,7 @@ def _holds_on_where_bars_are_few(lookback: Code) -> Code:
 
 
 FAULTS: dict[str, Fault] = {
+    "asks_with_any_position": (columns, "is_usable", _says(True)),
     "asks_at_any_time": (client.Client, "_outcome", _asks_at_any_time),
     "takes_any_bars": (columns, "_check", _says(None)),
     "sleeps_on": (client.Client, "_conclude", _sleeps_on),

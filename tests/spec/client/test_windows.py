@@ -58,6 +58,12 @@ def test_a_bar_that_changed_sends_the_whole_window(row: int, name: str) -> None:
     assert sent(changed(columns(6), row, name), columns(3, start=2)) == ([3, 4, 5], None)
 
 
+def test_a_model_that_looks_further_back_than_the_known_window_gets_all_of_its_own() -> None:
+    window, known = columns(6), columns(3, start=2)
+    assert to_send(window, known, 3).after == START_MS + 4 * HOUR_MS
+    assert (to_send(window, known, 4).after, len(to_send(window, known, 4).bars["opened_at"])) == (None, 4)
+
+
 def test_a_change_before_the_known_window_changes_nothing() -> None:
     assert sent(changed(columns(6), 1), columns(3, start=2)) == ([5], 4)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.client.records import HOUR_MS, START_MS, bars
 
 from tidegate.bars.bars import Bars
-from tidegate.client.columns import Unusable, check_position, columns_of, message_of, position_of
+from tidegate.client.columns import Unusable, columns_of, message_of, read_position
 from tidegate.policy.policy import PositionState
 
 
@@ -102,8 +102,8 @@ class Held:
     ],
 )
 def test_positions_that_are_taken(given: object) -> None:
-    check_position(given)
-    assert position_of(given).side in {-1, 0, 1}
+    held, objection = read_position(given)
+    assert (held.side in {-1, 0, 1}, objection) == (True, None)
 
 
 @pytest.mark.parametrize(
@@ -124,18 +124,42 @@ def test_positions_that_are_taken(given: object) -> None:
         Held(1, 100.0, 1.5),
         Held(1, 100.0, None),
         Held(1, 100.0, 2**40),
+        Held(1, 10**400),
+        Held(1, np.complex128(1)),
+        Held(10**5000),
+        Held(Held(1)),
         "long",
         5,
     ],
 )
 def test_positions_that_are_refused(given: object) -> None:
-    with pytest.raises(Unusable):
-        check_position(given)
+    assert read_position(given)[1]
 
 
 def test_a_position_that_is_refused_keeps_its_side_where_it_has_one() -> None:
-    assert position_of(Held(1, math.nan)).side == 1
-    assert position_of("long").side == 0
-    assert position_of(None) == PositionState()
-    flat = position_of({"side": 0, "entry_price": math.nan})
-    assert flat == PositionState(), "what is not looked at is not sent"
+    assert read_position(Held(1, math.nan))[0].side == read_position(Held(1, 10**400))[0].side == 1
+    assert read_position("long")[0].side == 0
+    assert read_position(None) == (PositionState(), None)
+    flat = read_position({"side": 0, "entry_price": math.nan})
+    assert flat == (PositionState(), None), "what is not looked at is not sent"
+
+
+class Moody:
+    """A position that fails, or says something else each time it is asked."""
+
+    def __init__(self, *sides: int | Exception) -> None:
+        self.sides = list(sides)
+        self.entry_price, self.bars_held = 100.0, 1
+
+    @property
+    def side(self) -> int:
+        side = self.sides.pop(0)
+        if isinstance(side, Exception):
+            raise side
+        return int(side)
+
+
+def test_a_position_is_read_once_and_may_fail() -> None:
+    assert read_position(Moody(1))[0].side == 1
+    held, objection = read_position(Moody(ZeroDivisionError("secret")))
+    assert (held, objection) == (PositionState(), "the position cannot be read: ZeroDivisionError")

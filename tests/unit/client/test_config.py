@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +158,35 @@ def test_what_is_taken(changes: dict[str, Any]) -> None:
     assert refused(settings(**changes)) is None
 
 
-def test_no_message_shows_a_password_in_the_address() -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"url": "https://user:hunter2@host"},
+        {"url": "https://user:hunter2@host:80x"},
+        {"url": "https://user:hunt/hunter2@host"},
+        {"api_key_file": "hunter2"},
+        {"api_key_file": "hunter2\0"},
+        {"dry_run": "hunter2"},
+        {"retry": {"attempts": "hunter2"}},
+        {"retry": "hunter2"},
+    ],
+)
+def test_no_message_shows_what_may_be_a_secret(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as told:
-        Config.of(settings(url="https://user:hunter2@host"))
-    assert "hunter2" not in str(told.value)
+        Config.of(settings(**changes))
+    assert "hunter2" not in "".join(traceback.format_exception(told.value))
+
+
+def test_no_message_shows_what_is_in_the_keys_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"hunter2\xff")
+    with pytest.raises(ConfigurationError, match="it is no text") as told:
+        Config.of(settings(api_key_file=str(tmp_path / "key")))
+    assert "hunter2" not in "".join(traceback.format_exception(told.value))
+
+
+def test_the_paper_bots_table_is_left_alone_and_nothing_else_of_that_name() -> None:
+    assert refused(LEAST + "[paper]\ncapital = 500\n") is None
+    assert refused(LEAST + "paper = 5\n") == "paper"
 
 
 def test_the_environment_overrides_the_file() -> None:
@@ -188,6 +214,9 @@ def test_the_environment_overrides_the_file() -> None:
         ("RETRY__ATTEMPTS", "many", "retry.attempts"),
         ("RETRY__ATTEMPTS", "99", "retry.attempts"),
         ("ANSWERS__VERSIONS", "1;2", "answers.versions"),
+        ("ANSWERS__VERSIONS", "", "answers.versions"),
+        ("ANSWERS__VERSIONS", " , ", "answers.versions"),
+        ("ANSWERS__BUNDLE_DIGESTS", "", "answers.bundle_digests"),
         ("BRAKER__FAILURES", "1", "braker.failures"),
     ],
 )

@@ -165,6 +165,19 @@ impl Paper {
         }
     }
 
+    fn of(table: toml::Table) -> Result<Self, ConfigError> {
+        // serde's words would quote a text in place of a number.
+        if let Some((name, value)) = table.iter().find(|(_, value)| !value.is_float() && !value.is_integer()) {
+            return Err(refused(
+                name,
+                &format!("a number is expected, was a {}", value.type_str()),
+            ));
+        }
+        toml::Value::Table(table)
+            .try_into()
+            .map_err(|error: toml::de::Error| refused("", error.message()))
+    }
+
     fn checked(self) -> Result<Self, ConfigError> {
         if !(self.capital.is_finite() && self.capital > 0.0) {
             return Err(refused(
@@ -206,19 +219,14 @@ fn refused(name: &str, message: &str) -> ConfigError {
 ///
 /// The first setting that is not usable.
 pub(crate) fn settings(text: &str, environment: &HashMap<String, String>) -> Result<(Config, Paper), ConfigError> {
-    let file = |message: String| ConfigError {
-        setting: "file".to_owned(),
-        message,
-    };
-    let mut table: toml::Table = toml::from_str(text).map_err(|error| file(error.to_string()))?;
+    // The client reads first, and leaves the table alone: its messages quote no line, in which a key may stand.
+    let config = Config::parse(text, environment)?;
+    let mut table: toml::Table = toml::from_str(text).map_err(|_| refused("", "the file is no TOML"))?;
     let paper = match table.remove("paper") {
-        Some(paper) => paper
-            .try_into::<Paper>()
-            .map_err(|error| refused("", error.message()))?,
-        None => Paper::default(),
+        Some(toml::Value::Table(paper)) => Paper::of(paper)?,
+        _ => Paper::default(),
     };
-    let rest = toml::to_string(&table).map_err(|error| file(error.to_string()))?;
-    Ok((Config::parse(&rest, environment)?, paper.checked()?))
+    Ok((config, paper.checked()?))
 }
 
 #[cfg(test)]
@@ -287,6 +295,18 @@ mod tests {
     }
 
     #[test]
+    fn no_message_quotes_the_file() {
+        for line in [
+            "api_key = tg_live_SECRET",
+            "[paper]\ncapital = 'tg_live_SECRET'",
+            "[paper]\nfee_bps = [tg_live_SECRET]",
+        ] {
+            let refused = settings(&format!("{CLIENT}{line}\n"), &HashMap::new()).unwrap_err();
+            assert!(!refused.to_string().contains("SECRET"), "{refused}");
+        }
+    }
+
+    #[test]
     fn what_is_no_amount_is_refused() {
         for (line, setting) in [
             ("capital = 0", "paper.capital"),
@@ -295,6 +315,7 @@ mod tests {
             ("slippage_bps = inf", "paper.slippage_bps"),
             ("impact_coefficient = 11", "paper.impact_coefficient"),
             ("leverage = 3", "paper"),
+            ("capital = 'much'", "paper.capital"),
         ] {
             let refused = settings(&format!("{CLIENT}[paper]\n{line}\n"), &HashMap::new()).unwrap_err();
             assert_eq!(refused.setting, setting);

@@ -70,8 +70,8 @@ pub(super) fn expected(key: &str, kind: Kind) -> String {
         Kind::Word(words) => words.join(" or "),
         Kind::Flag => "true or false".to_owned(),
         Kind::Whole => Bound::of(key).map_or_else(|| "a whole number".to_owned(), Bound::expected),
-        Kind::Texts => "a list of texts".to_owned(),
-        Kind::Wholes => "a list of whole numbers from 1 on".to_owned(),
+        Kind::Texts => "a list of texts, one at least in a variable".to_owned(),
+        Kind::Wholes => "a list of whole numbers from 1 on, one at least in a variable".to_owned(),
     }
 }
 

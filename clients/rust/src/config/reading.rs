@@ -12,6 +12,7 @@ use crate::interval::Interval;
 
 const PREFIX: &str = "TIDEGATE_CLIENT__";
 const KEY: &str = "api_key";
+const PAPER: &str = "paper";
 
 /// The variables that are settings. Others may hold what they like.
 pub(super) fn environment(
@@ -75,6 +76,8 @@ fn of_file(text: &str) -> Result<BTreeMap<String, Value>, ConfigError> {
     let mut values = BTreeMap::new();
     for (name, value) in table {
         match value {
+            // The paper bot's own; one file is for both.
+            Value::Table(_) if name == PAPER => {}
             Value::Table(inner) if is_table(&name) => {
                 values.extend(inner.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
             }
@@ -144,6 +147,10 @@ fn variable(setting: &str) -> String {
 fn value_of(text: &str, kind: Kind) -> Option<Value> {
     let parts = || text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let whole = |text: &str| text.parse().ok().map(Value::Integer);
+    // An empty list allows everything: a variable that was emptied by mistake must not widen what the file narrows.
+    if matches!(kind, Kind::Texts | Kind::Wholes) && parts().next().is_none() {
+        return None;
+    }
     match kind {
         Kind::Text | Kind::Word(_) => Some(Value::String(text.to_owned())),
         Kind::Flag => text.parse().ok().map(Value::Boolean),
