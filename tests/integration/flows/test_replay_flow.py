@@ -35,6 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def replayed(folder: Path) -> tuple[UUID, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIDEGATE_ROOT", str(folder))
+        patch.setenv(
+            "TIDEGATE_COMPUTE__WORKERS", "1"
+        )  # several are tested elsewhere, and each compiles and imports for seconds
         return completed(replay_module.replay, NAME, *MONTHS)
 
 
@@ -64,7 +67,7 @@ def test_the_page_is_a_link_and_the_result_lies_beside_it(replayed: tuple[UUID, 
     assert "<html" in page.read_text(encoding="utf-8")
     result = ReplayResult.from_json(page.with_suffix(".json").read_text(encoding="utf-8"))
     assert {path.name: path.summary.total_return for path in result.paths} == outcome["returns"]
-    assert result.training.workers == 2
+    assert result.training.workers == 1
     key = ArtifactFilter(key=ArtifactFilterKey(any_=["replay-simulatedtwosimusd"]))
 
     async def read() -> list[Any]:
