@@ -10,10 +10,11 @@ from tidegate.calibration.checking import Checked, agreements, check_worlds
 from tidegate.calibration.closed_forms import closed_forms
 from tidegate.calibration.curve import SHARPES, curve_point
 from tidegate.calibration.draws import common_share
+from tidegate.calibration.endurance import endurance, endure
 from tidegate.calibration.figures import Figures, true_sharpe, with_sharpe
 from tidegate.calibration.measuring import MODELLED
 from tidegate.calibration.outcome import edges_for, outcome
-from tidegate.calibration.result import Calibration, CurvePoint, WorldResult
+from tidegate.calibration.result import Calibration, CurvePoint, Endurance, WorldResult
 from tidegate.calibration.tally import Tally, added
 from tidegate.calibration.watching import watch_of
 from tidegate.calibration.words import assumptions
@@ -24,7 +25,7 @@ from tidegate.strategy.gates import Gates
 from tidegate.strategy.strategy import Strategy
 
 CHUNK: Final = 500
-_CURVE_SHARE: Final = 10
+_CURVE_SHARE: Final = 5
 _LEAST_CURVE: Final = 100
 _MOST_WORLDS: Final = 1_000_000
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class Options:
         no_skill: true Sharpe ratio without skill, net of costs.
         checked: worlds by the full statistics; 0 for none.
         trials: in the ledger before the first look.
+        trial_spread: standard deviation of their annual Sharpe ratios; None: that of training windows without skill.
         workers: threads.
     """
 
@@ -55,12 +57,11 @@ class Options:
     no_skill: float = 0.0
     checked: int = 200
     trials: int = 0
+    trial_spread: float | None = None
     workers: int = 2
 
 
-def calibrate(
-    strategy: Strategy, figures: Figures, policies: Mapping[str, Gates], options: Options
-) -> Calibration:
+def calibrate(strategy: Strategy, figures: Figures, policies: Mapping[str, Gates], options: Options) -> Calibration:
     """How often these gates err for such trades.
 
     Args:
@@ -77,14 +78,16 @@ def calibrate(
     _require_sane(options)
     watch = watch_of(strategy, figures)
     trials = (options.trials, strategy.windows.max_folds * max(1, strategy.model.search.trials))
-    plan = plan_for(strategy, figures, watch, policies, years=options.years, trials=trials)
+    variance = None if options.trial_spread is None else options.trial_spread**2 / figures.days_per_year
+    plan = plan_for(strategy, figures, watch, policies, years=options.years, trials=trials, trial_variance=variance)
     worlds = worlds_of(options.no_skill, options.equal, options.champion, options.challenger)
     with ThreadPoolExecutor(options.workers) as pool:
         tallies = _worlds(pool, worlds, plan, options)
         curve = _curve(pool, plan, options)
+        endured = _endurance(pool, plan, options)
         checked = _checked(pool, plan, options)
     results = tuple(_result(world, tallies[world.name], plan) for world in worlds)
-    return _told(strategy, plan, options, worlds, results, curve, checked)
+    return _told(strategy, plan, options, worlds, results, curve, endured, checked)
 
 
 def _require_sane(options: Options) -> None:
@@ -135,6 +138,17 @@ def _curve(pool: ThreadPoolExecutor, plan: Plan, options: Options) -> tuple[Curv
     return tuple(_map(pool, tasks))
 
 
+def _endurance(pool: ThreadPoolExecutor, plan: Plan, options: Options) -> tuple[Endurance, ...]:
+    count = max(_LEAST_CURVE, options.worlds // _CURVE_SHARE)
+    truths = (options.equal, options.no_skill)
+    tasks = [
+        partial(endure, plan, options.equal, truth, count, (options.seed, 4, number))
+        for number, truth in enumerate(truths)
+    ]
+    found = _map(pool, tasks)
+    return tuple(endurance(plan, options.equal, truth, until) for truth, until in zip(truths, found, strict=True))
+
+
 def _checked(pool: ThreadPoolExecutor, plan: Plan, options: Options) -> list[Checked]:
     """Half of the worlds without skill, half with the skill of an equal: so that verdicts of both kinds occur."""
     half = options.checked // 2
@@ -170,6 +184,7 @@ def _told(
     worlds: Sequence[World],
     results: tuple[WorldResult, ...],
     curve: tuple[CurvePoint, ...],
+    endured: tuple[Endurance, ...],
     checked: Sequence[Checked],
 ) -> Calibration:
     name, policy = next(iter(plan.policies.items()))
@@ -186,6 +201,7 @@ def _told(
         seed=options.seed,
         figures=plan.figures,
         own_sharpe=true_sharpe(plan.figures),
+        yearly_error=policy.yearly_error,
         level=level,
         pool_days=plan.pool_months * plan.month_days,
         month_days=plan.month_days,
@@ -193,11 +209,12 @@ def _told(
         shared=common_share(challenger),
         results=results,
         curve=curve,
+        endurance=endured,
         closed=closed_forms(
             plan, policy, level[name], steady, {point.sharpe: point for point in curve}, options.worlds * plan.months
         ),
         agreements=agreements(checked, policy, level[name]) if checked else (),
         modelled=MODELLED,
         left_out=tuple(one.name for one in SPECIFICATIONS if one.name not in MODELLED),
-        assumptions=assumptions(strategy, plan),
+        assumptions=assumptions(plan),
     )

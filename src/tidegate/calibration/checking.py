@@ -16,6 +16,7 @@ from tidegate.calibration.series import Row, drawdown, ratios
 from tidegate.calibration.single import as_backtest
 from tidegate.calibration.worlds import Plan, measure_pool
 from tidegate.gates.evaluation import compares
+from tidegate.gates.specifications import Comparison
 from tidegate.statistics.bootstrap import metric_intervals
 from tidegate.statistics.proportions import break_even_win_rate
 from tidegate.statistics.sharpe import skill_p_value
@@ -66,7 +67,7 @@ def agreements(checked: Sequence[Checked], policy: Gates, level: float) -> tuple
         policy: whose thresholds divide them.
         level: of the test of skill.
     """
-    rows = (
+    rows: tuple[tuple[str, str, Comparison, float | None, str], ...] = (
         ("skill", "p-value of no skill", "<=", level, "statistics.skill_p_value on the series of days"),
         ("sharpe", "Sharpe ratio", ">=", policy.sharpe.threshold, "summary of the backtest"),
         ("win_rate", "win rate", ">=", policy.win_rate.threshold, "summary of the backtest"),
@@ -114,7 +115,7 @@ def _one(
 def _joined(months: Sequence[Days]) -> Days:
     return Days(
         *(
-            np.concatenate([getattr(month, name) for month in months], axis=1)
+            np.concatenate([getattr(month, name) for month in months], axis=-1)
             for name in ("wins", "losses", "gained", "lost", "slots")
         )
     )

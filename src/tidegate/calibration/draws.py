@@ -27,7 +27,7 @@ class Days:
     Attributes:
         wins, losses: (w, d) numbers of trades.
         gained, lost: (w, d) sums over them, fractions of the capital, >= 0.
-        slots: (w, d, s, 2) wins and losses by part of the day in which trades were closed.
+        slots: (2, s, w, d) wins and losses by part of the day in which trades were closed; a single part where nobody asks.
     """
 
     wins: Values
@@ -80,22 +80,24 @@ def draw_together(rng: np.random.Generator, paths: Sequence[Figures], worlds: in
         worlds: how many.
         days: how many.
     Returns:
-        one a path, with `slots_a_day` slots.
+        one a path; all but the first have `slots_a_day` slots.
     """
     figures, share, slots = middle(paths), common_share(paths), slots_a_day(paths[0])
     market = _market(rng, figures, worlds, days)
     common = _summed(_counts(rng, market, share * figures.trades_per_day, slots), rng, figures)
     found = []
-    for path in paths:
+    for number, path in enumerate(paths):
         alone = market.better((path.win_rate - figures.win_rate) / (1.0 - share))
-        own = _summed(_counts(rng, alone, (1.0 - share) * figures.trades_per_day, slots), rng, figures)
+        parts = slots if number else 1
+        own = _summed(_counts(rng, alone, (1.0 - share) * figures.trades_per_day, parts), rng, figures)
+        together = common.slots if number else common.slots.sum(axis=1, keepdims=True)
         found.append(
             Days(
                 common.wins + own.wins,
                 common.losses + own.losses,
                 common.gained + own.gained,
                 common.lost + own.lost,
-                common.slots + own.slots,
+                together + own.slots,
             )
         )
     return tuple(found)
@@ -133,17 +135,16 @@ def _market(rng: np.random.Generator, figures: Figures, worlds: int, days: int) 
 
 
 def _counts(rng: np.random.Generator, market: _Market, trades_per_day: float, slots: int) -> Values:
-    """(w, d, slots, 2) wins and losses."""
-    counts = np.empty((*market.shape, slots, 2), np.float32)
+    """(2, slots, w, d) wins and losses."""
+    counts = np.empty((2, slots, *market.shape), np.float32)
     for at, chance in enumerate((market.win_rate, 1.0 - market.win_rate)):
         rate = market.busy * chance * (trades_per_day / slots)
-        by_slot = rate if isinstance(rate, float) else rate[:, :, np.newaxis]
-        counts[..., at] = rng.poisson(by_slot, (*market.shape, slots))
+        counts[at] = rng.poisson(rate, (slots, *market.shape))
     return counts
 
 
 def _summed(slots: Values, rng: np.random.Generator, figures: Figures) -> Days:
-    wins, losses = slots[..., 0].sum(axis=2), slots[..., 1].sum(axis=2)
+    wins, losses = slots.sum(axis=1)
     return Days(
         wins,
         losses,

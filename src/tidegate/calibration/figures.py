@@ -29,6 +29,7 @@ class Figures:
         cost: of one round trip, >= 0.
         drawdown_factor: largest drawdown at the worst moment inside bars over that of daily closes, >= 1.
         trades, days: what the figures were measured on; 0 where they were given.
+        measured_sharpe: annual, of the daily returns of the same record; None where there is none.
         assumed: figures that nobody measured or gave.
     """
 
@@ -48,6 +49,7 @@ class Figures:
     drawdown_factor: float = 1.0
     trades: int = 0
     days: int = 0
+    measured_sharpe: float | None = None
     assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from tidegate.calibration.figures import Figures
 from tidegate.calibration.pool import GAINED, LOSSES, LOST, WINS, Pool
 from tidegate.calibration.series import Ratios, Row, divided, drawdown, probability_above, ratios, track_record, wilson
 from tidegate.statistics.sharpe import expected_maximum_ratio
+from tidegate.strategy.gates import Gates
 
 STRESS: Final = 1.5
 _CONFIDENCE: Final = 0.95
@@ -52,11 +53,13 @@ class Rival:
         there: (w,) whether there is one.
         returns: (w, d) its daily net returns.
         trades: (w,) its trades.
+        unseen: (w,) calendar days of the newest fold that it has not seen.
     """
 
     there: NDArray[np.bool_]
     returns: Values
     trades: Row
+    unseen: Row
 
 
 def pooled(pool: Pool, figures: Figures, found: Ratios) -> dict[str, Measured]:
@@ -130,9 +133,7 @@ def _above_random(found: Ratios, annual: Row, daily_cost: Row, figures: Figures)
 
 def deflated(found: Ratios, figures: Figures, trials: int, variance: float) -> Measured:
     """Probability that the ratio exceeds the best of so many trials without skill; `variance` of their ratios per day."""
-    return Measured(
-        probability_above(found, expected_maximum_ratio(variance, max(trials, 1)), figures.days_per_year)
-    )
+    return Measured(probability_above(found, expected_maximum_ratio(variance, max(trials, 1)), figures.days_per_year))
 
 
 def costs_above_zero(figures: Figures, stake: float, worlds: int) -> Measured:
@@ -140,26 +141,31 @@ def costs_above_zero(figures: Figures, stake: float, worlds: int) -> Measured:
     return Measured(np.full(worlds, figures.cost / 2.0 / stake / BPS))
 
 
-def contest(pool: Pool, rival: Rival, figures: Figures, floor: float) -> dict[str, Measured]:
+def contest(pool: Pool, rival: Rival, figures: Figures, policy: Gates) -> dict[str, Measured]:
     """The two gates that need a champion, on the newest fold.
 
     Args:
         pool: the challenger's months.
         rival: the champion.
         figures: days a year.
-        floor: least denominator of the relative improvement.
+        policy: the rule near zero, and how much the champion must not have seen.
     """
     own_returns = pool.newest_returns[:, -rival.returns.shape[1] :]
     own, other = (ratios(returns, figures.days_per_year) for returns in (own_returns, rival.returns))
     traded = pool.newest_sums[:, :2].sum(axis=1) > 0
     ours = np.where(traded, own.annual, 0.0)
     theirs = np.where(rival.trades > 0, other.annual, 0.0)
-    improvement = (ours - theirs) / np.maximum(np.abs(theirs), floor)
-    ruling = np.where(rival.there, np.where(ours <= 0, RULED_FAIL, NO_RULING), RULED_PASS).astype(np.int8)
-    first = np.where(rival.there, NO_RULING, RULED_PASS).astype(np.int8)
+    improvement = (ours - theirs) / np.maximum(np.abs(theirs), policy.champion_floor)
+    tested = _difference(own_returns, rival.returns)
+    alone = 1.0 - ndtr(own.annual / own.error)
+    held = rival.unseen >= policy.champion_min_days
+    ruling = np.where(held, np.where(ours <= 0, RULED_FAIL, NO_RULING), RULED_FAIL)
     return {
-        "champion": Measured(improvement, ruling=ruling),
-        "champion_difference": Measured(_difference(own_returns, rival.returns), ruling=first),
+        "champion": Measured(improvement, ruling=np.where(rival.there, ruling, RULED_PASS).astype(np.int8)),
+        "champion_difference": Measured(
+            np.where(traded & (rival.trades == 0), alone, tested),
+            ruling=np.where(rival.there, np.where(held, NO_RULING, RULED_FAIL), RULED_PASS).astype(np.int8),
+        ),
     }
 
 
@@ -177,7 +183,9 @@ def _difference(own: Values, other: Values) -> Row:
     lags = min(n - 1, int(4.0 * (n / 100.0) ** (2.0 / 9.0)))
     variance = np.einsum("ij,ij->i", influence, influence) / n
     for lag in range(1, lags + 1):
-        variance += 2.0 * (1.0 - lag / (lags + 1.0)) * np.einsum("ij,ij->i", influence[:, lag:], influence[:, :-lag]) / n
+        variance += (
+            2.0 * (1.0 - lag / (lags + 1.0)) * np.einsum("ij,ij->i", influence[:, lag:], influence[:, :-lag]) / n
+        )
     chance: Row = 1.0 - ndtr(divided(difference, np.sqrt(np.maximum(variance, 0.0) / n)))
     return chance
 

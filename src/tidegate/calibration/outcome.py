@@ -68,6 +68,7 @@ def years_share(promoted: NDArray[np.bool_]) -> Share:
 def edges_for(tallies: Sequence[Tally]) -> NDArray[np.float64]:
     """Edges that the histograms of all policies of a world share: the middle 99 % of what was earned, zero in the middle of no bin."""
     values = np.concatenate([tally.earned.ravel() for tally in tallies])
+    values = values[values != 0] if np.any(values != 0) else values
     low, high = (float(end) for end in np.quantile(values, (0.005, 0.995)))
     reach = max(high, 0.0) - min(low, 0.0)
     step = reach / (_BINS - 1) if reach > 0 else 0.01
@@ -83,8 +84,9 @@ def spread(values: Row, edges: NDArray[np.float64]) -> Spread:
         q05,
         median,
         q95,
+        float(np.mean(values == 0)),
         tuple(float(edge) for edge in edges),
-        tuple(int(number) for number in np.histogram(values, edges)[0]),
+        tuple(int(number) for number in np.histogram(values[values != 0], edges)[0]),
         int((values < edges[0]).sum()),
         int((values > edges[-1]).sum()),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,12 +123,15 @@ class Production:
             return month
         later = self.what[rows] == LATER
         alive = self.age[rows, np.newaxis] + np.arange(shape[1]) < self.watch.age_days
-        slots = _of_each(later, paths[0].slots, paths[1].slots, rows)
-        alarm_day = self._watch(rows, slots, alive)
+        first, other = paths
+        slots = [np.moveaxis(path.slots, 2, 0) for path in (first, other)]
+        chosen = _of_each(later, slots[0], slots[0] if first is other else slots[1], rows)
+        alarm_day = self._watch(rows, chosen, alive)
         gone = (alarm_day < shape[1]) & self.watch.acts
         if self.watch.acts:
             alive &= np.arange(shape[1]) <= alarm_day[:, np.newaxis]
-        returns = _of_each(later, paths[0].returns, paths[1].returns, rows) * alive
+        earned = first.returns
+        returns = _of_each(later, earned, earned if first is other else other.returns, rows) * alive
         month.returns[rows], month.traded[rows], month.rolled_back[rows] = returns, alive, gone
         self.days[rows] += alive.sum(axis=1)
         self.earned[rows] += returns.sum(axis=1, dtype=np.float64)
@@ -145,10 +148,13 @@ class Production:
 
     def _watch(self, rows: Numbers, slots: Values, alive: Mask) -> Numbers:
         """(k,) the day of the first alarm, the number of days where there is none; moves the statistics on."""
-        up, down, threshold = (self.steps[rows, at, np.newaxis] for at in range(3))
-        moves = slots[..., 0] * down[..., np.newaxis] * -1 + slots[..., 1] * up[..., np.newaxis]
-        moves *= alive[:, :, np.newaxis]
-        path = np.cumsum(moves.reshape(len(rows), -1), axis=1) + self.statistic[rows, np.newaxis]
+        # Steps are whole and their sums stay far below 2^24, so that float32 holds them exactly.
+        steps = self.steps[rows].astype(np.float32)
+        up, down, threshold = (steps[:, at, np.newaxis] for at in range(3))
+        moves = slots[:, 1] * up[:, np.newaxis] - slots[:, 0] * down[:, np.newaxis]
+        moves *= alive[:, np.newaxis]
+        path = np.cumsum(np.moveaxis(moves, 1, 2).reshape(len(rows), -1), axis=1)
+        path += self.statistic[rows, np.newaxis].astype(np.float32)
         path -= np.minimum(np.minimum.accumulate(path, axis=1), 0)
         self.statistic[rows] = np.rint(path[:, -1]).astype(np.int64)
         above = (path >= threshold) & (threshold > 0)

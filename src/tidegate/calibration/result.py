@@ -41,12 +41,19 @@ def share_of(count: float, n: float, alike: float = 1.0) -> Share:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Values' mean and quantiles, with what a histogram needs; k edges and k - 1 counts."""
+    """What years of production earned.
+
+    Attributes:
+        mean, q05, median, q95: over all years, fractions of the capital.
+        idle: share of years in which nothing was ever in production.
+        edges, counts: k edges and k - 1 counts of the other years; `below` and `above` lie outside.
+    """
 
     mean: float
     q05: float
     median: float
     q95: float
+    idle: float
     edges: tuple[float, ...]
     counts: tuple[int, ...]
     below: int
@@ -163,6 +170,26 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Endurance:
+    """The sequential test by itself, without expiry, successors or looks.
+
+    Attributes:
+        promise, truth: true Sharpe ratio when the version was tested, and in production.
+        alarms_a_year: of watched years.
+        median_days: calendar days until half of the versions have alarmed; infinite where fewer have.
+        within: share that has alarmed, by calendar days.
+        allowed: false alarms a year that the strategy allows on a version whose win rate is the lower end of its interval.
+    """
+
+    promise: float
+    truth: float
+    alarms_a_year: float
+    median_days: float
+    within: Mapping[int, float]
+    allowed: float
+
+
+@dataclass(frozen=True, slots=True)
 class ClosedForm:
     """A probability that can be computed, beside the simulated one."""
 
@@ -195,6 +222,7 @@ class Calibration:
         seed: of all chance.
         figures: what was simulated.
         own_sharpe: the annual Sharpe ratio that the strategy's own figures amount to.
+        yearly_error: share of years that the chosen policy may promote without skill.
         level: of a scheduled look's test of skill, by policy.
         pool_days: market days of the pooled test.
         month_days: market days of a month.
@@ -202,6 +230,7 @@ class Calibration:
         shared: share of their trades that champion and challenger have in common.
         results: the worlds.
         curve: by true Sharpe ratio, ascending.
+        endurance: the sequential test by itself, on a healthy version and on one whose skill has ended.
         closed: closed forms.
         agreements: the check by the full statistics.
         modelled, left_out: gates that are simulated, and those that are taken to pass.
@@ -217,6 +246,7 @@ class Calibration:
     seed: int
     figures: Figures
     own_sharpe: float
+    yearly_error: float
     level: Mapping[str, float]
     pool_days: int
     month_days: int
@@ -224,6 +254,7 @@ class Calibration:
     shared: float
     results: tuple[WorldResult, ...]
     curve: tuple[CurvePoint, ...]
+    endurance: tuple[Endurance, ...]
     closed: tuple[ClosedForm, ...]
     agreements: tuple[Agreement, ...]
     modelled: tuple[str, ...]

@@ -1,8 +1,9 @@
 """One world trade by trade, as a backtest that the full statistics can be taken of."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tidegate.backtest.result import Backtest, Floats, Trades
+from tidegate.backtest.result import Backtest, Floats, Times, Trades
 from tidegate.bars.interval import DAY_MS
 from tidegate.calibration.draws import Days
 from tidegate.calibration.figures import Figures
@@ -25,7 +26,7 @@ def as_backtest(rng: np.random.Generator, days: Days, world: int, figures: Figur
     equity = CAPITAL * (1.0 + np.cumsum(net))
     opened_at = np.arange(n, dtype=np.int64) * DAY_MS
     trades = _trades(rng, days, world, figures, opened_at)
-    cost = np.bincount(trades.entry_at // DAY_MS, minlength=n) * figures.cost
+    cost = np.bincount(trades.entry_at // DAY_MS, minlength=n).astype(np.float64) * figures.cost
     return Backtest(
         opened_at=opened_at,
         closed_at=opened_at + DAY_MS,
@@ -42,9 +43,7 @@ def as_backtest(rng: np.random.Generator, days: Days, world: int, figures: Figur
     )
 
 
-def _trades(
-    rng: np.random.Generator, days: Days, world: int, figures: Figures, opened_at: np.ndarray
-) -> Trades:
+def _trades(rng: np.random.Generator, days: Days, world: int, figures: Figures, opened_at: Times) -> Trades:
     day, net = [], []
     for counts, sums, mean, spread, sign in (
         (days.wins, days.gained, figures.gain, figures.gain_spread, 1.0),
@@ -81,7 +80,7 @@ def _trades(
     )
 
 
-def _split(rng: np.random.Generator, on: np.ndarray, sums: Floats, mean: float, spread: float) -> Floats:
+def _split(rng: np.random.Generator, on: NDArray[np.intp], sums: Floats, mean: float, spread: float) -> Floats:
     """Amounts of single trades: gamma distributed, scaled so that each day's add up to its sum."""
     weights = rng.standard_gamma((mean / spread) ** 2, len(on)) if spread > mean * 1e-3 else np.ones(len(on))
     totals = np.bincount(on, weights, minlength=len(sums))

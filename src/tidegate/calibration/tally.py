@@ -128,5 +128,3 @@ def added(tallies: Iterable[Tally]) -> Tally:
         elif one.name != "truth":
             setattr(total, one.name, sum(values))
     return total
-
-

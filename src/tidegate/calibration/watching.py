@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tidegate.calibration.figures import Figures
 from tidegate.calibration.pool import GAINED, LOSSES, LOST, WINS, Sums
 from tidegate.calibration.series import divided, wilson
-from tidegate.monitoring.sequential import Design, design
+from tidegate.monitoring.sequential import LEAST_DISTANCE, Design, design
 from tidegate.rollback.decision import Situation, decide
 from tidegate.rollback.finding import Finding
 from tidegate.strategy.strategy import Strategy
@@ -76,12 +76,13 @@ def designs(sums: Sums, watch: Watch) -> Steps:
 
     As a manifest's figures would give them, except that win rates are rounded to half a percent (one percent below 1,000 trades): as
     many designs as there are worlds would take longer than the worlds. A threshold of 0 says that there is no test.
+    The win rate that is to be noticed is the one that pays nothing, or a least distance below the healthy one, as in `design`.
     """
     trades = sums[:, WINS] + sums[:, LOSSES]
     grid = _FINE if trades.mean() >= _MANY_TRADES else _COARSE
     low = wilson(sums[:, WINS], trades)[0]
     payoff = divided(divided(sums[:, GAINED], sums[:, WINS]), divided(sums[:, LOST], sums[:, LOSSES]))
-    pairs = np.stack((low, 1.0 / (1.0 + payoff)), axis=1)
+    pairs = np.stack((low, np.minimum(1.0 / (1.0 + payoff), low - LEAST_DISTANCE)), axis=1)
     keys = np.where(np.isfinite(pairs), np.rint(pairs * grid), -1).astype(np.int64)
     different, where = np.unique(keys, axis=0, return_inverse=True)
     found = np.zeros((len(different), 3), np.int64)
@@ -93,13 +94,13 @@ def designs(sums: Sums, watch: Watch) -> Steps:
 
 
 @lru_cache(maxsize=_CACHED)
-def designed(healthy: float, break_even: float, watch: Watch) -> Design:
-    """The sequential test for a lower end of the win rate and the win rate at which nothing is earned."""
+def designed(healthy: float, gone: float, watch: Watch) -> Design:
+    """The sequential test for a lower end of the win rate and the win rate that is to be noticed."""
     return design(
         {
             "win_rate": healthy,
             "win_rate_low": healthy,
-            "payoff_ratio": 1.0 / break_even - 1.0 if 0 < break_even < 1 else math.nan,
+            "payoff_ratio": 1.0 / gone - 1.0 if 0 < gone < 1 else math.nan,
             "trades_per_day": watch.trades_per_day,
         },
         watch.yearly_false_alarms,

@@ -15,7 +15,7 @@ from tidegate.calibration.pool import Pool
 from tidegate.calibration.production import FIRST, LATER, NOTHING, Production
 from tidegate.calibration.series import Ratios, ratios
 from tidegate.calibration.tally import Tally, Truth
-from tidegate.calibration.verdicts import judge
+from tidegate.calibration.verdicts import bars, judge
 from tidegate.calibration.watching import Watch
 from tidegate.statistics.spending import Look, allowance
 from tidegate.strategy.gates import Gates
@@ -50,9 +50,9 @@ def worlds_of(no_skill: float, equal: float, champion: float, challenger: float)
     """The four worlds that are told apart."""
     return (
         World("no_skill", "No skill", no_skill, no_skill),
-        World("equal", "Equal to the champion", equal, equal, equal, equal),
-        World("better", "Better than the champion", challenger, challenger, champion, champion),
-        World("lost", "Skill lost at the start", equal, no_skill, equal, no_skill),
+        World("equal", "Equal", equal, equal, equal, equal),
+        World("better", "Better", challenger, challenger, champion, champion),
+        World("lost", "Skill lost", equal, no_skill, equal, no_skill),
     )
 
 
@@ -129,6 +129,7 @@ def simulate(world: World, plan: Plan, count: int, seed: Sequence[int]) -> dict[
     pool, rivals = _history(rng, world, plan, count)
     production = {name: _start(rng, world, plan, count, pool) for name in plan.policies}
     tallies = {name: Tally.empty(count, plan.years, truth) for name in plan.policies}
+    asked = {name: bars(policy) for name, policy in plan.policies.items()}
     allowed = {name: levels(policy, plan.months) for name, policy in plan.policies.items()}
     now = with_sharpe(plan.figures, world.procedure)
     first = now if world.champion in {None, world.procedure} else with_sharpe(plan.figures, world.champion or 0.0)
@@ -138,8 +139,8 @@ def simulate(world: World, plan: Plan, count: int, seed: Sequence[int]) -> dict[
         measured = measure_pool(pool, found, plan, month)
         sums = pool.sums.sum(axis=1)
         for name, policy in plan.policies.items():
-            held = measuring.contest(pool, _rival(production[name], rivals), plan.figures, policy.champion_floor)
-            verdicts = judge(measured | held, policy, allowed[name][month])
+            held = measuring.contest(pool, _rival(production[name], rivals, plan), plan.figures, policy)
+            verdicts = judge(measured | held, asked[name], allowed[name][month])
             tallies[name].look(month // LOOKS_A_YEAR, verdicts, production[name], plan.month_days)
             production[name].promote(verdicts.promote, sums)
         drawn = draw_together(rng, paths, count, plan.month_days)
@@ -189,7 +190,7 @@ def _start(rng: np.random.Generator, world: World, plan: Plan, count: int, pool:
     return production
 
 
-def _rival(production: Production, rivals: tuple[Days, Days]) -> Rival:
+def _rival(production: Production, rivals: tuple[Days, Days], plan: Plan) -> Rival:
     later = production.what == LATER
     first, other = rivals
     if first is other:
@@ -199,7 +200,8 @@ def _rival(production: Production, rivals: tuple[Days, Days]) -> Rival:
         returns = np.where(rows, other.returns, first.returns)
         wins, losses = np.where(rows, other.wins, first.wins), np.where(rows, other.losses, first.losses)
     trades = (wins + losses).sum(axis=1, dtype=np.float64)
-    return Rival(production.what != NOTHING, returns, trades)
+    unseen = np.minimum(production.age / plan.month_days, plan.fold_months) * MONTH_DAYS
+    return Rival(production.what != NOTHING, returns, trades, unseen)
 
 
 def plan_for(
@@ -225,7 +227,9 @@ def plan_for(
         fold_months=min(pool_months, max(1, round(windows.test_days / MONTH_DAYS))),
         month_days=month_days,
         trials=trials,
-        trial_variance=1.0 / (pool_months * month_days) if trial_variance is None else trial_variance,
+        trial_variance=365.0 / (windows.train_days * figures.days_per_year)
+        if trial_variance is None
+        else trial_variance,
         stake=1.0 / len(strategy.symbols),
         folds=windows.max_folds,
     )

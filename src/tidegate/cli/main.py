@@ -11,6 +11,7 @@ from tidegate import __version__
 from tidegate.cli import (
     backup_commands,
     bot_commands,
+    calibrate_commands,
     data_commands,
     incident_commands,
     instance_commands,
@@ -53,6 +54,7 @@ app = typer.Typer(
 )
 retrain_commands.add_to(app)
 monitor_commands.add_to(app)
+calibrate_commands.add_to(app)
 data_commands.add_to(app)
 registry_commands.add_to(app)
 trial_commands.add_to(app)
