@@ -122,7 +122,7 @@ def chained(before: str, *parts: str) -> str:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A copy of a SQLite database as of one moment; the same rows give the same bytes, whatever was written and undone before."""
+    """A copy of a SQLite database as of one moment, in one file without a log beside it."""
     with closing(sqlite3.connect(source)) as connection:
         connection.execute("VACUUM INTO ?", (str(target),))
 

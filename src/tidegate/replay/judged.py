@@ -1,7 +1,6 @@
 """The paths that decide by gates: the real promoter on a ledger of the path's own, the real rules of a rollback, and a clock of history."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +10,9 @@ from tidegate.backtest.result import Floats, Times, Trades
 from tidegate.bars.bars import iso
 from tidegate.bars.interval import DAY_MS
 from tidegate.errors import PromotionRefused
-from tidegate.gates.evaluation import Measurement
-from tidegate.gates.result import Decision, Verdict
+from tidegate.gates.result import Decision
 from tidegate.pipeline.contest import Champion
-from tidegate.pipeline.judge import Measured, decide_run
+from tidegate.pipeline.judge import decide_run
 from tidegate.registry.database import Database
 from tidegate.registry.events import EventLedger
 from tidegate.registry.ledger import Ledger
@@ -28,7 +26,7 @@ from tidegate.replay.result import Act, Name
 from tidegate.replay.shelf import Shelf
 from tidegate.replay.trading import Stint, Traded, enter, join, trade
 from tidegate.replay.trained import BUNDLE
-from tidegate.replay.training import ACTOR, MonthJob
+from tidegate.replay.training import ACTOR, LATENCY, MonthJob
 from tidegate.replay.watching import Watch, asks
 from tidegate.rollback.act import carry_out
 from tidegate.rollback.automatic import read_situation
@@ -40,14 +38,8 @@ from tidegate.rollback.verification import Verification
 from tidegate.strategy.gates import Gates
 from tidegate.strategy.strategy import Strategy
 
-LATENCY: Final = "latency_p95_ms"
 _NO_TIMES: Final[Times] = np.empty(0, np.int64)
 _NO_RETURNS: Final[Floats] = np.empty(0)
-_NOT_TIMED: Final = Measurement(
-    None,
-    ruling=Verdict.NOT_ENOUGH_EVIDENCE,
-    reason="not judged in a replay: what a machine does today says nothing about a month of history",
-)
 _CLOSED: Final = "closed at the next retrain, as a person would have by then"
 
 
@@ -118,7 +110,7 @@ class Judged:
     def _decide(self, newest: Newest) -> Ruling:
         if newest.measured is None or newest.version is None:
             return Ruling("failed", (newest.trained.failure,))
-        measured, name = untimed(newest.measured), self._strategy.name
+        measured, name = newest.measured, self._strategy.name
         state = self._promoter.ledger.state(name)
         champion = None if state.current is None else Champion(state.current, self._shelf.bundle(state.current))
         place = self._folder / "decision"
@@ -213,8 +205,3 @@ class Judged:
 def without_latency(gates: Gates) -> Gates:
     """The gates with one for latency that does not block: it cannot be judged here, and no decision may depend on the machine."""
     return gates.model_copy(update={LATENCY: gates.latency_p95_ms.model_copy(update={"blocking": False})})
-
-
-def untimed(measured: Measured) -> Measured:
-    """The same without the time that this machine took."""
-    return replace(measured, measurements={**measured.measurements, LATENCY: _NOT_TIMED})

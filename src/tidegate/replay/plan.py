@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from tidegate.bars.bars import iso
 from tidegate.bars.commit import write_atomically
 from tidegate.bars.interval import DAY_MS
 from tidegate.errors import ConfigurationError
@@ -97,6 +98,21 @@ def make_plan(
     digest = hashlib.sha256(json.dumps(_identity(strategy, settings), sort_keys=True).encode()).hexdigest()
     folder = place.resolve() / f"{strategy.name}-{digest[:_DIGITS]}"
     return Plan(strategy, settings, root, folder, found, _policies(strategy, settings))
+
+
+def require_past(plan: Plan, now_ms: int) -> None:
+    """Refuse months that are not over yet; a simulated market has no today.
+
+    Raises:
+        ConfigurationError: the last month has not ended.
+    """
+    if plan.strategy.kind == "real" and plan.end_ms > now_ms:
+        raise ConfigurationError(
+            f"{plan.strategy.name}: the last month of a replay is not over",
+            expected=f"a month that ended by {iso(now_ms)}",
+            actual=plan.months[-1].name,
+            next_step="choose an earlier month by --to",
+        )
 
 
 def months_between(first: str, last: str) -> tuple[Month, ...]:

@@ -171,7 +171,7 @@ class _Path:
 
 def _trained(plan: Plan, mapper: Mapper, missing: list[Month], timing: Timing) -> Iterator[TrainedMonth]:
     """Every month in order; those that are missing are trained as the mapper sees fit."""
-    fresh = iter(mapper(train_month, [plan.reference(month) for month in missing]))
+    fresh = iter(mapper(train_month, [plan.reference(month) for month in missing]) if missing else ())
     names = {month.name for month in missing}
     for month in plan.months:
         with timing.stage("train"):

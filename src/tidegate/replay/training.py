@@ -15,6 +15,8 @@ from tidegate.bars.bars import Bars
 from tidegate.bars.commit import write_atomically
 from tidegate.bars.sources.source import RawBars
 from tidegate.errors import BundleError, ModelError, NotEnoughHistory, TidegateError, ValidationFailed
+from tidegate.gates.evaluation import Measurement
+from tidegate.gates.result import Verdict
 from tidegate.model.fit_clock import FITS
 from tidegate.pipeline.data import Gathered, Prepared, prepare
 from tidegate.pipeline.fold import Fold
@@ -27,9 +29,16 @@ from tidegate.replay.identity import month_identity
 from tidegate.replay.plan import Configuration, Month, Permuted, first_wanted_ms, months_between, read_configuration
 from tidegate.replay.trained import seal, work_folder, write_measured, write_outcome
 from tidegate.report.record import SymbolRecord
+from tidegate.settings.settings import Settings
 from tidegate.validation.validate import Validated, require, validate
 
 ACTOR: Final = "replay"
+LATENCY: Final = "latency_p95_ms"
+_NOT_TIMED: Final = Measurement(
+    None,
+    ruling=Verdict.NOT_ENOUGH_EVIDENCE,
+    reason="not judged in a replay: what a machine does today says nothing about a month of history",
+)
 _FAILURES: Final = (NotEnoughHistory, ValidationFailed, ModelError)
 _DIGITS: Final = 16
 
@@ -108,7 +117,7 @@ def read_inputs(folder: Path, name: str) -> Inputs:
 
 def _train(inputs: Inputs, folder: Path, watch: Stopwatch) -> None:
     month, configuration = inputs.month, inputs.configuration
-    strategy, settings, at = configuration.strategy, configuration.settings, month.as_of_ms
+    strategy, settings, at = configuration.strategy, _untimed(configuration.settings), month.as_of_ms
     job = MonthJob(strategy, settings, folder, at, at, ACTOR, watch, place=folder)
     try:
         gathered = _validated(job, inputs.raw)
@@ -123,8 +132,13 @@ def _train(inputs: Inputs, folder: Path, watch: Stopwatch) -> None:
         folder.mkdir()
         write_outcome(folder, month.name, month.as_of_ms, _words(error))
         return
-    write_measured(folder, measured)
+    write_measured(folder, replace(measured, measurements={**measured.measurements, LATENCY: _NOT_TIMED}))
     write_outcome(folder, month.name, month.as_of_ms)
+
+
+def _untimed(settings: Settings) -> Settings:
+    """The settings with as few timed predictions as they allow, since nobody looks at the times."""
+    return settings.model_copy(update={"compute": settings.compute.model_copy(update={"latency_samples": 50})})
 
 
 def _with_permuted(job: Job, prepared: Prepared, newest: Fold, measured: Measured, wanted: Permuted) -> Measured:
