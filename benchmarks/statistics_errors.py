@@ -127,6 +127,19 @@ def _both(returns: Floats, n: int) -> tuple[float, float]:
     return skill_p_value(returns, n), 1.0 - probabilistic_sharpe(returns, n)
 
 
+def year_table(worlds: int) -> None:
+    """How often any of twelve monthly looks at the last 365 days passes."""
+    print(f"\n{'12 monthly looks at 365 days, 0.42 % each':44} {'passes in a year':>17}")
+    for column, (name, draw) in enumerate(DAILY.items()):
+        chance = np.random.default_rng([6, column])
+        passed = np.array([_any_look(draw(chance, YEAR + 11 * 30)) for _ in range(worlds)])
+        print(f"{name:44} {share(passed):>17}", flush=True)
+
+
+def _any_look(returns: Floats) -> bool:
+    return any(skill_p_value(returns[30 * month : 30 * month + YEAR], YEAR) <= MONTHLY for month in range(12))
+
+
 def power_table(worlds: int) -> None:
     """Power of one look and of a year of looks, computed and drawn."""
     print(f"\n{'365 normal days, level 0.42 %':44} {'computed':>15} {'drawn':>15} {'12 looks a year':>16}")
@@ -284,6 +297,7 @@ def main() -> None:
     )
     chosen = parser.parse_args()
     skill_table(chosen.worlds)
+    year_table(chosen.worlds // 5)
     power_table(chosen.worlds)
     paired_table(chosen.worlds // 10)
     many_table(chosen.worlds // 20)

@@ -9,7 +9,7 @@ import numpy as np
 from tidegate.backtest.ratios import NAN, sharpe
 from tidegate.backtest.result import Floats
 from tidegate.errors import DataError
-from tidegate.statistics.bootstrap import circular_block_length
+from tidegate.statistics.bootstrap import MOST_UNITS, circular_block_length
 
 _CHUNK: Final = 2_000_000
 _LEAST: Final = 1e-12
@@ -41,7 +41,8 @@ def sharpe_difference(
     """Test and interval of the difference of two annual Sharpe ratios, paired period by period.
 
     The standard error is that of the difference of the two influences, with Bartlett weights. The distribution of the studentised
-    difference comes from the circular block bootstrap, whose own standard errors are those of its blocks' sums.
+    difference comes from the circular block bootstrap, whose own standard errors are those of its blocks' sums; blocks are so long that
+    no more than 2,000 of them are drawn.
 
     Args:
         challenger: (n,) net returns.
@@ -67,7 +68,7 @@ def sharpe_difference(
     error = math.sqrt(max(_long_run_variance(influence), 0.0) / n)
     if error <= _LEAST:
         return nothing
-    block = min(math.ceil(circular_block_length(influence)), max(n // 2, 1))
+    block = min(max(math.ceil(circular_block_length(influence)), -(-n // MOST_UNITS)), max(n // 2, 1))
     drawn = _studentised(np.stack((challenger, champion)), block, draws, np.random.default_rng(seed))
     extreme = np.where(np.isnan(drawn), np.inf, drawn)
     year = math.sqrt(periods_per_year)

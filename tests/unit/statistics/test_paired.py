@@ -74,6 +74,15 @@ def test_draws_in_parts_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> N
     assert sharpe_difference(one, other, 365.0, seed=3, draws=40) == whole
 
 
+def test_on_a_long_record_it_is_a_z_test() -> None:
+    one, other = pair(9000, 5, first=0.01)
+    found = sharpe_difference(one, other, 365.0, seed=1, draws=2000)
+    z = abs(found.difference) / found.standard_error
+    p = math.erfc(z / math.sqrt(2.0))
+    assert 0.05 < p < 0.95, "a seed that tells nothing"
+    assert found.p_value == pytest.approx(p, abs=0.05)
+
+
 def test_p_value_and_interval_tell_the_same() -> None:
     # At 1,000 draws the 950th of a thousand distances bounds the interval, and 5 % of them lie at or beyond it.
     for seed in range(30):

@@ -147,6 +147,14 @@ def test_a_benchmark_that_is_not_finite_leaves_nothing() -> None:
     assert math.isnan(superior_ability(np.full(50, np.nan), noise(50, 2, 1), seed=1).consistent)
 
 
+def test_long_records_are_drawn_by_runs_of_periods() -> None:
+    returns = noise(4001, 2, 8) + np.array([0.03, -0.01])
+    runs = np.add.reduceat(returns, np.arange(0, 4001, 3))
+    found, of_runs = (superior_ability(np.zeros(len(each)), each, seed=1, draws=100) for each in (returns, runs))
+    assert (found.n, of_runs.n) == (4001, 1334)
+    assert (found.lower, found.consistent, found.upper) == (of_runs.lower, of_runs.consistent, of_runs.upper)
+
+
 @pytest.mark.parametrize(("n", "shape"), [(5, (4, 2)), (5, (5,))])
 def test_shapes_that_do_not_fit_are_refused(n: int, shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError):
