@@ -88,6 +88,10 @@ DAILY: Mapping[str, Draw] = {
     "40 trades, 85 % win": with_trades(40, 0.85),
     "40 trades, 20 % win": with_trades(40, 0.2),
 }
+ENOUGH: Mapping[str, Draw] = {
+    "75 trades, 60 % win": with_trades(75, 0.6),
+    "100 trades, 85 % win": with_trades(100, 0.85),
+}
 CHOSEN = (
     "normal",
     "Student's t, 3 degrees",
@@ -114,7 +118,7 @@ def skill_table(worlds: int) -> None:
         f"{'no skill passes at':44} "
         + " ".join(f"{name:>15}" for name in ("skill 5 %", "skill 0.42 %", "PSR 5 %", "PSR 0.42 %"))
     )
-    records = [("365 days, ", YEAR, DAILY, worlds), ("8760 hours, ", HOURS, HOURLY, worlds // 3)]
+    records = [("365 days, ", YEAR, {**DAILY, **ENOUGH}, worlds), ("8760 hours, ", HOURS, HOURLY, worlds // 3)]
     for row, (title, n, cases, count) in enumerate(records):
         for column, (name, draw) in enumerate(cases.items()):
             chance = np.random.default_rng([1, row, column])
@@ -130,7 +134,7 @@ def _both(returns: Floats, n: int) -> tuple[float, float]:
 def year_table(worlds: int) -> None:
     """How often any of twelve monthly looks at the last 365 days passes."""
     print(f"\n{'12 monthly looks at 365 days, 0.42 % each':44} {'passes in a year':>17}")
-    for column, (name, draw) in enumerate(DAILY.items()):
+    for column, (name, draw) in enumerate({**DAILY, **ENOUGH}.items()):
         chance = np.random.default_rng([6, column])
         passed = np.array([_any_look(draw(chance, YEAR + 11 * 30)) for _ in range(worlds)])
         print(f"{name:44} {share(passed):>17}", flush=True)

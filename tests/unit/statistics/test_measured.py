@@ -4,15 +4,17 @@ import math
 
 import numpy as np
 import pytest
-from benchmarks.statistics_errors import DAILY, HELD, HOURLY, HOURS, YEAR, record, share
+from benchmarks.statistics_errors import DAILY, ENOUGH, HELD, HOURLY, HOURS, YEAR, record, share
 
 from tidegate.backtest.ratios import payoff_ratio, win_rate
 from tidegate.backtest.result import Floats
 
+DAYS = {**DAILY, **ENOUGH}
 
-@pytest.mark.parametrize("name", [*DAILY, *HOURLY])
+
+@pytest.mark.parametrize("name", [*DAYS, *HOURLY])
 def test_worlds_without_skill_have_none(name: str) -> None:
-    draw, n = (DAILY[name], YEAR) if name in DAILY else (HOURLY[name], HOURS)
+    draw, n = (DAYS[name], YEAR) if name in DAYS else (HOURLY[name], HOURS)
     means = np.array([draw(np.random.default_rng([3, seed]), n).mean() for seed in range(300)])
     assert abs(means.mean()) <= 4 * means.std(ddof=1) / math.sqrt(300)
 

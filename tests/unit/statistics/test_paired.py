@@ -75,7 +75,7 @@ def test_draws_in_parts_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_on_a_long_record_it_is_a_z_test() -> None:
-    one, other = pair(9000, 5, first=0.01)
+    one, other = pair(9000, 6, first=0.01)
     found = sharpe_difference(one, other, 365.0, seed=1, draws=2000)
     z = abs(found.difference) / found.standard_error
     p = math.erfc(z / math.sqrt(2.0))
