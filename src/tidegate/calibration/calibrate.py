@@ -26,7 +26,7 @@ from tidegate.strategy.strategy import Strategy
 
 CHUNK: Final = 500
 _CURVE_SHARE: Final = 5
-_LEAST_CURVE: Final = 100
+_LEAST_CURVE: Final = 50
 _MOST_WORLDS: Final = 1_000_000
 T = TypeVar("T")
 

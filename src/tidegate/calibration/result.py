@@ -36,7 +36,8 @@ def share_of(count: float, n: float, alike: float = 1.0) -> Share:
     value, worth, z2 = count / n, n / max(alike, 1.0), Z_95**2
     centre = (value + z2 / (2 * worth)) / (1 + z2 / worth)
     half = Z_95 * math.sqrt(value * (1 - value) / worth + z2 / (4 * worth * worth)) / (1 + z2 / worth)
-    return Share(value, max(0.0, centre - half), min(1.0, centre + half), worth)
+    low = max(0.0, centre - half) if count > 0 else 0.0
+    return Share(value, low, min(1.0, centre + half) if count < n else 1.0, worth)
 
 
 @dataclass(frozen=True, slots=True)
