@@ -34,6 +34,7 @@ pub(crate) enum Permit {
 pub(crate) struct Breaker {
     settings: Settings,
     failures: u32,
+    missed_looks: u32,
     failed_probes: u32,
     phase: Phase,
 }
@@ -50,6 +51,7 @@ impl Breaker {
         Self {
             settings,
             failures: 0,
+            missed_looks: 0,
             failed_probes: 0,
             phase: Phase::Closed,
         }
@@ -79,6 +81,7 @@ impl Breaker {
     /// An exchange was understood.
     pub(crate) fn understood(&mut self, permit: Permit) {
         self.failures = 0;
+        self.missed_looks = 0;
         if permit == Permit::Probe || matches!(self.phase, Phase::Closed) {
             self.failed_probes = 0;
             self.phase = Phase::Closed;
@@ -90,7 +93,7 @@ impl Breaker {
         match (permit, self.phase) {
             (Permit::Whole, Phase::Closed) => {
                 self.failures += 1;
-                if self.failures < self.settings.failures {
+                if !self.is_enough() {
                     return false;
                 }
             }
@@ -98,11 +101,38 @@ impl Breaker {
             (Permit::Whole, _) => return false,
             (Permit::Probe, _) => self.failed_probes = self.failed_probes.saturating_add(1),
         }
+        self.open(now, spread);
+        true
+    }
+
+    /// A look in the background found nobody; while closed that counts as a failed exchange. Says whether it opened the breaker.
+    pub(crate) fn missed_look(&mut self, now: Instant, spread: f64) -> bool {
+        if !matches!(self.phase, Phase::Closed) {
+            return false;
+        }
+        self.missed_looks += 1;
+        if !self.is_enough() {
+            return false;
+        }
+        self.open(now, spread);
+        true
+    }
+
+    /// A look found somebody: looks are missed in a row only. Failed exchanges stay; a service may answer looks and fail every question.
+    pub(crate) fn answered_look(&mut self) {
+        self.missed_looks = 0;
+    }
+
+    fn is_enough(&self) -> bool {
+        self.failures.saturating_add(self.missed_looks) >= self.settings.failures
+    }
+
+    fn open(&mut self, now: Instant, spread: f64) {
         self.failures = 0;
+        self.missed_looks = 0;
         self.phase = Phase::Open {
             until: now + self.open_for(spread),
         };
-        true
     }
 
     /// A probe ended without telling anything.
@@ -214,6 +244,25 @@ mod tests {
         breaker.abandoned(Permit::Probe);
         assert_eq!(breaker.state(later), BreakerState::HalfOpen);
         assert_eq!(breaker.permit(later), Some(Permit::Probe));
+    }
+
+    #[test]
+    fn looks_are_missed_in_a_row_and_count_with_failed_exchanges() {
+        let start = Instant::now();
+        let mut breaker = Breaker::new(SETTINGS);
+        for _ in 0..5 {
+            assert!(!breaker.missed_look(start, 1.0));
+            assert!(!breaker.missed_look(start, 1.0));
+            breaker.answered_look();
+        }
+        for _ in 0..2 {
+            assert!(!breaker.failed(Permit::Whole, start, 1.0));
+            // What answers looks may fail every question.
+            breaker.answered_look();
+        }
+        assert!(breaker.missed_look(start, 1.0));
+        assert_eq!(breaker.state(start), BreakerState::Open);
+        assert!(!breaker.missed_look(start, 1.0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::bars::Bars;
 use crate::breaker::Permit;
 use crate::decision::Reason;
 use crate::judging::{Judged, Judgement, Named, Question, judge, unfit};
-use crate::messages::{Item, PredictRequest, Served};
+use crate::messages::{Item, LoadedModel, PredictRequest, Served};
 use crate::miss::{Miss, Wanted};
 use crate::policy::{Position, Side};
 use crate::retry::{LEAST, pause};
@@ -427,6 +427,27 @@ async fn looked(shared: &Shared, limit: Duration) -> Result<Served, Miss> {
             reason: Reason::Refused,
             detail: format!("the service does not serve {strategy}"),
         })
+        .and_then(sane)
+}
+
+/// The description, if each model that may answer is one: nothing may be judged by a policy that is none.
+fn sane(served: Served) -> Result<Served, Miss> {
+    let objection = |model: &LoadedModel| {
+        let lookback = (model.lookback < 1).then_some("lookback: at least 1");
+        let expected = model.policy.objection().or(lookback)?;
+        Some(format!(
+            "{MODEL}: v{} is no model: {expected} is expected",
+            model.version
+        ))
+    };
+    let found = served.answering().find_map(objection);
+    match found {
+        None => Ok(served),
+        Some(detail) => Err(Miss::Passing {
+            reason: Reason::BadAnswer,
+            detail,
+        }),
+    }
 }
 
 /// The same in the background, where only success matters.

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
-use crate::breaker::{BreakerState, Permit};
 use crate::client::Health;
 use crate::clock::{Clock, SystemClock};
 use crate::shared::Shared;
@@ -68,11 +67,7 @@ pub(crate) async fn poll(shared: &Shared) -> Health {
         .metrics
         .requested("/readyz", outcome, started.elapsed().as_secs_f64());
     shared.healthy(health);
-    if health == Health::Unreachable {
-        if shared.state().breaker == BreakerState::Closed {
-            shared.settle(Permit::Whole, true);
-        }
-    } else if !shared.is_waiting(Instant::now()) {
+    if health != Health::Unreachable && !shared.is_waiting(Instant::now()) {
         exchange::refresh(shared, limit).await;
     }
     health
@@ -83,7 +78,12 @@ pub(crate) async fn beat(shared: &Shared) -> bool {
     let limit = Duration::from_millis(shared.config.health.timeout_ms);
     // By this machine's clock also in a replay: the service tells by it how old the bot's last sign of life is.
     let message = heartbeat::message(&shared.config, &shared.state(), SystemClock.now());
-    let taken = heartbeat::send(&shared.transport, &message, &shared.request_id(), limit).await;
+    let started = Instant::now();
+    let outcome = heartbeat::send(&shared.transport, &message, &shared.request_id(), limit).await;
+    shared
+        .metrics
+        .requested(heartbeat::PATH, outcome, started.elapsed().as_secs_f64());
+    let taken = outcome == heartbeat::TAKEN;
     shared.metrics.heartbeat(taken);
     taken
 }

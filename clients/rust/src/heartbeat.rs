@@ -5,9 +5,12 @@ use std::time::Duration;
 use crate::client::State;
 use crate::config::Config;
 use crate::messages::Heartbeat;
+use crate::miss::Miss;
 use crate::transport::Transport;
 
-const PATH: &str = "/v1/bots/heartbeat";
+pub(crate) const PATH: &str = "/v1/bots/heartbeat";
+/// The outcome's word in the metrics where it was taken.
+pub(crate) const TAKEN: &str = "answered";
 
 pub(crate) fn message(config: &Config, state: &State, sent_at: i64) -> Heartbeat {
     Heartbeat {
@@ -23,15 +26,20 @@ pub(crate) fn message(config: &Config, state: &State, sent_at: i64) -> Heartbeat
     }
 }
 
-/// Sends one; says whether it was taken. One that fails is dropped: the next one says the same and more.
-pub(crate) async fn send(transport: &Transport, heartbeat: &Heartbeat, request_id: &str, timeout: Duration) -> bool {
-    match post(transport, heartbeat, request_id, timeout).await {
-        Ok(()) => true,
-        Err(why) => {
-            tracing::debug!(why, "a heartbeat was not taken");
-            false
-        }
-    }
+/// Sends one; says what came of it, in the metrics' words. One that fails is dropped: the next one says the same and more.
+pub(crate) async fn send(
+    transport: &Transport,
+    heartbeat: &Heartbeat,
+    request_id: &str,
+    timeout: Duration,
+) -> &'static str {
+    let outcome = match transport.post(PATH, heartbeat, request_id, timeout).await {
+        Ok(reply) if reply.status == 204 => return TAKEN,
+        Ok(reply) => Miss::of_reply(&reply).outcome_word(),
+        Err(failure) => failure.reason.word(),
+    };
+    tracing::debug!(outcome, "a heartbeat was not taken");
+    outcome
 }
 
 /// Sends one; says why it was not taken.

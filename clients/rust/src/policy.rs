@@ -135,6 +135,26 @@ impl fmt::Display for PolicyError {
 impl std::error::Error for PolicyError {}
 
 impl Policy {
+    /// What is wrong with the parameters, `None` where they are a policy. The bounds are those of the service.
+    pub(crate) fn objection(&self) -> Option<&'static str> {
+        // Written so that NaN passes nowhere.
+        let holds = [
+            (
+                self.long_at > 0.0 && self.long_at <= 1.01,
+                "long_at: above 0 and at most 1.01",
+            ),
+            (
+                self.short_at >= -0.01 && self.short_at < 1.0,
+                "short_at: at least -0.01 and below 1",
+            ),
+            (self.short_at < self.long_at, "short_at: below long_at"),
+            (self.take_profit > 0.0, "take_profit: above 0"),
+            (self.stop_loss > 0.0, "stop_loss: above 0"),
+            (self.max_holding_bars >= 1, "max_holding_bars: at least 1"),
+        ];
+        holds.iter().find(|(holds, _)| !holds).map(|(_, expected)| *expected)
+    }
+
     /// The side that a probability alone asks for.
     #[must_use]
     pub fn entry_side(&self, probability: f64) -> Side {
@@ -206,4 +226,40 @@ fn require_prices(held: &Position, close: f64) -> Result<(), PolicyError> {
 
 pub(crate) fn is_price(value: f64) -> bool {
     value.is_finite() && value > 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy {
+        long_at: 0.6,
+        short_at: 0.4,
+        take_profit: 0.02,
+        stop_loss: 0.01,
+        max_holding_bars: 1,
+        flip: true,
+    };
+
+    #[test]
+    #[rustfmt::skip]
+    fn parameters_that_are_no_policy_are_named() {
+        for (policy, field) in [
+            (POLICY, None),
+            (Policy { long_at: 1.01, short_at: -0.01, ..POLICY }, None),
+            (Policy { long_at: 0.0, short_at: -0.01, ..POLICY }, Some("long_at")),
+            (Policy { long_at: 1.02, ..POLICY }, Some("long_at")),
+            (Policy { long_at: f64::NAN, ..POLICY }, Some("long_at")),
+            (Policy { short_at: -0.02, ..POLICY }, Some("short_at")),
+            (Policy { long_at: 1.01, short_at: 1.0, ..POLICY }, Some("short_at")),
+            (Policy { short_at: 0.6, ..POLICY }, Some("short_at")),
+            (Policy { take_profit: 0.0, ..POLICY }, Some("take_profit")),
+            (Policy { stop_loss: -5.0, ..POLICY }, Some("stop_loss")),
+            (Policy { stop_loss: f64::NAN, ..POLICY }, Some("stop_loss")),
+            (Policy { max_holding_bars: 0, ..POLICY }, Some("max_holding_bars")),
+        ] {
+            let found = policy.objection();
+            assert_eq!(found.and_then(|text| text.split(':').next()), field, "{policy:?}");
+        }
+    }
 }

@@ -145,7 +145,7 @@ impl Shared {
         let now = Instant::now();
         let mut memory = self.memory();
         let opened = if failed {
-            memory.breaker.failed(permit, now, 0.8 + 0.4 * fastrand::f64())
+            memory.breaker.failed(permit, now, spread())
         } else {
             memory.breaker.understood(permit);
             false
@@ -153,9 +153,13 @@ impl Shared {
         self.metrics.set_breaker(memory.breaker.state(now));
         drop(memory);
         if opened {
-            self.metrics.breaker_opened();
-            tracing::warn!("the circuit breaker is open");
+            self.opened();
         }
+    }
+
+    fn opened(&self) {
+        self.metrics.breaker_opened();
+        tracing::warn!("the circuit breaker is open");
     }
 
     /// Keeps what the service says of the strategy.
@@ -167,14 +171,24 @@ impl Shared {
     }
 
     pub(crate) fn healthy(&self, health: Health) {
+        let now = Instant::now();
         let mut memory = self.memory();
         memory.health = health;
+        let opened = if health == Health::Unreachable {
+            memory.breaker.missed_look(now, spread())
+        } else {
+            memory.breaker.answered_look();
+            false
+        };
         if health == Health::Ready {
             memory.breaker.ready();
         }
-        self.metrics.set_breaker(memory.breaker.state(Instant::now()));
+        self.metrics.set_breaker(memory.breaker.state(now));
         drop(memory);
         self.metrics.set_health(health);
+        if opened {
+            self.opened();
+        }
     }
 
     pub(crate) fn skewed(&self, skew_ms: i64) {
@@ -194,6 +208,11 @@ impl Shared {
             halted: memory.halted,
         }
     }
+}
+
+/// The random factor of the time that the breaker stays open.
+fn spread() -> f64 {
+    0.8 + 0.4 * fastrand::f64()
 }
 
 impl Drop for Shared {

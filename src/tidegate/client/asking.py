@@ -117,9 +117,11 @@ async def look(line: Line, limit_s: float) -> Served:
         try:
             line.memory.describe(served)
         except ValueError as error:
-            raise Miss("bad_answer", f"{MODEL}: no policy: {error}", again=True) from error
+            raise Miss("bad_answer", f"{MODEL}: no model: {error}", again=True) from error
     except Miss as miss:
         outcome = miss.word
+        if miss.wait_s is not None:
+            line.memory.wait(miss.wait_s)
         raise
     else:
         return served

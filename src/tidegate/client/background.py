@@ -39,7 +39,7 @@ async def poll(line: Line) -> Health:
     line.metrics.requested(_READY, outcome, time.monotonic() - started)
     line.memory.healthy(health)
     left_s = limit_s - (time.monotonic() - started)
-    if health != "unreachable" and left_s >= LEAST_S:
+    if health != "unreachable" and left_s >= LEAST_S and not line.memory.is_waiting():
         try:
             await look(line, left_s)
         except Miss as miss:
@@ -68,7 +68,7 @@ async def beat(line: Line) -> bool:
         sent, outcome = False, str(failure.reason)
     else:
         sent = reply.status == 204
-        outcome = "answered" if sent else Miss.of_reply(reply).reason
+        outcome = "answered" if sent else Miss.of_reply(reply).word
     line.metrics.requested(_HEARTBEAT, outcome, time.monotonic() - started)
     line.metrics.heartbeat(sent=sent)
     return sent

@@ -18,6 +18,7 @@ class Breaker:
     def __init__(self, settings: BreakerSettings) -> None:
         self._settings = settings
         self._failures = 0
+        self._missed_looks = 0
         self._failed_probes = 0
         self._phase: BreakerName = "closed"
         self._until = 0.0
@@ -40,7 +41,7 @@ class Breaker:
     def understood(self, permit: Permit) -> None:
         """The service answered the exchange."""
         if permit == "probe" or self._phase == "closed":
-            self._failures = self._failed_probes = 0
+            self._failures = self._missed_looks = self._failed_probes = 0
             self._phase, self._probing = "closed", False
 
     def failed(self, permit: Permit, now: float, spread: float) -> bool:
@@ -59,14 +60,34 @@ class Breaker:
             return False  # it began before the breaker opened, and says nothing new
         else:
             self._failures += 1
-            if self._failures < self._settings.failures:
+            if not self._is_enough():
                 return False
-        self._failures = 0
+        self._open(now, spread)
+        return True
+
+    def missed_look(self, now: float, spread: float) -> bool:
+        """A look in the background found nobody; while closed that counts as a failed exchange. Returns whether it opened the breaker."""
+        if self._phase != "closed":
+            return False
+        self._missed_looks += 1
+        if not self._is_enough():
+            return False
+        self._open(now, spread)
+        return True
+
+    def answered_look(self) -> None:
+        """A look found somebody: looks are missed in a row only. Failed exchanges stay; a service may answer looks and fail every question."""
+        self._missed_looks = 0
+
+    def _is_enough(self) -> bool:
+        return self._failures + self._missed_looks >= self._settings.failures
+
+    def _open(self, now: float, spread: float) -> None:
+        self._failures = self._missed_looks = 0
         self._phase, self._probing = "open", False
         # The exponent is bounded: an integer of a thousand digits tells no more than the longest time.
         doubled = self._settings.open_ms << min(self._failed_probes, 40)
         self._until = now + min(doubled, self._settings.open_max_ms) / 1000 * spread
-        return True
 
     def abandoned(self, permit: Permit) -> None:
         """The exchange ended without telling anything of the service."""

@@ -108,7 +108,6 @@ class Exchange:
             except Miss as miss:
                 retry += 1
                 if miss.wait_s is not None:
-                    self._line.memory.wait(miss.wait_s)
                     wait_s = miss.wait_s
                 elif miss.again:
                     wait_s = pause_s(self._line.config.retry, retry, self._line.chance.random())
@@ -158,6 +157,8 @@ class Exchange:
             word = outcome.reason if isinstance(outcome, NoSignal) else "answered"
         except Miss as miss:
             word = miss.word
+            if miss.wait_s is not None:
+                self._line.memory.wait(miss.wait_s)
             raise
         else:
             return outcome

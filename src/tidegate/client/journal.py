@@ -1,5 +1,6 @@
 """The record of decisions: JSON lines, written on a thread of its own so that a slow disk delays no decision."""
 
+import io
 import logging
 import queue
 import threading
@@ -27,6 +28,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         try:
             self._file = path.open("ab", buffering=0)
+            self._is_torn = _ends_within_a_line(path)
         except OSError as error:
             raise refused("decisions.file", f"{path} cannot be written: {error}") from error
         self._waiting: queue.Queue[Decision | None] = queue.Queue(_MOST_WAITING)
@@ -70,8 +72,12 @@ class Journal:
         self._waiting.task_done()
 
     def _write_line(self, line: bytes) -> None:
+        if self._is_torn:
+            line = b"\n" + line
         while line:
             line = line[self._file.write(line) :]
+            # A disk that is full takes half of a line: only that one is lost, where the next one begins anew.
+            self._is_torn = bool(line)
 
     def _drop(self, why: str) -> None:
         with self._lock:
@@ -79,3 +85,12 @@ class Journal:
         # The first, second, fourth and so on: whatever stops the journal must not fill the log instead.
         if self.dropped & (self.dropped - 1) == 0:
             log.error("%d decisions are not in the journal: %s", self.dropped, why)
+
+
+def _ends_within_a_line(path: Path) -> bool:
+    """Whether an earlier run could not finish its last line."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, io.SEEK_END)
+        return file.read(1) != b"\n"

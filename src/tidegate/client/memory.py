@@ -83,17 +83,24 @@ class Memory:
             self._metrics.breaker_opened()
 
     def wait(self, seconds: float) -> None:
-        """Send nothing for so long."""
+        """Send nothing for so long; the longest wait that was asked for counts."""
         with self._lock:
-            self._not_before = self._monotonic() + seconds
+            self._not_before = max(self._not_before, self._monotonic() + seconds)
+
+    def is_waiting(self) -> bool:
+        """Whether the service asked to wait, and the time is not over."""
+        with self._lock:
+            return self._monotonic() < self._not_before
 
     def describe(self, served: Served) -> None:
         """Keep what the service says of the strategy.
 
         Raises:
-            ValueError: the parameters of a model that may answer are no policy; then nothing is kept.
+            ValueError: the parameters of a model that may answer are no policy, or its lookback is none; then nothing is kept.
         """
         policies = [policy_of(model) for model in answering(served)]
+        if any(model.lookback < 1 for model in answering(served)):
+            raise ValueError("a lookback of 1 bar at least is expected")
         with self._lock:
             self._served = served
             self._policy = policies[0] if policies else self._policy
@@ -114,14 +121,18 @@ class Memory:
     def healthy(self, health: Health) -> None:
         """Keep what a look in the background came to; one without an answer counts as a failed exchange while the breaker is closed."""
         with self._lock:
+            now, opened = self._monotonic(), False
             self._health = health
+            if health == "unreachable":
+                opened = self._breaker.missed_look(now, self._chance.uniform(0.8, 1.2))
+            else:
+                self._breaker.answered_look()
             if health == "ready":
                 self._breaker.ready()
-            state = self._breaker.state(self._monotonic())
-            self._metrics.set_breaker(state)
+            self._metrics.set_breaker(self._breaker.state(now))
         self._metrics.set_health(health)
-        if health == "unreachable" and state == "closed":
-            self.settle("whole", failed=True)
+        if opened:
+            self._metrics.breaker_opened()
 
     def window(self, symbol: str) -> Columns | None:
         """The window whose answer was understood last."""

@@ -1,6 +1,8 @@
 """What runs beside decisions: looks at the service, signs of life, the client's own metrics, and the end of it all."""
 
+import contextlib
 import gc
+import socket
 import threading
 import time
 import urllib.request
@@ -12,6 +14,7 @@ from tests.servers import free_port
 from tests.unit.client.records import DIGEST, bars, config, model, served
 
 from tidegate.client import Client
+from tidegate.client.metrics_server import MetricsServer
 from tidegate.errors import ConfigurationError
 
 PREDICT, MODEL, READY, HEARTBEAT = "/v1/predict", "/v1/model", "/readyz", "/v1/bots/heartbeat"
@@ -162,6 +165,39 @@ def test_metrics_are_served(connect: Callable[..., Client]) -> None:
         urllib.request.urlopen(url, timeout=5)
     assert told.value.code == 404
     told.value.close()
+
+
+def scraped(port: int, timeout_s: float) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=timeout_s) as answer:
+        return str(answer.read().decode())
+
+
+def test_those_that_ask_nothing_take_so_many_places_and_no_more() -> None:
+    server = MetricsServer("127.0.0.1:0", lambda: "here")
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(16)]
+    with pytest.raises(TimeoutError):
+        scraped(server.port, 0.5)
+    silent.pop().close()
+    assert scraped(server.port, 10) == "here"
+    silent.append(socket.create_connection(("127.0.0.1", server.port)))
+    server.close()
+    for one in silent:
+        one.close()
+
+
+def test_one_that_asks_a_byte_at_a_time_is_left() -> None:
+    server = MetricsServer("127.0.0.1:0", lambda: "here", patience_s=0.2)
+    with socket.create_connection(("127.0.0.1", server.port)) as slow:
+        slow.settimeout(0.05)
+        came: bytes | None = None
+        for _ in range(100):
+            with contextlib.suppress(TimeoutError):
+                slow.sendall(b"G")
+                came = slow.recv(1)
+                break
+    assert came == b""
+    assert scraped(server.port, 10) == "here"
+    server.close()
 
 
 def test_a_port_that_is_taken_is_refused(service: Scripted, connect: Callable[..., Client]) -> None:

@@ -38,6 +38,8 @@ FOUND_BY = {
     "remembers_everything": ["not_remembered_when_garbled", "not_remembered_when_refused"],
     "never_falls_back": ["flat_clears", "hold_ends", "hold_leaves_at_the_stop"],
     "counts_each_asking": ["hold_counts_bars"],
+    "opens_by_isolated_looks": ["isolated_looks_do_not_open_it"],
+    "looks_without_a_pause": ["looks_keep_the_pause"],
     "has_no_breaker": ["opened_by_timeout", "opened_by_bad_answer", "attempts_are_one_exchange"],
     "does_not_wait_when_asked_to": ["pause_is_kept"],
     "says_that_it_acts": ["signal_long"],

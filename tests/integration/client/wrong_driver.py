@@ -160,6 +160,8 @@ FAULTS: dict[str, Fault] = {
     "remembers_everything": (exchange.Exchange, "_attempt", _remembers_everything),
     "never_falls_back": (client, "fall_back", _holds_for_ever),
     "counts_each_asking": (Memory, "silent", _counts_each_asking),
+    "opens_by_isolated_looks": (Breaker, "answered_look", _says(None)),
+    "looks_without_a_pause": (Memory, "is_waiting", _says(False)),
     "has_no_breaker": (Breaker, "failed", _says(False)),
     "does_not_wait_when_asked_to": (Memory, "wait", _says(None)),
     "says_that_it_acts": (client.Client, "_conclude", _says_that_it_acts),

@@ -29,6 +29,19 @@ def test_an_exchange_that_is_understood_starts_the_count_anew() -> None:
     assert breaker.state(0) == "closed"
 
 
+def test_looks_are_missed_in_a_row_and_count_with_failed_exchanges() -> None:
+    breaker = Breaker(SETTINGS)
+    for _ in range(4):
+        assert [breaker.missed_look(0, 1), breaker.missed_look(0, 1)] == [False, False]
+        breaker.answered_look()
+    for _ in range(2):
+        assert not breaker.failed("whole", 0, 1)
+        breaker.answered_look()  # what answers looks may fail every question
+    assert breaker.missed_look(0, 1)
+    assert breaker.state(0) == "open"
+    assert not breaker.missed_look(0, 1)
+
+
 def test_one_probe_at_a_time_goes_through_and_closes_it() -> None:
     breaker = opened()
     assert breaker.state(0.1) == "half_open"

@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 import threading
 import time
 from pathlib import Path
@@ -28,6 +30,44 @@ def test_lines_are_appended_in_order_and_hold_every_field(tmp_path: Path) -> Non
     journal.write(decision(attempts=777))
     journal.close()
     assert json.loads(path.read_text().splitlines()[-1])["attempts"] == 777
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"), [("", 0), ('{"earlier":1}\n', 1), ('{"earlier":1}\n{"torn":', 2), ('{"torn":', 1)]
+)
+def test_half_a_line_of_an_earlier_run_stays_alone(tmp_path: Path, before: str, kept: int) -> None:
+    path = tmp_path / "decisions.jsonl"
+    path.write_text(before)
+    journal = Journal(path)
+    for number in range(2):
+        journal.write(decision(attempts=number))
+    journal.close()
+    lines = path.read_text().splitlines()
+    assert [json.loads(line)["attempts"] for line in lines[kept:]] == [0, 1]
+
+
+def test_half_a_line_on_a_full_disk_costs_that_line_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    journal = Journal(path)
+    journal.write(decision(attempts=1))
+    journal.flush()
+    size = path.stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    # A file that must not grow any further is a disk that is full.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
+    try:
+        for _ in range(2):
+            journal.write(decision(attempts=2))
+        journal.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    journal.write(decision(attempts=3))
+    journal.close()
+    first, half, last = path.read_text().splitlines()
+    assert (journal.dropped, len(half)) == (2, 10)
+    assert [json.loads(line)["attempts"] for line in (first, last)] == [1, 3]
 
 
 def test_a_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:

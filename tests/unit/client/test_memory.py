@@ -46,15 +46,22 @@ def test_a_wait_that_the_service_asked_for_ends() -> None:
     kept = memory(time)
     kept.wait(2.0)
     assert kept.permit() == NoSignal("rate_limited", "the service asked to wait")
-    time.now += 2.0
+    kept.wait(1.0)
+    time.now += 1.5
+    assert kept.is_waiting(), "the longest wait counts"
+    time.now += 0.5
+    assert not kept.is_waiting()
     assert kept.permit() == "whole"
 
 
 def test_looks_at_the_service_open_the_breaker_and_end_its_wait() -> None:
     kept = memory(Time())
+    for _ in range(3):
+        kept.healthy("unreachable")
+        assert kept.permit() == "whole"
+        kept.healthy("not_ready")
+    assert kept.state().breaker == "closed", "those in a row count"
     kept.healthy("unreachable")
-    assert kept.permit() == "whole"
-    kept.healthy("not_ready")
     kept.healthy("unreachable")
     assert kept.state().breaker == "open"
     assert isinstance(kept.permit(), NoSignal)
@@ -84,6 +91,13 @@ def test_a_policy_that_is_none_is_not_kept() -> None:
     wrong["policy"] = {**wrong["policy"], "long_at": 0.3}
     with pytest.raises(ValueError, match="short_at"):
         kept.describe(msgspec.convert(served(production=wrong), Served))
+    assert kept.served is None
+
+
+def test_a_model_without_a_lookback_is_not_kept() -> None:
+    kept = memory(Time())
+    with pytest.raises(ValueError, match="lookback"):
+        kept.describe(msgspec.convert(served(before=model(6, lookback=0)), Served))
     assert kept.served is None
 
 
