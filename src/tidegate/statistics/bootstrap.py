@@ -194,7 +194,9 @@ def _drawdown(units: _Units, rows: NDArray[np.intp]) -> Floats:
     inside = start + units.high[rows]
     before = np.maximum.accumulate(np.concatenate((start[:, :1], inside[:, :-1]), axis=1), axis=1)
     across = (before - (start + units.low[rows])) / before
-    within = units.fall[rows] / (start + units.peak[rows])
+    within = units.fall[rows] / np.maximum(
+        start + units.peak[rows], before
+    )  # under an earlier peak it is part of a deeper fall
     return np.asarray(np.maximum(np.maximum(across, within).max(axis=1), 0.0), np.float64)
 
 

@@ -126,6 +126,14 @@ def test_the_drawdown_of_a_shuffled_path_is_that_of_its_bars() -> None:
     assert fall == pytest.approx(ratios.max_drawdown(equity, low, 1000.0), rel=1e-3)
 
 
+@pytest.mark.parametrize("returns", [[-0.5] * 8, [0.5, -1.5, -2.0, 1.0, 0.0, -1.0, 3.0, -0.5]])
+def test_more_than_everything_may_be_lost(returns: list[float]) -> None:
+    backtest = backtest_of(returns, trades_of([1.0]), low=5.0)
+    (fall,) = bootstrap._drawdown(bootstrap._units(backtest), np.arange(8)[None, :])
+    assert fall == pytest.approx(ratios.max_drawdown(backtest.equity, backtest.equity_low, 1000.0))
+    assert fall > 1.0
+
+
 def test_many_bars_are_drawn_by_days_and_few_days_by_runs_of_bars() -> None:
     day_of_bar = (np.arange(2400) * HOUR + HOUR - 1) // DAY_MS
     assert np.array_equal(bootstrap._together(np.arange(2400) * HOUR, 2400), day_of_bar)
