@@ -133,15 +133,19 @@ def _both(returns: Floats, n: int) -> tuple[float, float]:
 
 def year_table(worlds: int) -> None:
     """How often any of twelve monthly looks at the last 365 days passes."""
-    print(f"\n{'12 monthly looks at 365 days, 0.42 % each':44} {'passes in a year':>17}")
-    for column, (name, draw) in enumerate({**DAILY, **ENOUGH}.items()):
-        chance = np.random.default_rng([6, column])
-        passed = np.array([_any_look(draw(chance, YEAR + 11 * 30)) for _ in range(worlds)])
-        print(f"{name:44} {share(passed):>17}", flush=True)
+    print(f"\n{'12 monthly looks at a year, 0.42 % each':44} {'passes in a year':>17}")
+    records = [("365 days, ", YEAR, {**DAILY, **ENOUGH}, worlds), ("8760 hours, ", HOURS, HOURLY, worlds // 2)]
+    for row, (title, n, cases, count) in enumerate(records):
+        for column, (name, draw) in enumerate(cases.items()):
+            chance = np.random.default_rng([6, row, column])
+            passed = np.array([_any_look(draw, chance, n) for _ in range(count)])
+            print(f"{title + name:44} {share(passed):>17}", flush=True)
 
 
-def _any_look(returns: Floats) -> bool:
-    return any(skill_p_value(returns[30 * month : 30 * month + YEAR], YEAR) <= MONTHLY for month in range(12))
+def _any_look(draw: Draw, chance: np.random.Generator, n: int) -> bool:
+    """Two years, so that trades are as many in each as said."""
+    returns, month = np.concatenate((draw(chance, n), draw(chance, n))), n // YEAR * 30
+    return any(skill_p_value(returns[look : look + n], n) <= MONTHLY for look in range(0, 12 * month, month))
 
 
 def power_table(worlds: int) -> None:
