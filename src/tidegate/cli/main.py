@@ -21,6 +21,7 @@ from tidegate.cli import (
     notify_commands,
     proposal_commands,
     registry_commands,
+    replay_commands,
     retrain_commands,
     serve_commands,
     server_commands,
@@ -53,6 +54,7 @@ app = typer.Typer(
     ),
 )
 retrain_commands.add_to(app)
+replay_commands.add_to(app)
 monitor_commands.add_to(app)
 calibrate_commands.add_to(app)
 data_commands.add_to(app)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tidegate.strategy.strategy import Strategy
 
 PANEL = "The main job"
-COLUMNS = ("path", "return", "Sharpe", "drawdown", "trades", "costs", "promoted", "refused", "back", "in the market")
+COLUMNS = ("path", "return", "Sharpe", "drawdown", "trades", "yes/no/back")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -140,29 +140,19 @@ def _show(result: "ReplayResult", page: Path) -> None:
     for path in result.paths:
         found = path.summary
         ratio = "" if found.sharpe is None else f"{found.sharpe:.2f} ± {found.sharpe_standard_error or 0:.2f}"
-        rows.append(
-            (
-                path.title,
-                f"{found.total_return:+.1%}",
-                ratio,
-                f"{found.max_drawdown:.1%}",
-                found.trades,
-                f"{found.costs:.1%}",
-                found.promotions,
-                found.refusals,
-                found.rollbacks + found.halts,
-                f"{found.exposure:.0%}",
-            )
-        )
+        decisions = f"{found.promotions}/{found.refusals}/{found.rollbacks + found.halts}" if path.policy else ""
+        fall = f"{found.max_drawdown:.1%}"
+        rows.append((path.title, f"{found.total_return:+.1%}", ratio, fall, found.trades, decisions))
     simulated = " (SIMULATED market)" if result.kind == "simulated" else ""
     title = f"{result.strategy}{simulated}, {result.first_month} to {result.last_month}, net of costs"
-    print_table(title, COLUMNS, rows, whole=("path",))
+    print_table(title, COLUMNS, rows, whole=COLUMNS)
     training = result.training
     console.print(
         f"  [dim]{training.trained} months trained, {training.reused} taken from earlier runs, {training.failed} without a model; "
         f"{training.seconds['total']:.0f} s, {training.fits} fits, {training.peak_memory_mb:.0f} MB[/]",
         soft_wrap=True,
     )
+    console.print("  [dim]yes/no/back: months promoted and refused, rollbacks and halts[/]", soft_wrap=True)
     console.print(f"  page {page}", soft_wrap=True, markup=False)
 
 

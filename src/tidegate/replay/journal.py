@@ -54,6 +54,11 @@ class Journal:
         """Where the ledgers are that are being written."""
         return self.folder / "work"
 
+    def sweep(self) -> None:
+        """Remove what a killed process had begun to write."""
+        for left in self.folder.glob(".*"):
+            shutil.rmtree(left, ignore_errors=True)
+
     def holds(self, month: str, chain: str) -> bool:
         """Whether a month was lived through with just these inputs, and just these before it."""
         path = self.folder / month / _CHAIN
@@ -67,8 +72,6 @@ class Journal:
         """
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True)
-        for left in self.folder.glob(".*"):
-            shutil.rmtree(left, ignore_errors=True)
         if month is None:
             return ""
         kept = self.folder / month / LEDGER

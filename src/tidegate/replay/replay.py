@@ -135,6 +135,7 @@ class _Path:
     def __init__(self, life: Life, journal: Journal) -> None:
         self._life = life
         self._journal = journal
+        self._journal.sweep()
         self._chain = ""
         self._steps: list[Stepped] = []
         self._living = False
