@@ -35,6 +35,7 @@ class Side:
     net: Floats
     cost: Floats
     regime: NDArray[np.int8]
+    opened_at: Times
     closed_at: Times
     returns: Floats
     equity: Floats
@@ -132,7 +133,7 @@ def _figures(
     side: Side, strategy: Strategy, source: str, correlation: float | None, assumed: tuple[str, ...]
 ) -> Figures:
     year = days_per_year(strategy)
-    span = (int(side.closed_at[-1]) - int(side.closed_at[0])) / DAY_MS * year / 365.0
+    span = float(np.sum(side.closed_at - side.opened_at)) / DAY_MS
     gains, losses = side.net[side.net > 0], -side.net[side.net <= 0]
     # Days on which the market is closed have no bars, and are no days.
     open_days = np.unique((side.closed_at - 1) // DAY_MS)
@@ -199,7 +200,7 @@ def _daily(side: Side) -> Floats:
 
 def _read(folder: Path, role: str) -> Side:
     trades = _table(folder / "trades.parquet", role, ("exit_at", "net_pnl", "cost", "regime"))
-    series = _table(folder / "returns.parquet", role, ("closed_at", "net_return", "equity", "equity_low"))
+    series = _table(folder / "returns.parquet", role, ("opened_at", "closed_at", "net_return", "equity", "equity_low"))
     if not len(series["closed_at"]):
         raise FiguresRefused(f"{folder / 'returns.parquet'} has no bars of the {role}")
     # As the run had it: the strategy file may say another capital by now.
@@ -209,6 +210,7 @@ def _read(folder: Path, role: str) -> Side:
         net=trades["net_pnl"] / capital,
         cost=trades["cost"] / capital,
         regime=trades["regime"],
+        opened_at=series["opened_at"],
         closed_at=series["closed_at"],
         returns=series["net_return"],
         equity=series["equity"] / capital,

@@ -11,6 +11,7 @@ from tidegate.model.manifest import Manifest
 from tidegate.strategy.strategy import Strategy
 
 NEEDED = ("trades_per_day", "win_rate", "payoff", "loss")
+_GIVEN = "the command line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,13 @@ def find_figures(
 
 def _given(strategy: Strategy, named: Named) -> Figures:
     values = {name: getattr(named, name) for name in NEEDED}
-    return given(strategy, **values)
+    return given(strategy, **values, source=_GIVEN)
 
 
 def _with(figures: Figures, named: Named) -> Figures:
     """Named figures in place of found ones; another size of losses or payoff scales their scatter along."""
     changed = {one.name: getattr(named, one.name) for one in fields(named) if getattr(named, one.name) is not None}
+    names = ", ".join(sorted(changed))
     loss = changed.pop("loss", figures.loss)
     gain = changed.pop("payoff", figures.payoff) * loss
     scaled = {
@@ -88,7 +90,7 @@ def _with(figures: Figures, named: Named) -> Figures:
         "gain": gain,
         "gain_spread": figures.gain_spread * gain / figures.gain,
     }
-    source = figures.source if not changed else f"{figures.source}, with {', '.join(sorted(changed))} as named"
+    is_given = figures.source == _GIVEN
+    source = figures.source if is_given or not names else f"{figures.source}, with {names} as named"
     left = tuple(name for name in figures.assumed if name not in changed)
-    is_given = figures.source == "the command line"
-    return replace(figures, **scaled, **changed, assumed=left, source=figures.source if is_given else source)
+    return replace(figures, **scaled, **changed, assumed=left, source=source)

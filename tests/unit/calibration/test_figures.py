@@ -34,7 +34,8 @@ def test_trades_that_come_and_win_together_add_variance() -> None:
 
 
 def test_payoff_and_the_win_rate_that_pays() -> None:
-    assert (PLAIN.payoff, PLAIN.break_even) == (2.0, pytest.approx(1 / 3))
+    assert PLAIN.payoff == 2.0
+    assert PLAIN.break_even == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("sharpe", [-1.0, 0.0, 0.7, 2.0, 4.0])
@@ -87,7 +88,7 @@ def test_days_that_all_trades_share_leave_less_for_common_trades() -> None:
 )
 def test_figures_that_no_strategy_has_are_refused(name: str, value: float) -> None:
     with pytest.raises(FiguresRefused, match=name):
-        replace(FIGURES, **{name: value})
+        replace(FIGURES, **{name: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("regimes", [(0.5, 0.5, 0.5), (-0.1, 0.5, 0.5), (math.nan, 0.1, 0.1)])

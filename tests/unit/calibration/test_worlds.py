@@ -143,9 +143,7 @@ def test_the_plan_follows_the_strategys_windows() -> None:
     file = strategy()
     windows = file.windows.model_copy(update={"max_folds": 6, "test_days": 60})
     fx = replace(FIGURES, days_per_year=260.0)
-    made = plan_for(
-        file.model_copy(update={"windows": windows}), fx, plan().watch, built_in(), years=2, trials=(5, 6)
-    )
+    made = plan_for(file.model_copy(update={"windows": windows}), fx, plan().watch, built_in(), years=2, trials=(5, 6))
     assert (made.pool_months, made.fold_months, made.month_days, made.months) == (12, 2, 21, 24)
     assert made.trial_variance == pytest.approx(365 / (90 * 260))
 
