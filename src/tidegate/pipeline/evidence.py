@@ -127,24 +127,39 @@ def skill(measured: Measurement, allowed: Allowance, own: Gates, policy: Gates) 
     )
 
 
-def deflated(whole: Backtest, ratios: Mapping[str, float], strategy: Strategy, error: float) -> Measurement:
+def deflated(
+    whole: Backtest, ratios: Mapping[str, float], strategy: Strategy, error: float, trial_bars: float
+) -> Measurement:
     """The Sharpe ratio against the luck of every trial that was ever made.
+
+    The theorem behind it takes trials of the record's own length. Those of the ledger were tried on the shorter validation blocks of a
+    training window, where luck spreads ratios wider; without skill by the root of the lengths' ratio, and by that they are brought here.
 
     Args:
         whole: all folds' out-of-sample series.
         ratios: annual Sharpe ratio by the trial's id, of all runs of the strategy; NaN where one has none.
         strategy: for its periods.
         error: standard error of the annual ratio.
+        trial_bars: bars that a trial was tried on.
     """
     year = math.sqrt(strategy.periods_per_year)
-    found = deflated_sharpe(whole.net_return, np.array([ratios[name] for name in sorted(ratios)], np.float64) / year)
+    shrink = math.sqrt(trial_bars / len(whole)) if len(whole) else math.nan
+    tried = np.array([ratios[name] for name in sorted(ratios)], np.float64) * shrink / year
+    found = deflated_sharpe(whole.net_return, tried)
     evidence = {
         "trials": found.trials,
+        "trial_bars": plain(trial_bars),
         "benchmark_sharpe": plain(found.benchmark * year),
         "spread_of_trials": plain(math.sqrt(found.variance) * year if found.variance >= 0 else math.nan),
         "standard_error": plain(error),
     }
     return Measurement(found.probability if len(whole.trades) else math.nan, n=found.trials, evidence=evidence)
+
+
+def bars_of_trials(folds: tuple[Fold, ...]) -> float:
+    """Median number of bars that a trial was tried on, of those that have any; NaN for none."""
+    counts = [len(trial.closed_at) for fold in folds for trial in fold.trials if len(trial.closed_at)]
+    return float(np.median(counts)) if counts else math.nan
 
 
 def overfitting(folds: tuple[Fold, ...]) -> Measurement:

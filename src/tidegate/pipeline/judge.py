@@ -10,12 +10,10 @@ from tidegate.backtest.baselines import RandomBaseline, random_entries
 from tidegate.backtest.costs import STRESS_MULTIPLIERS, stressed_returns
 from tidegate.backtest.metrics import summarise
 from tidegate.backtest.ratios import sharpe
-from tidegate.backtest.regimes import REGIMES, by_regime
+from tidegate.backtest.regimes import by_regime
 from tidegate.backtest.result import Backtest
 from tidegate.bars.bars import Bars
-from tidegate.bars.interval import DAY_MS
 from tidegate.dataset.dataset import Dataset
-from tidegate.dataset.windows import Window
 from tidegate.gates.evaluation import Measurement
 from tidegate.gates.result import Decision
 from tidegate.gates.verdicts import decide_by
@@ -24,12 +22,10 @@ from tidegate.pipeline.checks import CheckSettings, check
 from tidegate.pipeline.contest import Champion, Contest, hold_contest
 from tidegate.pipeline.data import Gathered, Prepared
 from tidegate.pipeline.evidence import (
+    bars_of_trials,
     beats_random_entries,
     deflated,
-    ends,
     measure_chance,
-    plain,
-    ratio_interval,
     skill,
     tested_bars,
 )
@@ -39,19 +35,18 @@ from tidegate.pipeline.job import Job
 from tidegate.pipeline.looking import look_key, reserve_look
 from tidegate.pipeline.packing import pack
 from tidegate.pipeline.permuted import permuted_labels
+from tidegate.pipeline.points import measure_points
 from tidegate.pipeline.trials import trial_id
 from tidegate.registry.database import Database
 from tidegate.registry.looks import LookLedger
 from tidegate.registry.trials import TrialLedger
 from tidegate.report.record import CalibrationCurve
-from tidegate.statistics.bootstrap import Interval, metric_intervals
+from tidegate.statistics.bootstrap import metric_intervals
 from tidegate.strategy.gates import Gates
 from tidegate.strategy.strategy import Strategy
-from tidegate.validation.calendar import expected_opens
 
 _CURVE_BINS = 10
 _BASELINE_DRAWS = 200
-_WHOLE_SHARE = 0.95
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +66,7 @@ class Measured:
         curve: out-of-sample calibration.
         trials: annual Sharpe ratio by the trial's id, of all trials of this run; NaN where one has none.
         measurements: by gate name, of every gate that needs neither a champion nor a ledger; the one of `skill` is still without the
-            level that it is tested at.
+            level that it is tested at, that of `deflated_sharpe` without the trials of other runs.
         look: what the look at these results is called in the ledger of looks.
     """
 
@@ -176,6 +171,8 @@ def measure_run(
             threads=compute.threads,
             workers=compute.parallel_folds,
         )
+        trials = {trial_id(job, fold.windows, trial): trial.score for fold in folds for trial in fold.trials}
+        error, tried_on = metrics["sharpe_standard_error"], bars_of_trials(folds)
         return Measured(
             bundle=bundle,
             bars=tuple(table.bars.until(folds[-1].windows.test.end_at) for table in dataset.tables),
@@ -185,10 +182,14 @@ def measure_run(
             stress=stress,
             baseline=baseline,
             curve=calibration_curve(dataset, folds),
-            trials={trial_id(job, fold.windows, trial): trial.score for fold in folds for trial in fold.trials},
-            measurements=measure(strategy, gathered, dataset, folds, metrics, regimes, intervals)
+            trials=trials,
+            measurements=measure_points(strategy, gathered, dataset, folds, metrics, regimes, intervals)
             | measure_chance(strategy, folds, whole, metrics, stress, intervals)
-            | {"random_entries": beats_random_entries(baseline), "permuted_labels": permuted}
+            | {
+                "random_entries": beats_random_entries(baseline),
+                "permuted_labels": permuted,
+                "deflated_sharpe": deflated(whole, trials, strategy, error, tried_on),
+            }
             | checks,
             look=look_key(job, gathered, prepared),
         )
@@ -218,9 +219,7 @@ def decide_run(
             **measured.measurements,
             "champion": contest.measurement,
             "champion_difference": contest.difference,
-            "deflated_sharpe": deflated(
-                measured.pooled, {**tried, **measured.trials}, strategy, measured.metrics["sharpe_standard_error"]
-            ),
+            "deflated_sharpe": _deflated_by_all(measured, tried, strategy),
         }
 
         def under(policy: Gates) -> Mapping[str, Measurement]:
@@ -236,99 +235,12 @@ def decide_run(
         return Judged(measured, contest, decision)
 
 
-def training_days(dataset: Dataset, fold: Fold, strategy: Strategy) -> float:
-    """Days of training that the fold really had: the window's length times the share of its bars that could be trained on.
-
-    A share of 95 % or more counts whole: outages and holidays are normal, and a bar or two at the ends always is missing. A hole of
-    weeks is not, wherever it lies.
-    """
-    window = fold.windows.train
-    return (window.end_at - window.start_at) / DAY_MS * present(dataset, window, strategy)
-
-
-def present(dataset: Dataset, window: Window, strategy: Strategy) -> float:
-    """Share of the calendar's bars of a window that are there with all their features, of the symbol that has the fewest."""
-    expected = len(expected_opens(strategy.calendar, strategy.bar, window.start_at, window.end_at))
-    counts = []
-    for at, table in enumerate(dataset.tables):
-        rows = dataset.rows_within(at, window)
-        counts.append(int(table.usable[rows].sum()))
-    share = min(counts) / expected if expected else 0.0
-    return 1.0 if share >= _WHOLE_SHARE else share
-
-
-def measure(
-    strategy: Strategy,
-    gathered: Gathered,
-    dataset: Dataset,
-    folds: tuple[Fold, ...],
-    metrics: Mapping[str, float],
-    regimes: Mapping[str, Mapping[str, float]],
-    intervals: Mapping[str, Interval],
-) -> dict[str, Measurement]:
-    """Point measurements of the pooled test and of the run's data, by gate name.
-
-    Args:
-        strategy: windows, costs and seed.
-        gathered: bars, with what validation found.
-        dataset: features and labels.
-        folds: oldest first.
-        metrics: of all folds together.
-        regimes: metrics by regime.
-        intervals: of the metrics, by the stationary bootstrap.
-    """
-    trades = int(metrics["trades"])
-    win_rate, error = metrics["win_rate"], metrics["sharpe_standard_error"]
-    win_error = math.sqrt(win_rate * (1 - win_rate) / trades) if trades and 0 <= win_rate <= 1 else None
-    win = Measurement(
-        win_rate,
-        n=trades,
-        standard_error=win_error,
-        interval=ends(intervals["win_rate"]),
-        evidence={"payoff_ratio": plain(metrics["payoff_ratio"])},
-    )
-    ratio = Measurement(
-        metrics["sharpe"],
-        n=sum(len(fold.portfolio) for fold in folds),
-        standard_error=error,
-        interval=ends(intervals["sharpe"]),
-        evidence={"periods_per_year": strategy.periods_per_year},
-    )
-    days = training_days(dataset, folds[-1], strategy)
-    whole, seed = pooled(folds), strategy.model.seed
-    newest_intervals = metric_intervals(folds[-1].portfolio, strategy.periods_per_year, seed=seed)
-    alone = [summarise(fold.portfolio, strategy.periods_per_year) for fold in folds]
-    newest = alone[-1]
-    tested = sum(present(dataset, fold.windows.test, strategy) == 1.0 for fold in folds)
-    return {
-        "min_train_days": Measurement(days, n=len(folds[-1].rows)),
-        "recommended_train_days": Measurement(days, n=len(folds[-1].rows)),
-        "validation_passed": _validation(strategy, gathered),
-        "out_of_sample_folds": Measurement(float(tested), n=len(folds)),
-        "costs_above_zero": Measurement(metrics["min_cost_bps"], n=trades),
-        "win_rate": win,
-        "too_good_win_rate": win,
-        "sharpe": ratio,
-        "too_good_sharpe": ratio,
-        "max_drawdown": _drawdown(
-            metrics["max_drawdown"],
-            [fold["max_drawdown"] for fold in alone if fold["trades"]],
-            ratio.n,
-            ends(intervals["max_drawdown"]),
-        ),
-        "newest_fold_sharpe": Measurement(
-            newest["sharpe"],
-            n=len(folds[-1].portfolio),
-            standard_error=newest["sharpe_standard_error"],
-            interval=ends(newest_intervals["sharpe"]),
-            evidence={"total_return": plain(newest["total_return"]), "win_rate": plain(newest["win_rate"])},
-        ),
-        "newest_fold_trades": Measurement(
-            newest["trades"], n=int(newest["trades"]), evidence={"trades_per_day": plain(newest["trades_per_day"])}
-        ),
-        "trades": Measurement(float(trades), n=trades, evidence={"trades_per_day": plain(metrics["trades_per_day"])}),
-        **{f"regime_{name}": _regime(regimes[name], whole, at, seed) for at, name in enumerate(REGIMES)},
-    }
+def _deflated_by_all(measured: Measured, tried: Mapping[str, float], strategy: Strategy) -> Measurement:
+    """The deflated ratio with the trials of all runs; this run's count once."""
+    bars = measured.measurements["deflated_sharpe"].evidence["trial_bars"]
+    trial_bars = float(bars) if isinstance(bars, int | float) else math.nan
+    error = measured.metrics["sharpe_standard_error"]
+    return deflated(measured.pooled, {**tried, **measured.trials}, strategy, error, trial_bars)
 
 
 def calibration_curve(dataset: Dataset, folds: tuple[Fold, ...]) -> CalibrationCurve:
@@ -349,34 +261,6 @@ def calibration_curve(dataset: Dataset, folds: tuple[Fold, ...]) -> CalibrationC
         observed=np.array([outcome[part].mean() for part in bins]),
         count=np.array([float(len(part)) for part in bins]),
     )
-
-
-def _validation(strategy: Strategy, gathered: Gathered) -> Measurement:
-    """Fatal findings of all symbols; no value where a symbol has no record of a validation, or one over no bars."""
-    found = {record.symbol: record.validation for record in gathered.symbols}
-    missing = [symbol for symbol in strategy.symbols if not found.get(symbol, {}).get("rows_clean")]
-    if missing:
-        return Measurement(None, reason=f"not validated: {', '.join(missing)}")
-    fatal = sum(finding["severity"] == "fatal" for summary in found.values() for finding in summary["findings"])
-    return Measurement(float(fatal), n=sum(int(summary["rows_clean"]) for summary in found.values()))
-
-
-def _drawdown(pooled: float, folds: list[float], n: int | None, interval: tuple[float, float]) -> Measurement:
-    """The worse of the pooled drawdown and that of any fold alone: profit made before must not dilute a loss made later.
-
-    Every trade risks the same capital, so a fall is a smaller share of a peak that earlier folds have raised.
-    """
-    worst = max(folds, default=math.nan)
-    value = max(pooled, worst) if math.isfinite(pooled) and math.isfinite(worst) else math.nan
-    evidence = {"pooled": plain(pooled), "worst_fold": plain(worst)}
-    return Measurement(value, n=n, interval=interval, evidence=evidence)
-
-
-def _regime(metrics: Mapping[str, float], whole: Backtest, at: int, seed: int) -> Measurement:
-    evidence = {name: plain(metrics[name]) for name in ("win_rate", "net_return", "share_of_bars")}
-    net = whole.trades.net_pnl[whole.trades.regime == at]
-    interval = ratio_interval(np.maximum(net, 0.0), np.maximum(-net, 0.0), seed)
-    return Measurement(metrics["profit_factor"], n=int(metrics["trades"]), interval=interval, evidence=evidence)
 
 
 def _stress(whole: Backtest, strategy: Strategy) -> dict[float, dict[str, float]]:

@@ -24,7 +24,7 @@ from tidegate.model import training
 from tidegate.model.bundle import ONNX, UBJ, load_bundle, sha256, write_bundle
 from tidegate.model.export import to_onnx
 from tidegate.model.manifest import Calibration
-from tidegate.pipeline import checks, contest, fold, judge
+from tidegate.pipeline import checks, contest, fold, judge, points
 from tidegate.pipeline.data import Gathered, Prepared, gather, prepare
 from tidegate.pipeline.fold import Fold
 from tidegate.pipeline.job import Job
@@ -343,7 +343,7 @@ def measured(stages: Stages) -> dict[str, Measurement]:
     judged = stages.judged
     chosen = stages.job.strategy
     intervals = metric_intervals(judged.pooled, chosen.periods_per_year, seed=1, draws=20)
-    return judge.measure(
+    return points.measure_points(
         chosen, stages.gathered, stages.prepared.dataset, stages.folds, judged.metrics, judged.regimes, intervals
     )
 

@@ -10,7 +10,7 @@ from tidegate.backtest.metrics import summarise
 from tidegate.backtest.regimes import by_regime
 from tidegate.gates.evaluation import evaluate
 from tidegate.gates.result import GateResult
-from tidegate.pipeline import judge
+from tidegate.pipeline import points
 from tidegate.pipeline.data import Gathered, Prepared, gather, prepare
 from tidegate.pipeline.fold import Fold, pooled
 from tidegate.pipeline.job import Job
@@ -35,7 +35,7 @@ def results(stages: tuple[Job, Gathered, Prepared, tuple[Fold, ...]], folds: tup
     metrics = summarise(whole, periods)
     intervals = metric_intervals(whole, periods, seed=1, draws=20)
     regimes = by_regime(whole, periods)
-    found = judge.measure(chosen.strategy, gathered, prepared.dataset, folds, metrics, regimes, intervals)
+    found = points.measure_points(chosen.strategy, gathered, prepared.dataset, folds, metrics, regimes, intervals)
     return {result.name: result for result in evaluate(found, chosen.strategy.gates)}
 
 
@@ -79,7 +79,7 @@ def test_an_older_folds_drawdown_is_not_diluted_by_profit_made_before_it(
 
 def test_training_days_count_bars_that_are_there(stages: tuple[Job, Gathered, Prepared, tuple[Fold, ...]]) -> None:
     chosen, _, prepared, folds = stages
-    whole = judge.training_days(prepared.dataset, folds[-1], chosen.strategy)
+    whole = points.training_days(prepared.dataset, folds[-1], chosen.strategy)
     assert whole == chosen.strategy.windows.train_days
     table = prepared.dataset.tables[0]
     usable = table.usable.copy()
@@ -87,4 +87,4 @@ def test_training_days_count_bars_that_are_there(stages: tuple[Job, Gathered, Pr
     middle = (rows.start + rows.stop) // 2
     usable[rows.start + 10 : middle] = False
     holed = replace(prepared.dataset, tables=(replace(table, usable=usable),))
-    assert judge.training_days(holed, folds[-1], chosen.strategy) == pytest.approx(whole / 2, abs=0.5)
+    assert points.training_days(holed, folds[-1], chosen.strategy) == pytest.approx(whole / 2, abs=0.5)

@@ -17,13 +17,14 @@ from tidegate.registry import schema
 from tidegate.registry.database import Database
 from tidegate.registry.events import EventLedger
 from tidegate.registry.ledger import Ledger
+from tidegate.registry.looks import Look, LookLedger
 from tidegate.registry.retrains import RetrainLedger
 from tidegate.registry.state import Draft
 from tidegate.registry.trials import HoldoutRead, Trial, TrialLedger
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
-TABLES = ["promotion_ledger", "trial_ledger", "holdout_reads", "retrain_runs", "events"]
+TABLES = ["promotion_ledger", "trial_ledger", "holdout_reads", "retrain_runs", "events", "looks", "look_outcomes"]
 EVENT: dict[str, Any] = {"strategy": "s", "subject": "a", "actor": "ann", "content": {"sharpe": 0.1, "note": "π"}}
 BAR = Draft("eurusd-sample", "bar", None, 1, "ann", "schön", None, {"sharpe": 0.1, "note": "π: 50 %"})
 
@@ -40,6 +41,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         reads = TrialLedger(Database(found))
         reads.record(Trial("t", "s", "s/2026-11", 0, {}, 7, windows, None, 1, returns, sha256(b"returns")))
         reads.record_read(HoldoutRead("s", "s/2026-11", "r", "a" * 64, Window(start_at=0, end_at=1)))
+        looks = LookLedger(Database(found))
+        looks.reserve("s", "a" * 64, NOW, yearly_error=0.05, looks_per_year=12)
+        looks.record_outcome("s", "a" * 64, p_value=0.5, promote=False)
         with RetrainLedger(Database(found)).retrain_lock("s", "2026-11") as lock:
             lock.record("finished", as_of=NOW)
         EventLedger(Database(found, clock=lambda: NOW)).append("alarm", **EVENT)
@@ -53,6 +57,21 @@ def test_the_database_refuses_every_change(url: str, table: str, statement: str)
     with engine.connect() as connection, pytest.raises(DBAPIError, match=f"{table} is append-only"):
         connection.execute(text(statement.format(table)))
     engine.dispose()
+
+
+def test_looks_that_come_at_once_never_spend_more_than_the_year(url: str) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def reserve(number: int) -> float:
+        ledger = LookLedger(Database(url))
+        return ledger.reserve("many", f"{number % 14:064x}", NOW, yearly_error=0.05, looks_per_year=12).level
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(reserve, range(28)))
+    found = LookLedger(Database(url)).looks("many")
+    assert len(found) == 14
+    assert sum(look.level for look in found) == pytest.approx(0.05)
+    assert LookLedger(Database(url)).looks("s") == [Look("s", "a" * 64, NOW, 0.05 / 12, 0.5, False)]
 
 
 def test_a_row_that_forks_the_chain_is_refused(url: str) -> None:

@@ -19,6 +19,7 @@ from tidegate.model.bundle import sha256
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.state import Draft
+from tidegate.registry.looks import LookLedger
 from tidegate.registry.trials import HoldoutRead, Trial, TrialLedger
 from tidegate.settings.reference import reference, rows
 from tidegate.strategy.strategy import find_strategy
@@ -272,6 +273,18 @@ def test_trials_by_retrain_and_fold(tidegate: CommandLine, project: Path) -> Non
     found = [(fold["fold"], fold["trials"], fold["best_score"], fold["reads"]) for fold in answer["folds"]]
     assert found == [(0, 3, 1.25, 2), (1, 1, None, 1)]
     assert answer["folds"][0]["test"] == ["2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z"]
+    assert answer["looks"] == []
+    assert "looks" not in told.out
+    looks = LookLedger(ledger.database)
+    for number, day in enumerate(("2024-03-01", "2024-04-01")):
+        looks.reserve(name, f"{number:064x}", parse_time(day), yearly_error=0.05, looks_per_year=12)
+    looks.record_outcome(name, f"{0:064x}", p_value=0.031, promote=False)
+    (answer,) = one_value(tidegate("trials", name, "--json").out)
+    spent = [(look["looked_at"], look["level"], look["p_value"], look["promote"]) for look in answer["looks"]]
+    assert spent == [("2024-03-01T00:00:00Z", 0.05 / 12, 0.031, False), ("2024-04-01T00:00:00Z", 0.05 / 12, None, None)]
+    told = tidegate("trials", name)
+    assert "mine-btcusdt: 2 looks" in told.out
+    assert "never got there" in told.out
     told = tidegate("trials", "mine")
     assert "mine-btcusdt: 4 trials" in told.out
     assert "mine-ethusdt has no trials" in told.out

@@ -100,25 +100,35 @@ def test_another_policy_has_the_same_share_of_its_own_schedule_left() -> None:
 def test_deflation_counts_every_trial_of_every_run() -> None:
     whole = backtest("wins")
     ratios = {f"t{number}": value for number, value in enumerate((0.5, -0.2, 1.4, math.nan, 0.1))}
-    found = deflated(whole, ratios, STRATEGY, 1.0)
+    found = deflated(whole, ratios, STRATEGY, 1.0, 600.0)
     assert found.n == 5
     assert found.evidence["trials"] == 5
     # False strategy theorem: sqrt(V) ((1 - g) z(1 - 1/5) + g z(1 - 1/(5 e))) of the four known ratios
     spread = np.std([0.5, -0.2, 1.4, 0.1], ddof=1)
     expected = spread * (0.4227843351 * norm.ppf(0.8) + 0.5772156649 * norm.ppf(1 - 1 / (5 * math.e)))
     assert found.evidence["benchmark_sharpe"] == pytest.approx(expected)
-    more = deflated(whole, ratios | {f"u{number}": 0.3 for number in range(500)}, STRATEGY, 1.0)
+    more = deflated(whole, ratios | {f"u{number}": 0.3 for number in range(500)}, STRATEGY, 1.0, 600.0)
     assert more.evidence["trials"] == 505
+
+
+def test_trials_on_fewer_bars_are_brought_to_the_records_length() -> None:
+    """Without skill, ratios of a quarter of the bars spread twice as wide."""
+    ratios = {"a": 2.0, "b": -1.0, "c": 0.5}
+    whole, quarter = (deflated(backtest("wins"), ratios, STRATEGY, 1.0, bars).evidence for bars in (600.0, 150.0))
+    assert isinstance(whole["benchmark_sharpe"], float)
+    assert quarter["benchmark_sharpe"] == pytest.approx(whole["benchmark_sharpe"] / 2)
+    nowhere = deflated(backtest("wins"), ratios, STRATEGY, 1.0, math.nan)
+    assert judged(nowhere, built_in()["strict"], "deflated_sharpe").refuses
 
 
 @pytest.mark.parametrize("ratios", [{}, {"a": math.nan, "b": math.nan}])
 def test_deflation_without_any_known_trial_fails(ratios: dict[str, float]) -> None:
-    found = deflated(backtest("wins"), ratios, STRATEGY, 1.0)
+    found = deflated(backtest("wins"), ratios, STRATEGY, 1.0, 600.0)
     assert judged(found, built_in()["strict"], "deflated_sharpe").refuses
 
 
 def test_deflation_of_a_model_that_never_traded_fails() -> None:
-    found = deflated(backtest("idle"), {"a": 1.0, "b": 0.5}, STRATEGY, 1.0)
+    found = deflated(backtest("idle"), {"a": 1.0, "b": 0.5}, STRATEGY, 1.0, 600.0)
     assert judged(found, built_in()["strict"], "deflated_sharpe").refuses
 
 
