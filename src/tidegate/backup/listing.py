@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from tidegate.backup.manifest import (
     CLOSING,
     CLOSING_TAG,
+    MANIFEST,
+    STAGING,
     TAG,
     BackupManifest,
     BackupRecord,
@@ -25,6 +27,7 @@ class Listed:
         holds: versions whose bundles it holds whole.
         snapshot: restic's id of what it holds.
         closing: restic's id of its closing record.
+        manifest_path: where the manifest lies in the snapshot.
     """
 
     id: str
@@ -32,6 +35,7 @@ class Listed:
     holds: frozenset[str]
     snapshot: str
     closing: str
+    manifest_path: str
 
     def record(self, repository: Restic) -> BackupRecord:
         """The closing record, read from the repository."""
@@ -39,7 +43,7 @@ class Listed:
 
     def manifest(self, repository: Restic) -> BackupManifest:
         """The manifest, read from the repository."""
-        return read_manifest(repository.read(self.snapshot, self.record(repository).manifest), self.id)
+        return read_manifest(repository.read(self.snapshot, self.manifest_path), self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +112,5 @@ def list_backups(repository: Restic) -> Listing:
 
 
 def _listed(name: str, one: Snapshot, record: Snapshot) -> Listed:
-    return Listed(name, one.taken_at, frozenset(one.values("holds")), one.id, record.id)
+    staging = next((path for path in one.paths if path.endswith(STAGING)), "")
+    return Listed(name, one.taken_at, frozenset(one.values("holds")), one.id, record.id, f"{staging}/{MANIFEST}")

@@ -10,6 +10,8 @@ from tidegate.strategy.part import Part
 
 MANIFEST: Final = "manifest.json"
 CLOSING: Final = "closing.json"
+STAGING: Final = "/backup/staging"
+"""End of the path of the folder in which the manifest lies."""
 TAG, CLOSING_TAG, KEYS_TAG = "tidegate", "tidegate-closing", "tidegate-keys"
 
 
@@ -97,7 +99,6 @@ class BackupRecord(Part):
         taken_at: UTC ms.
         took_s: seconds.
         reason: why it was taken.
-        manifest: path of the manifest within the snapshot.
         files, bytes: of the snapshot.
         added_bytes: what the repository did not have yet.
         production: strategy to version.
@@ -112,7 +113,6 @@ class BackupRecord(Part):
     taken_at: int
     took_s: float
     reason: str
-    manifest: str
     files: int
     bytes: int
     added_bytes: int

@@ -34,11 +34,12 @@ _LONGEST: Final = 800
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot in a repository. `taken_at` is UTC ms."""
+    """A snapshot in a repository. `taken_at` is UTC ms, `paths` is what it was taken of."""
 
     id: str
     taken_at: int
     tags: tuple[str, ...]
+    paths: tuple[str, ...]
 
     def values(self, name: str) -> tuple[str, ...]:
         """What its tags `<name>=...` say."""
@@ -145,7 +146,10 @@ class Restic:
         done = self._require("list its snapshots", self._run("snapshots", "--json", "--no-lock"))
         try:
             found = json.loads(done.stdout) or []
-            listed = [Snapshot(one["id"], _ms(one["time"]), tuple(one.get("tags") or ())) for one in found]
+            listed = [
+                Snapshot(one["id"], _ms(one["time"]), tuple(one.get("tags") or ()), tuple(one["paths"]))
+                for one in found
+            ]
         except (ValueError, KeyError, TypeError) as error:
             raise self._failed("list its snapshots", done) from error
         return sorted(listed, key=lambda one: (one.taken_at, one.id))

@@ -83,7 +83,7 @@ def take_backup(settings: Settings, root: Path, *, reason: str, actor: str, init
             tags = [TAG, f"backup={name}", *(f"holds={one.name}" for one in ready.manifest.versions if not one.fault)]
             summary = repository.back_up(ready.paths, tags, held=held)
             warnings = _require_whole(summary, place)
-            record = _record(ready.manifest, summary, staging, kept_keys, warnings, time.monotonic() - began)
+            record = _record(ready.manifest, summary, kept_keys, warnings, time.monotonic() - began)
             repository.back_up_text(CLOSING, record.model_dump_json(indent=1), [CLOSING_TAG, f"backup={name}"])
         record = _tidied(settings, repository, keys, ready.wanted, record)
     note(settings, "backup", name, actor, record.model_dump(mode="json"))
@@ -191,15 +191,12 @@ def _require_whole(summary: Summary, place: Installation) -> list[str]:
     return [f"{len(went)} files went while they were read"] if went else []
 
 
-def _record(
-    manifest: BackupManifest, summary: Summary, staging: Path, keys: str, warnings: list[str], took_s: float
-) -> BackupRecord:
+def _record(manifest: BackupManifest, summary: Summary, keys: str, warnings: list[str], took_s: float) -> BackupRecord:
     return BackupRecord(
         id=manifest.id,
         taken_at=manifest.taken_at,
         took_s=round(took_s, 3),
         reason=manifest.reason,
-        manifest=str(staging / MANIFEST),
         files=summary.files,
         bytes=summary.bytes,
         added_bytes=summary.added_bytes,

@@ -1,11 +1,16 @@
 """A small installation with real files: bundles among artifacts, a ledger, a database in MLflow's place, bars, records, keys, and a repository."""
 
+import atexit
 import os
 import shutil
 import sqlite3
+import subprocess
+import tempfile
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +28,6 @@ from tidegate.registry.state import Draft
 from tidegate.settings.backup import Backup
 from tidegate.settings.serving import Serving, Signing
 from tidegate.settings.settings import Paths, Settings
-
-FAST = {"read_data_percent": 100.0, "timeout_s": 60}
 
 
 def require_restic() -> None:
@@ -72,13 +75,31 @@ class Place:
             row = writer.append(draft, "intent")
             writer.close(row, "committed", reason="test", evidence={})
 
-    def back_up(self, reason: str = "test", *, init: bool = True) -> BackupRecord:
+    def back_up(self, reason: str = "test", *, init: bool = False) -> BackupRecord:
         return take_backup(self.settings, self.root, reason=reason, actor="test", init=init)
+
+    def copied(self, root: Path) -> "Place":
+        """A copy of the installation in another folder, with the same repositories."""
+        shutil.copytree(self.root, root)
+        return Place(root, self.settings.model_copy(update=folders(root)), self.signer, self.manifests)
 
     def with_backup(self, **changes: object) -> "Place":
         """The same installation with other settings of backups."""
         backup = self.settings.backup.model_copy(update=changes)
         return Place(self.root, self.settings.model_copy(update={"backup": backup}), self.signer, self.manifests)
+
+
+def folders(root: Path) -> dict[str, Any]:
+    """Sections of settings that say where an installation lies."""
+    paths = Paths(
+        data=root / "data",
+        runs=root / "runs",
+        mlruns=root / "mlruns",
+        cache=root / ".cache",
+        strategies=root / "configs" / "strategies",
+    )
+    serving = Serving(log_folder=root / "runs" / "predictions", api_keys_file=root / "keys" / "api.yaml")
+    return {"paths": paths, "serving": serving}
 
 
 def secret(path: Path, text: str) -> Path:
@@ -95,19 +116,27 @@ def some_bars(days: int = 40) -> Bars:
     return Bars.of("EUR/USD", "1h", opened_at=opened_at, open=price, high=price, low=price, close=price, volume=price)
 
 
+@cache
+def _empty_repositories() -> Path:
+    """Two repositories, made once: restic takes a second for each."""
+    folder = Path(tempfile.mkdtemp(prefix="tidegate-repositories-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name, password in (("repository", "first"), ("keys-repository", "second")):
+        environment = {**os.environ, "RESTIC_PASSWORD": password}
+        subprocess.run(["restic", "-r", str(folder / name), "init"], env=environment, check=True, capture_output=True)
+    return folder
+
+
 def make_place(folder: Path) -> Place:
-    """An installation with one version in production, nothing backed up yet."""
+    """An installation with one version in production and empty repositories."""
     require_restic()
+    shutil.copytree(_empty_repositories(), folder, dirs_exist_ok=True)
     root, signer = folder / "project", Signer.new()
     secret(root / "keys" / "private.pem", signer.private_pem().decode())
     (root / "keys" / "public.pem").write_bytes(signer.public_pem())
     secret(root / "keys" / "api.yaml", "keys: []\n")
     settings = Settings(
-        paths=Paths(
-            data=root / "data", runs=root / "runs", mlruns=root / "mlruns", cache=root / ".cache",
-            strategies=root / "configs" / "strategies",
-        ),
-        serving=Serving(log_folder=root / "runs" / "predictions", api_keys_file=root / "keys" / "api.yaml"),
+        **folders(root),
         signing=Signing(private_key_file=root / "keys" / "private.pem", public_key_files=(root / "keys" / "public.pem",)),
         backup=Backup(
             repository=str(folder / "repository"),
