@@ -7,6 +7,7 @@ the installation, and no prediction is timed for a gate, since what a machine wa
 import json
 import resource
 import shutil
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -88,6 +89,7 @@ def train_month(reference: str) -> str:
     target = wanted.parent / inputs.name
     if target.is_dir():
         return str(target)
+    FITS.clock = time.perf_counter
     watch, before = Stopwatch(), FITS.read()
     with work_folder(wanted.parent, wanted.name) as place:
         temporary = Path(place) / inputs.name
