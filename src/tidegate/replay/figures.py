@@ -1,35 +1,61 @@
 """A path's figures over the whole replay."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from tidegate.backtest.ratios import sharpe, sharpe_standard_error
+from tidegate.backtest.result import Floats, Times
 from tidegate.replay.life import Life, Stepped, finite
 from tidegate.replay.result import MonthRecord, PathResult, Summary
 from tidegate.strategy.strategy import Strategy
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Walked:
+    """What is kept in memory of a month that is over: years of short bars are long.
+
+    Attributes:
+        record: what is told.
+        net_return: (n,) of the month's bars.
+        held: sum of the positions over these bars.
+    """
+
+    record: MonthRecord
+    net_return: Floats
+    held: float
+
+    @classmethod
+    def of(cls, stepped: Stepped) -> "Walked":
+        """The month without what nobody asks for again."""
+        return cls(stepped.record, stepped.traded.net_return, float(stepped.traded.position.sum()))
+
+
 def path_result(
-    life: Life, steps: Sequence[Stepped], months: tuple[MonthRecord, ...], strategy: Strategy
+    life: Life, closed_at: Times, walked: Sequence[Walked], months: tuple[MonthRecord, ...], strategy: Strategy
 ) -> PathResult:
     """A path with its series and figures.
 
     Args:
         life: for its names.
-        steps: what was traded, month by month.
+        closed_at: (n,) closes of all bars.
+        walked: what was traded, month by month, over these bars.
         months: the same months, with hindsight.
         strategy: for the periods of a year.
     """
-    traded = [step.traded for step in steps]
-    closed_at, net, position = (
-        np.concatenate([getattr(part, name) for part in traded]) for name in ("closed_at", "net_return", "position")
+    net = np.concatenate([month.net_return for month in walked])
+    return PathResult(
+        life.name, life.title, life.policy, closed_at, net, months, _summary(net, walked, months, strategy)
     )
+
+
+def _summary(net: Floats, walked: Sequence[Walked], months: Sequence[MonthRecord], strategy: Strategy) -> Summary:
     per_year = strategy.periods_per_year
     equity = 1.0 + np.concatenate(([0.0], np.cumsum(net)))
     outcomes = [month.outcome for month in months]
     acts = [act.kind for month in months for act in month.acts]
-    summary = Summary(
+    return Summary(
         total_return=float(net.sum()),
         annual_return=float(net.mean()) * per_year,
         sharpe=finite(sharpe(net, per_year)),
@@ -43,6 +69,5 @@ def path_result(
         rollbacks=acts.count("rollback"),
         halts=acts.count("halt"),
         expiries=acts.count("expiry"),
-        exposure=float(np.mean(position)),
+        exposure=sum(month.held for month in walked) / len(net),
     )
-    return PathResult(life.name, life.title, life.policy, closed_at, net, months, summary)

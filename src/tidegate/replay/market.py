@@ -16,9 +16,9 @@ from tidegate.settings.settings import Validation
 from tidegate.strategy.strategy import Strategy
 from tidegate.validation.validate import judge
 
-_KEPT: Final = (
-    64  # values of each kind: months times symbols that a position may reach back over without anything computed twice
-)
+# Of bars and answers, a symbol: a position may reach back over them without anything being computed twice.
+_MONTHS: Final = 24
+_MONTHS_OF_ROWS: Final = 2  # of features, which take most of the memory
 
 T = TypeVar("T")
 
@@ -113,7 +113,8 @@ class Market:
             kept.move_to_end(key)
         else:
             kept[key] = make()
-            while len(kept) > _KEPT:
+            months = _MONTHS_OF_ROWS if kind == "rows" else _MONTHS
+            while len(kept) > months * len(self.strategy.symbols):
                 kept.popitem(last=False)
         found: T = kept[key]
         return found

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
+from tidegate.backtest.result import Times
 from tidegate.errors import ConfigurationError
 from tidegate.pipeline.fold_identity import LIBRARIES, library_versions
-from tidegate.replay.figures import path_result
+from tidegate.replay.figures import Walked, path_result
 from tidegate.replay.hindsight import Hindsights
 from tidegate.replay.history import collect
 from tidegate.replay.journal import Journal, chained
-from tidegate.replay.life import Life, Newest, Stepped
+from tidegate.replay.life import Life, Newest
 from tidegate.replay.mapping import Mapper, in_order
 from tidegate.replay.market import Market
 from tidegate.replay.paths import lives
@@ -25,6 +28,7 @@ from tidegate.replay.plan import Month, Plan, write_configuration
 from tidegate.replay.result import PathResult, ReplayResult, Training
 from tidegate.replay.trained import TrainedMonth, read_trained
 from tidegate.replay.training import peak_memory_mb, read_inputs, train_month
+from tidegate.strategy.strategy import Strategy
 
 OnMonth = Callable[[str, int, int], None]
 """What is being done, months done, months in all."""
@@ -95,6 +99,7 @@ class _Walk:
         self._paths = [_Path(life, journal) for life, journal in lives(plan, market)]
         self._versions: dict[int, TrainedMonth] = {}
         self._tried: dict[str, float] = {}
+        self._closed_at: list[Times] = []
         self.names: list[str] = []
 
     def missing(self) -> list[Month]:
@@ -119,14 +124,15 @@ class _Walk:
             newest = Newest(month, trained, version, measured, self._tried)
             self.names.append(trained.name)
             bars = [self._market.month(symbol, month.name).content_hash() for symbol in self._plan.strategy.symbols]
-            for path in self._paths:
-                path.step(newest, bars)
+            axes = [path.step(newest, bars) for path in self._paths]
+            self._closed_at.append(axes[0])
         self._on_month(f"lived through {month.name}", number + 1, len(self._plan.months))
 
     def results(self) -> tuple[PathResult, ...]:
         """All paths, with hindsight."""
         hindsights = Hindsights(self._market, self._versions, self._plan.end_ms)
-        return tuple(path.result(hindsights, self._plan) for path in self._paths)
+        closed_at = np.concatenate(self._closed_at)
+        return tuple(path.result(closed_at, hindsights, self._plan.strategy) for path in self._paths)
 
 
 class _Path:
@@ -137,12 +143,12 @@ class _Path:
         self._journal = journal
         self._journal.sweep()
         self._chain = ""
-        self._steps: list[Stepped] = []
+        self._walked: list[Walked] = []
         self._living = False
 
-    def step(self, newest: Newest, bars: Sequence[str]) -> None:
-        """Read a month, or live through it."""
-        month, previous = newest.month.name, self._steps[-1].record.month if self._steps else None
+    def step(self, newest: Newest, bars: Sequence[str]) -> Times:
+        """Read a month, or live through it; returns the closes of its bars."""
+        month, previous = newest.month.name, self._walked[-1].record.month if self._walked else None
         self._chain = chained(self._chain, month, newest.trained.name, *bars)
         if not self._living and self._journal.holds(month, self._chain):
             stepped = self._journal.read(month)
@@ -153,7 +159,8 @@ class _Path:
                 self._begin(previous)
             stepped = self._life.step(newest)
             self._journal.keep(month, self._chain, stepped, self._life.save())
-        self._steps.append(stepped)
+        self._walked.append(Walked.of(stepped))
+        return stepped.traded.closed_at
 
     def _begin(self, previous: str | None) -> None:
         self._living = True
@@ -161,13 +168,14 @@ class _Path:
         if state:
             self._life.load(state)
 
-    def result(self, hindsights: Hindsights, plan: Plan) -> PathResult:
+    def result(self, closed_at: Times, hindsights: Hindsights, strategy: Strategy) -> PathResult:
         """The path's result."""
         shutil.rmtree(self._journal.work, ignore_errors=True)
-        months = tuple(step.record for step in self._steps)
-        whole = path_result(self._life, self._steps, months, plan.strategy)
-        judged = hindsights.judge(months, whole.closed_at, whole.net_return) if self._life.policy else months
-        return path_result(self._life, self._steps, judged, plan.strategy)
+        months = tuple(each.record for each in self._walked)
+        if self._life.policy:
+            net = np.concatenate([each.net_return for each in self._walked])
+            months = hindsights.judge(months, closed_at, net)
+        return path_result(self._life, closed_at, self._walked, months, strategy)
 
 
 def _trained(plan: Plan, mapper: Mapper, missing: list[Month], timing: Timing) -> Iterator[TrainedMonth]:
