@@ -14,24 +14,29 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
 use crate::bars::Bars;
 use crate::client::{Client as Inner, ClientBuilder, Health, State};
 use crate::config::{Config, ConfigError, refuse};
+use crate::deciding::Call;
 use crate::decision::Decision;
-use crate::fallback::{GIVEN_UP, without_closures};
+use crate::fallback::without_closures;
+use crate::handover::Handover;
 use crate::messages::Served;
 use crate::policy::Position;
 
-/// How much longer than the deadline the thread is waited for before this side decides by itself: it keeps the deadline, too.
-const GRACE: Duration = Duration::from_millis(20);
+/// Kept back from the deadline for this side's own decision, where the thread does not come back.
+const RESERVE: Duration = Duration::from_millis(2);
+/// Kept back from it on the thread, so that what it decides is here before this side decides by itself.
+const THERE: Duration = Duration::from_millis(10);
 /// Calls that a thread may owe an answer to. One that is stuck gets no more.
 const MOST_WAITING: usize = 64;
 
@@ -97,17 +102,33 @@ impl Client {
     #[must_use]
     pub fn decide(&self, symbol: &str, bars: &Bars, position: &Position) -> Decision {
         let started = Instant::now();
+        let whole = Duration::from_millis(self.inner.shared.config.deadline.decide_ms);
+        let handover = Arc::new(Handover::default());
+        let call = Call::handed_over(started, THERE.min(whole / 5), Arc::clone(&handover));
         let inner = self.inner.clone();
-        let given_up = Arc::new(AtomicBool::new(false));
         let (there_symbol, there_bars, there_position) = (symbol.to_owned(), bars.clone(), *position);
-        let work = GIVEN_UP.scope(Arc::clone(&given_up), async move {
-            inner.decide(&there_symbol, &there_bars, &there_position).await
+        let begun = self.begin(async move {
+            inner
+                .decide_by(&call, &there_symbol, &there_bars, &there_position)
+                .await
         });
-        let limit = Duration::from_millis(self.inner.shared.config.deadline.decide_ms) + GRACE;
-        self.run(limit, work).unwrap_or_else(|| {
-            given_up.store(true, Ordering::Release);
-            without_closures(|| self.inner.shared.decide_alone(symbol, bars, position, started))
-        })
+        let in_time = |begun: &Begun<Decision>, end: Instant| {
+            let left = end.saturating_duration_since(Instant::now());
+            begun.wait.recv_timeout(left).ok()
+        };
+        let (limit, deadline) = (started + whole.saturating_sub(RESERVE.min(whole / 10)), started + whole);
+        if let Some(found) = begun.as_ref().and_then(|begun| in_time(begun, limit)) {
+            return found;
+        }
+        let counts = handover.give_up();
+        if let Some(begun) = &begun {
+            // It has been decided there, and counted; what is left is the way back.
+            if let Some(found) = (!counts).then(|| in_time(begun, deadline)).flatten() {
+                return found;
+            }
+            begun.task.abort();
+        }
+        without_closures(|| self.inner.shared.decide_alone(symbol, bars, position, started, counts))
     }
 
     /// What the client knows now.
@@ -164,6 +185,16 @@ impl Client {
 
     /// Runs something on the client's thread; `None` where it does not come back in time, and then it goes no further.
     fn run<T: Send + 'static>(&self, limit: Duration, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let begun = self.begin(work)?;
+        begun.wait.recv_timeout(limit).ok().or_else(|| {
+            begun.task.abort();
+            // It may have come at the last moment.
+            begun.wait.try_recv().ok()
+        })
+    }
+
+    /// Begins something on the client's thread; `None` where that owes too many answers already.
+    fn begin<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<Begun<T>> {
         let place = Place::among(&self.waiting)?;
         let (done, wait) = sync_channel(1);
         let task = self.handle.spawn(async move {
@@ -172,10 +203,9 @@ impl Client {
             // Whoever asked may have given up.
             let _ = done.send(found);
         });
-        wait.recv_timeout(limit).ok().or_else(|| {
-            task.abort();
-            // It may have come at the last moment.
-            wait.try_recv().ok()
+        Some(Begun {
+            wait,
+            task: task.abort_handle(),
         })
     }
 
@@ -198,6 +228,12 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Something that runs on the client's thread.
+struct Begun<T> {
+    wait: Receiver<T>,
+    task: AbortHandle,
 }
 
 /// One of the calls that the thread may owe an answer to.

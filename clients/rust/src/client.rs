@@ -11,6 +11,7 @@ use crate::bars::Bars;
 use crate::breaker::BreakerState;
 use crate::clock::{BarsClock, Clock, SystemClock};
 use crate::config::{ClockKind, Config, ConfigError};
+use crate::deciding::Call;
 use crate::decision::{Decision, Reason, Source};
 use crate::fallback::Fallback;
 use crate::health;
@@ -161,6 +162,10 @@ impl Client {
     /// `bars` are the bot's own closed bars, the newest last, at least the model's lookback; `position` is what it holds at the newest
     /// bar's close.
     pub async fn decide(&self, symbol: &str, bars: &Bars, position: &Position) -> Decision {
+        self.decide_by(&Call::now(), symbol, bars, position).await
+    }
+
+    pub(crate) async fn decide_by(&self, call: &Call, symbol: &str, bars: &Bars, position: &Position) -> Decision {
         let shared = &self.shared;
         let span = tracing::info_span!(
             "decide",
@@ -172,7 +177,7 @@ impl Client {
         );
         let recorded = span.clone();
         async move {
-            let decision = shared.decide(symbol, bars, position).await;
+            let decision = shared.decide(call, symbol, bars, position).await;
             if let Some(request_id) = &decision.request_id {
                 recorded.record("request_id", request_id.as_str());
             }

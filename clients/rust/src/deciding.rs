@@ -9,19 +9,64 @@ use crate::exchange::{Asked, Exchange, Outcome, Progress};
 use crate::fallback::Situation;
 use crate::judging::unusable;
 use crate::policy::{Position, Side};
-use crate::shared::{Pass, Shared};
+use crate::shared::{Pass, Shared, Silence};
 
 /// Kept back from the deadline, so that what is done after the exchange is still within it.
 const RESERVE: Duration = Duration::from_millis(2);
 
+/// When a decision was asked for, and whether somebody else may decide in its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    started: Instant,
+    reserve: Duration,
+    #[cfg(feature = "blocking")]
+    handover: Option<std::sync::Arc<crate::handover::Handover>>,
+}
+
+impl Call {
+    pub(crate) fn now() -> Self {
+        Self {
+            started: Instant::now(),
+            reserve: RESERVE,
+            #[cfg(feature = "blocking")]
+            handover: None,
+        }
+    }
+
+    /// One whose caller waits on another thread, and decides by itself where nothing comes in time. `reserve` is for the way back.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn handed_over(
+        started: Instant,
+        reserve: Duration,
+        handover: std::sync::Arc<crate::handover::Handover>,
+    ) -> Self {
+        Self {
+            started,
+            reserve,
+            handover: Some(handover),
+        }
+    }
+
+    /// Whether the decision stands; false where the caller has decided by itself meanwhile.
+    #[cfg(feature = "blocking")]
+    fn stands(&self) -> bool {
+        self.handover.as_ref().is_none_or(|handover| handover.settle())
+    }
+
+    #[cfg(not(feature = "blocking"))]
+    #[allow(clippy::unused_self)] // as with the feature
+    fn stands(&self) -> bool {
+        true
+    }
+}
+
 impl Shared {
-    pub(crate) async fn decide(&self, symbol: &str, bars: &Bars, position: &Position) -> Decision {
-        let started = Instant::now();
+    pub(crate) async fn decide(&self, call: &Call, symbol: &str, bars: &Bars, position: &Position) -> Decision {
         let mut progress = Progress::default();
         let asked = self.asked(symbol, bars, position);
         let outcome = match &asked {
             Err(outcome) => outcome.clone(),
-            Ok(asked) => self.within_deadline(asked, started, &mut progress).await,
+            Ok(asked) => self.within_deadline(asked, call, &mut progress).await,
         };
         let concerned = Concerned {
             symbol,
@@ -31,12 +76,24 @@ impl Shared {
                 .as_ref()
                 .map_or_else(|_| self.closed_at(bars), |asked| Some(asked.closed_at)),
         };
-        self.decision(&concerned, outcome, &progress, started)
+        let (decision, silence) = self.decided(&concerned, outcome, &progress, call.started);
+        // What comes too late is neither counted nor written: the caller was told something else, and that was.
+        if call.stands() {
+            self.record(&decision, &concerned, &progress, silence);
+        }
+        decision
     }
 
-    /// The fallback's decision where the exchange's thread does not come back.
+    /// The fallback's decision where the exchange's thread does not come back. Not counted where that thread has counted one.
     #[cfg(feature = "blocking")]
-    pub(crate) fn decide_alone(&self, symbol: &str, bars: &Bars, position: &Position, started: Instant) -> Decision {
+    pub(crate) fn decide_alone(
+        &self,
+        symbol: &str,
+        bars: &Bars,
+        position: &Position,
+        started: Instant,
+        counts: bool,
+    ) -> Decision {
         let detail = "the client's thread did not answer within the deadline".to_owned();
         let concerned = Concerned {
             symbol,
@@ -44,12 +101,12 @@ impl Shared {
             position,
             closed_at: self.closed_at(bars),
         };
-        self.decision(
-            &concerned,
-            Outcome::none(Reason::Timeout, detail),
-            &Progress::default(),
-            started,
-        )
+        let progress = Progress::default();
+        let (decision, silence) = self.decided(&concerned, Outcome::none(Reason::Timeout, detail), &progress, started);
+        if counts {
+            self.record(&decision, &concerned, &progress, silence);
+        }
+        decision
     }
 
     /// Close of the newest bar where the bars are usable.
@@ -93,7 +150,8 @@ impl Shared {
         })
     }
 
-    async fn within_deadline(&self, asked: &Asked<'_>, started: Instant, progress: &mut Progress) -> Outcome {
+    async fn within_deadline(&self, asked: &Asked<'_>, call: &Call, progress: &mut Progress) -> Outcome {
+        let started = call.started;
         if self.is_waiting(started) {
             return Outcome::none(Reason::RateLimited, "the service asked to wait".to_owned());
         }
@@ -101,7 +159,7 @@ impl Shared {
             return Outcome::none(Reason::BreakerOpen, "the breaker lets no request through".to_owned());
         };
         let pass = Pass::new(self, permit);
-        let deadline = started + Duration::from_millis(self.config.deadline.decide_ms).saturating_sub(RESERVE);
+        let deadline = started + Duration::from_millis(self.config.deadline.decide_ms).saturating_sub(call.reserve);
         let exchange = Exchange {
             shared: self,
             asked,
@@ -119,7 +177,14 @@ impl Shared {
         outcome
     }
 
-    fn decision(&self, concerned: &Concerned<'_>, outcome: Outcome, progress: &Progress, started: Instant) -> Decision {
+    /// The decision, and the row of bars without a signal that it goes on with. Nothing is remembered yet.
+    fn decided(
+        &self,
+        concerned: &Concerned<'_>,
+        outcome: Outcome,
+        progress: &Progress,
+        started: Instant,
+    ) -> (Decision, Silence) {
         let decided_at = concerned
             .closed_at
             .map_or_else(|| self.clock.now(), |closed_at| self.clock.at(closed_at));
@@ -143,47 +208,42 @@ impl Shared {
             dry_run: self.config.dry_run,
             request_id: progress.request_id.clone(),
         };
-        let decision = self.settled(decision, outcome, concerned, progress, started);
-        self.metrics.decided(&decision);
-        if let Some(journal) = &self.journal {
-            journal.write(&decision);
+        let silence = self.silence(concerned);
+        let decision = self.settled(decision, outcome, concerned, silence);
+        let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
+        (Decision { elapsed_ms, ..decision }, silence)
+    }
+
+    /// Remembers, counts and writes a decision.
+    fn record(&self, decision: &Decision, concerned: &Concerned<'_>, progress: &Progress, silence: Silence) {
+        if decision.source == Source::Model {
+            self.remember_signal(concerned.symbol, progress, decision.decided_at);
+        } else {
+            self.remember_silence(concerned.symbol, decision.source, progress, silence);
         }
-        decision
+        self.metrics.decided(decision);
+        if let Some(journal) = &self.journal {
+            journal.write(decision);
+        }
     }
 
     /// The same with its target, and where that comes from.
-    fn settled(
-        &self,
-        decision: Decision,
-        outcome: Outcome,
-        concerned: &Concerned<'_>,
-        progress: &Progress,
-        started: Instant,
-    ) -> Decision {
-        let decision = match outcome {
-            Outcome::Signal { target, probability } => {
-                self.remember_signal(concerned.symbol, progress, decision.decided_at);
-                Decision {
-                    target,
-                    source: Source::Model,
-                    probability: Some(probability),
-                    ..decision
-                }
-            }
-            Outcome::Halted { detail } => {
-                self.remember_silence(concerned, Source::Halt, progress);
-                Decision {
-                    source: Source::Halt,
-                    reason: Some(Reason::Halted),
-                    detail: Some(shortened(detail)),
-                    ..decision
-                }
-            }
+    fn settled(&self, decision: Decision, outcome: Outcome, concerned: &Concerned<'_>, silence: Silence) -> Decision {
+        match outcome {
+            Outcome::Signal { target, probability } => Decision {
+                target,
+                source: Source::Model,
+                probability: Some(probability),
+                ..decision
+            },
+            Outcome::Halted { detail } => Decision {
+                source: Source::Halt,
+                reason: Some(Reason::Halted),
+                detail: Some(shortened(detail)),
+                ..decision
+            },
             Outcome::None { reason, detail } => {
-                let bars_without_signal = self.remember_silence(concerned, Source::Fallback, progress);
-                let (target, used) = self
-                    .fallback
-                    .decide(&self.situation(concerned, reason, bars_without_signal));
+                let (target, used) = self.fallback.decide(&self.situation(concerned, reason, silence.bars));
                 Decision {
                     target,
                     reason: Some(reason),
@@ -192,10 +252,6 @@ impl Shared {
                     ..decision
                 }
             }
-        };
-        Decision {
-            elapsed_ms: started.elapsed().as_secs_f64() * 1000.0,
-            ..decision
         }
     }
 
@@ -227,8 +283,17 @@ impl Shared {
         }
     }
 
-    /// Counts a decision without a signal; gives the bars in a row that had none, this one among them.
-    fn remember_silence(&self, concerned: &Concerned<'_>, source: Source, progress: &Progress) -> u32 {
+    /// The bars in a row without a signal, this one among them, if it has none.
+    fn silence(&self, concerned: &Concerned<'_>) -> Silence {
+        let mut silence = self.memory().silent.get(concerned.symbol).copied().unwrap_or_default();
+        if silence.bars == 0 || concerned.closed_at.is_none() || silence.last != concerned.closed_at {
+            silence.last = concerned.closed_at;
+            silence.bars = silence.bars.saturating_add(1);
+        }
+        silence
+    }
+
+    fn remember_silence(&self, symbol: &str, source: Source, progress: &Progress, silence: Silence) {
         let mut memory = self.memory();
         memory.count(source);
         if source == Source::Halt {
@@ -237,12 +302,7 @@ impl Shared {
             // A model that answers, even without a signal, is not halted.
             memory.halted = false;
         }
-        let silence = memory.silent.entry(concerned.symbol.to_owned()).or_default();
-        if silence.bars == 0 || concerned.closed_at.is_none() || silence.last != concerned.closed_at {
-            silence.last = concerned.closed_at;
-            silence.bars = silence.bars.saturating_add(1);
-        }
-        silence.bars
+        memory.silent.insert(symbol.to_owned(), silence);
     }
 }
 

@@ -5,8 +5,6 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-#[cfg(feature = "blocking")]
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::{FallbackConfig, FallbackKind};
 use crate::decision::{FallbackUsed, Reason};
@@ -32,6 +30,10 @@ pub struct Situation {
 }
 
 /// A fallback of the bot's own. One that panics means flat.
+///
+/// It is asked on the thread that decides, and must not block: [`crate::Client`] cannot take that thread away from it, so what it waits for
+/// (a lock, a file, another service) holds the decision up beyond its deadline, and all else that runs there.
+/// The client of the feature `blocking` alone decides without a closure that does not come back, and then nothing is held.
 pub type Closure = Arc<dyn Fn(&Situation) -> Side + Send + Sync>;
 
 /// What decides where there is no signal.
@@ -93,25 +95,10 @@ fn asked(closure: &Closure, situation: &Situation) -> Side {
         return Side::Flat;
     }
     // A rule that fails must not take the bot with it.
-    let side = catch_unwind(AssertUnwindSafe(|| closure(situation))).unwrap_or_else(|_| {
+    catch_unwind(AssertUnwindSafe(|| closure(situation))).unwrap_or_else(|_| {
         tracing::error!("the bot's own fallback panicked; nothing is held");
         Side::Flat
-    });
-    // What is said too late is what the caller was told.
-    #[cfg(feature = "blocking")]
-    if GIVEN_UP
-        .try_with(|given_up| given_up.load(Ordering::Acquire))
-        .unwrap_or_default()
-    {
-        return Side::Flat;
-    }
-    side
-}
-
-#[cfg(feature = "blocking")]
-tokio::task_local! {
-    /// Whether the blocking caller of the decision that runs now has decided by itself meanwhile.
-    pub(crate) static GIVEN_UP: Arc<AtomicBool>;
+    })
 }
 
 #[cfg(feature = "blocking")]

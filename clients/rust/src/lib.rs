@@ -15,6 +15,8 @@ mod deciding;
 mod decision;
 mod exchange;
 mod fallback;
+#[cfg(feature = "blocking")]
+mod handover;
 mod health;
 mod heartbeat;
 mod interval;

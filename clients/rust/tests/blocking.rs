@@ -6,7 +6,7 @@
 mod answering;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use answering::{DIGEST, NEVER, Script, answering, config};
@@ -140,11 +140,14 @@ fn many_threads_may_decide_at_once() {
 
 #[test]
 fn a_thread_that_is_stuck_holds_no_decision_up() {
-    let config = unreachable();
+    let mut config = unreachable();
+    let journal = std::env::temp_dir().join(format!("tidegate-blocking-{}.jsonl", std::process::id()));
+    config.decisions.file = Some(journal.clone());
     let deadline = Duration::from_millis(config.deadline.decide_ms);
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&calls);
-    let stuck = Fallback::Closure(Arc::new(move |_| {
+    let (calls, silent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU32::new(0)));
+    let (counted, heard) = (Arc::clone(&calls), Arc::clone(&silent));
+    let stuck = Fallback::Closure(Arc::new(move |situation| {
+        heard.store(situation.bars_without_signal, Ordering::SeqCst);
         if counted.fetch_add(1, Ordering::SeqCst) == 0 {
             std::thread::sleep(Duration::from_millis(1500));
         }
@@ -173,6 +176,33 @@ fn a_thread_that_is_stuck_holds_no_decision_up() {
         (decision.target, decision.reason),
         (Side::Long, Some(Reason::Unreachable))
     );
+    // Each decision was counted and written once, by whoever made it.
+    assert_eq!(silent.load(Ordering::SeqCst), 2);
+    assert_eq!(client.state().decisions.get("fallback"), Some(&3));
+    let text = client.metrics_text();
+    for (reason, count) in [("timeout", 2), ("unreachable", 1)] {
+        let line = format!("source=\"fallback\",reason=\"{reason}\"}} {count}\n");
+        assert!(text.contains(&line), "{text}");
+    }
+    client.close();
+    let written = std::fs::read_to_string(&journal).unwrap();
+    assert_eq!(written.lines().count(), 3, "{written}");
+    std::fs::remove_file(journal).unwrap();
+}
+
+#[test]
+fn a_service_that_is_silent_costs_the_deadline_and_its_own_reason() {
+    let there = runtime();
+    let listener = there.block_on(async { tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap() });
+    let mut config = config(&format!("http://{}", listener.local_addr().unwrap()));
+    config.clock = ClockKind::Bars;
+    config.deadline.decide_ms = 300;
+    config.deadline.attempt_ms = 300;
+    config.deadline.connect_ms = 300;
+    let client = Client::connect(config).unwrap();
+    let decision = client.decide("EUR/USD", &bars(60), &Position::FLAT);
+    assert_eq!(decision.reason, Some(Reason::Timeout));
+    assert_eq!(client.state().decisions.get("fallback"), Some(&1));
 }
 
 #[test]

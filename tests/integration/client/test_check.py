@@ -111,7 +111,7 @@ def tidegate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 def run(tidegate: CommandLine, folder: Path, url: str, *options: str) -> Told:
     path = folder / "bot.toml"
-    path.write_text(f'url = "{url}"\nstrategy = "sim"\ninterval = "1h"\nbot = "bot-1"\n')
+    path.write_text(f'url = "{url}"\nstrategy = "sim"\ninterval = "1h"\nbot = "bot-1"\n[paper]\ncapital = 500\n')
     return tidegate("bot", "check", "--config", str(path), *options)
 
 

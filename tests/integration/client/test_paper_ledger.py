@@ -1,6 +1,7 @@
 """The paper bot's ledger against the backtest's reference ledger, and what it does with bars that are none."""
 
 import json
+import resource
 import signal
 import subprocess
 import time
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.cargo import built
+from tests.integration.client.scripted import Scripted
+from tests.unit.client.records import LOOKBACK, bars
 
 from tidegate.backtest import reference
 from tidegate.backtest.ratios import max_drawdown, win_rate
@@ -261,3 +264,61 @@ def _wait_for_lines(path: Path, count: int) -> None:
     while not path.exists() or path.read_bytes().count(b"\n") < count:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def of_the_service(service: Scripted, folder: Path, count: int) -> list[str]:
+    """A bot that decides by a service on so many bars, for which the service always says long."""
+    settings = f'url = "{service.url}"\nstrategy = "sim"\ninterval = "1h"\nbot = "b"\nclock = "bars"\ndry_run = false\n'
+    (folder / "bot.toml").write_text(settings + "[health]\npoll_ms = 0\n[heartbeat]\nevery_ms = 0\n")
+    (folder / "bars.csv").write_text(csv(Bars.of("SIM/USD", "1h", **bars(count))))
+    words = {"--config": "bot.toml", "--bars": "bars.csv", "--out": "out"}
+    paths = [str(word) for name, file in words.items() for word in (name, folder / file)]
+    return [str(built("paper_bot")), *paths, "--symbol", "SIM/USD", "--keep", "50"]
+
+
+def decided(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "out" / "decisions.jsonl").read_text().splitlines()]
+
+
+# More than a pipe holds that nobody reads.
+MANY = 250
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["reads nothing", "leaves"])
+def test_who_reads_what_is_printed_holds_no_trade_up(service: Scripted, tmp_path: Path, leaves: bool) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(of_the_service(service, tmp_path, MANY), stdout=pipe, stderr=pipe) as bot:
+        assert bot.stdout is not None
+        if leaves:
+            bot.stdout.readline()
+            bot.stdout.close()
+        assert bot.wait(60) == 0
+    found = decided(tmp_path)
+    assert len(found) == MANY
+    assert {one["source"] for one in found[LOOKBACK:]} == {"model"}
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (result["bars"], result["error"]) == (MANY, None)
+
+
+def test_a_ledger_that_cannot_be_written_ends_the_bot(service: Scripted, tmp_path: Path) -> None:
+    def full() -> None:
+        # A file that must not grow any further is a disk that is full.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = subprocess.run(
+        of_the_service(service, tmp_path, MANY),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=full,
+    )
+    assert done.returncode == 3
+    assert "decisions.jsonl cannot be written" in done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])["result"]
+    assert "nothing more is acted on" in result["error"]
+    # It ended at once, and what it held was closed and is in the sums.
+    assert 10 < result["bars"] < 100
+    assert (result["trades"], result["end_position"]["side"]) == (1, 1)
+    assert len(service.of("/v1/predict")) <= result["bars"]

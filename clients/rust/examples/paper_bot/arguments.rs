@@ -24,7 +24,9 @@ paper_bot --config bot.toml --bars FILE|- --symbol S [options]
 --keep BARS            bars kept for the window, 2000 if not given; at least the model's lookback
 --clock-shift-ms N     the client's clock is so much ahead, for tests
 
-Ends with the bars or with Ctrl-C: what is held is closed at the last close. Exits 0, or 2 where bars or settings are not usable.
+Ends with the bars or with Ctrl-C: what is held is closed at the last close. Exits 0; 2 where bars or settings are not usable; 3 where a file of
+--out cannot be written: without a record nothing more is acted on, so that is an end, too. Decisions and the result are printed as JSON
+lines. What nobody reads is left out and counted (`unprinted`), and holds nothing up; the files have it.
 ";
 
 /// The command line.

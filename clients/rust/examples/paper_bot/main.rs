@@ -4,6 +4,7 @@
 mod arguments;
 mod bars;
 mod ledger;
+mod printing;
 mod result;
 
 use std::collections::HashMap;
@@ -16,34 +17,50 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_client::{Bar, Bars, BarsClock, Client, Clock, ClockKind, Config, Side, SystemClock};
+use tidegate_client::{Bar, Bars, BarsClock, Client, Clock, ClockKind, Config, Decision, Side, SystemClock};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Paper, USAGE};
 use crate::ledger::Ledger;
-use crate::result::{Ended, Record};
+use crate::printing::Printer;
+use crate::result::{Ended, Record, Unrecorded};
 
 type Trouble = Box<dyn Error>;
 
+const UNUSABLE: u8 = 2;
+const UNRECORDED: u8 = 3;
+/// For those who read what is printed, at the end.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    let (Ok(errors), Ok(output)) = (Printer::to(io::stderr()), Printer::to(io::stdout())) else {
+        return ExitCode::from(UNUSABLE);
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = errors.clone();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(move || log.clone())
         .init();
-    match run().await {
+    let code = match run(output).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             tracing::error!("{trouble}");
-            ExitCode::from(2)
+            ExitCode::from(if trouble.is::<Unrecorded>() {
+                UNRECORDED
+            } else {
+                UNUSABLE
+            })
         }
-    }
+    };
+    errors.end(None, PATIENCE);
+    code
 }
 
-async fn run() -> Result<(), Trouble> {
+async fn run(output: Printer) -> Result<(), Trouble> {
     let Some(arguments) = Arguments::parse(std::env::args().skip(1))? else {
         eprint!("{USAGE}");
         return Ok(());
@@ -54,7 +71,7 @@ async fn run() -> Result<(), Trouble> {
         .collect::<HashMap<String, String>>();
     let (config, paper) = arguments::settings(&text, &environment)?;
     let lines = bars::lines(&arguments.bars).map_err(|error| format!("--bars: {error}"))?;
-    let mut bot = Bot::new(arguments, config, &paper).await?;
+    let mut bot = Bot::new(arguments, config, &paper, output).await?;
     let ended = bot.trade(lines).await;
     bot.end(ended).await
 }
@@ -82,7 +99,7 @@ struct Bot {
 }
 
 impl Bot {
-    async fn new(arguments: Arguments, config: Config, paper: &Paper) -> Result<Self, Trouble> {
+    async fn new(arguments: Arguments, config: Config, paper: &Paper, output: Printer) -> Result<Self, Trouble> {
         let (interval_ms, dry_run) = (config.interval.milliseconds(), config.dry_run);
         let adviser = match &arguments.targets {
             Some(path) => Adviser::List(targets(&read_text(path)?)?.into_iter()),
@@ -95,7 +112,7 @@ impl Bot {
             adviser,
             seen: Bars::new(),
             ledger: Ledger::new(&arguments.symbol, interval_ms, paper.capital, paper.costs()),
-            record: Record::begin(arguments.out.as_deref()).map_err(|error| format!("--out: {error}"))?,
+            record: Record::begin(arguments.out.as_deref(), output).map_err(|error| format!("--out: {error}"))?,
             arguments,
         })
     }
@@ -143,33 +160,43 @@ impl Bot {
         }
     }
 
+    /// Acts first and records then: a disk that is slow must not hold an order up.
     async fn decide(&mut self, bar: &Bar) -> Result<(), Trouble> {
-        if let Some(trade) = self.ledger.bar(bar)? {
-            self.record.trade(&trade)?;
+        let ended = self.ledger.bar(bar)?;
+        let advised = self.advised().await;
+        if let Ok((Some(target), _)) = &advised {
+            self.ledger.want(*target);
+        }
+        if let Some(trade) = &ended {
+            self.record.trade(trade)?;
         }
         self.record.bar();
-        let target = match &mut self.adviser {
+        if let (_, Some(decision)) = advised? {
+            self.record.decision(&decision)?;
+        }
+        Ok(())
+    }
+
+    /// What to act on, if anything, and the decision that says so.
+    async fn advised(&mut self) -> Result<(Option<Side>, Option<Decision>), Trouble> {
+        match &mut self.adviser {
             Adviser::Service(client) => {
                 let decision = client
                     .decide(&self.arguments.symbol, &self.seen, &self.ledger.position())
                     .await;
-                self.record.decision(&decision)?;
-                decision.target_to_act_on()
+                Ok((decision.target_to_act_on(), Some(decision)))
             }
             Adviser::List(targets) => {
                 let target = targets
                     .next()
                     .ok_or("--targets: one target for each decided bar is expected, there are fewer")?;
-                (!self.dry_run).then_some(target)
+                Ok(((!self.dry_run).then_some(target), None))
             }
-        };
-        if let Some(target) = target {
-            self.ledger.want(target);
         }
-        Ok(())
     }
 
-    /// Closes what is held, and says what came of it, whatever ended it.
+    /// Closes what is held, and says what came of it, whatever ended it. Without a record nothing more may be done, so a ledger that cannot be
+    /// written is an end like any other, and has an exit code of its own.
     async fn end(mut self, ended: Result<(), Trouble>) -> Result<(), Trouble> {
         let held = self.ledger.position();
         let closed = self.close_out();
@@ -182,7 +209,7 @@ impl Bot {
             dry_run: self.dry_run,
             error: ended.as_ref().err().map(ToString::to_string),
         });
-        let written = self.record.end(&summary);
+        let written = self.record.end(&summary, PATIENCE);
         if let Adviser::Service(client) = self.adviser {
             client.close().await;
         }

@@ -1,14 +1,41 @@
 //! What came of it: each decision and each round trip as it comes, and the sums at the end.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use std::time::Duration;
 
 use serde::Serialize;
 use tidegate_client::{Decision, Position};
 
 use crate::ledger::{Ledger, Trade};
+use crate::printing::Printer;
+
+/// A file of the record that cannot be written. Nothing is acted on without a record.
+#[derive(Debug)]
+pub(crate) struct Unrecorded {
+    file: &'static str,
+    error: io::Error,
+}
+
+impl fmt::Display for Unrecorded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} cannot be written: {}; nothing more is acted on: make room for it, and begin anew",
+            self.file, self.error
+        )
+    }
+}
+
+impl std::error::Error for Unrecorded {}
+
+fn unrecorded(file: &'static str) -> impl FnOnce(io::Error) -> Unrecorded {
+    move |error| Unrecorded { file, error }
+}
 
 /// Sums of a run; money in the quote currency.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -42,6 +69,8 @@ pub(crate) struct Summary {
     pub(crate) end_position: Position,
     /// Whether nothing was filled.
     pub(crate) dry_run: bool,
+    /// Lines that were not printed, since nobody read them; the files have them.
+    pub(crate) unprinted: u64,
     /// What ended it before its time.
     pub(crate) error: Option<String>,
 }
@@ -75,6 +104,7 @@ struct Folder {
 #[derive(Debug)]
 pub(crate) struct Record {
     folder: Option<Folder>,
+    output: Printer,
     bars: u64,
     decisions: BTreeMap<&'static str, u64>,
     reasons: BTreeMap<&'static str, u64>,
@@ -91,10 +121,11 @@ impl Record {
     /// # Errors
     ///
     /// The folder or a file in it cannot be written.
-    pub(crate) fn begin(folder: Option<&Path>) -> io::Result<Self> {
+    pub(crate) fn begin(folder: Option<&Path>, output: Printer) -> io::Result<Self> {
         let folder = folder.map(Folder::open).transpose()?;
         Ok(Self {
             folder,
+            output,
             bars: 0,
             decisions: BTreeMap::new(),
             reasons: BTreeMap::new(),
@@ -115,8 +146,8 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// Standard output or the file cannot be written.
-    pub(crate) fn decision(&mut self, decision: &Decision) -> io::Result<()> {
+    /// The file cannot be written.
+    pub(crate) fn decision(&mut self, decision: &Decision) -> Result<(), Unrecorded> {
         let source = match decision.source {
             tidegate_client::Source::Model => "model",
             tidegate_client::Source::Fallback => "fallback",
@@ -127,11 +158,14 @@ impl Record {
             *self.reasons.entry(reason.word()).or_default() += 1;
         }
         self.slowest_decision_ms = self.slowest_decision_ms.max(decision.elapsed_ms);
-        let line = line(decision)?;
-        if let Some(folder) = &mut self.folder {
-            folder.decisions.write_all(&line)?;
-        }
-        print(&line)
+        let wrong = unrecorded("decisions.jsonl");
+        let line = line(decision);
+        let written = match (&line, &mut self.folder) {
+            (Ok(line), Some(folder)) => folder.decisions.write_all(line),
+            _ => Ok(()),
+        };
+        self.output.print(written.and(line).map_err(wrong)?);
+        Ok(())
     }
 
     /// Writes and counts a round trip; it is on the disk before the next bar.
@@ -139,14 +173,16 @@ impl Record {
     /// # Errors
     ///
     /// The file cannot be written.
-    pub(crate) fn trade(&mut self, trade: &Trade) -> io::Result<()> {
+    pub(crate) fn trade(&mut self, trade: &Trade) -> Result<(), Unrecorded> {
         self.trades += 1;
         self.won += u64::from(trade.net_pnl > 0.0);
         self.gross += trade.gross_pnl;
         self.cost += trade.cost;
         let Some(folder) = &mut self.folder else { return Ok(()) };
-        folder.fills.write_all(&line(trade)?)?;
-        folder.fills.sync_data()
+        line(trade)
+            .and_then(|line| folder.fills.write_all(&line))
+            .and_then(|()| folder.fills.sync_data())
+            .map_err(unrecorded("fills.jsonl"))
     }
 
     /// The sums so far.
@@ -168,22 +204,20 @@ impl Record {
             worst_equity_fall: of.ledger.worst_fall(),
             end_position: of.held,
             dry_run: of.dry_run,
+            unprinted: self.output.left_out(),
             error: of.error.clone(),
         }
     }
 
-    /// Writes the sums: `result.json`, whole or not at all, and the last line of standard output.
+    /// Writes the sums: `result.json`, whole or not at all, and the last line of standard output, for which a reader has so much time.
     ///
     /// # Errors
     ///
-    /// Standard output or the file cannot be written.
-    pub(crate) fn end(&self, summary: &Summary) -> io::Result<()> {
-        if let Some(folder) = &self.folder {
-            let (new, whole) = (folder.path.join("result.json.new"), folder.path.join("result.json"));
-            fs::write(&new, line(summary)?)?;
-            fs::rename(new, whole)?;
-        }
-        print(&line(&Last { result: summary })?)
+    /// The file cannot be written; the line is printed all the same.
+    pub(crate) fn end(&self, summary: &Summary, patience: Duration) -> Result<(), Unrecorded> {
+        let written = self.folder.as_ref().map_or(Ok(()), |folder| folder.sum_up(summary));
+        self.output.end(line(&Last { result: summary }).ok(), patience);
+        written.map_err(unrecorded("result.json"))
     }
 }
 
@@ -195,6 +229,12 @@ impl Folder {
             decisions: written_on(&path.join("decisions.jsonl"))?,
             fills: written_on(&path.join("fills.jsonl"))?,
         })
+    }
+
+    fn sum_up(&self, summary: &Summary) -> io::Result<()> {
+        let (new, whole) = (self.path.join("result.json.new"), self.path.join("result.json"));
+        fs::write(&new, line(summary)?)?;
+        fs::rename(new, whole)
     }
 }
 
@@ -226,12 +266,6 @@ fn line(content: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(content)?;
     line.push(b'\n');
     Ok(line)
-}
-
-fn print(line: &[u8]) -> io::Result<()> {
-    let mut output = io::stdout().lock();
-    output.write_all(line)?;
-    output.flush()
 }
 
 #[cfg(test)]
