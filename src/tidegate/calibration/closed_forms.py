@@ -5,7 +5,7 @@ import math
 from scipy.special import ndtr
 from scipy.stats import binom, poisson
 
-from tidegate.calibration.figures import day_moments, true_sharpe, with_sharpe
+from tidegate.calibration.figures import with_sharpe
 from tidegate.calibration.result import ClosedForm, CurvePoint, Outcome, Share, share_of
 from tidegate.calibration.worlds import LOOKS_A_YEAR, Plan
 from tidegate.statistics.sharpe import power
@@ -96,14 +96,3 @@ def _points(plan: Plan, policy: Gates, sharpe: float, outcome: Outcome, looks: i
 
 def _passes(outcome: Outcome, gate: str, looks: int) -> Share:
     return share_of((1.0 - outcome.failed[gate]) * looks, looks, LOOKS_A_YEAR)
-
-
-def implied(plan: Plan) -> dict[str, float]:
-    """What the figures amount to: annual Sharpe ratio, return and volatility."""
-    day = day_moments(plan.figures)
-    year = plan.figures.days_per_year
-    return {
-        "sharpe": true_sharpe(plan.figures),
-        "return": day.mean * year,
-        "volatility": math.sqrt(day.variance * year),
-    }

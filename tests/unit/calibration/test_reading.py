@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.calibration_worlds import FIGURES, strategy
+from tests.registry_factories import manifest
 
 from tidegate.backtest.metrics import summarise
 from tidegate.backtest.result import Backtest, Trades
@@ -192,3 +193,12 @@ def test_named_figures_that_cannot_be_are_refused(tmp_path: Path) -> None:
 def test_a_fx_year_has_260_days() -> None:
     fx = strategy().model_copy(update={"calendar": "fx"})
     assert given(fx, trades_per_day=1.0, win_rate=0.5, payoff=1.0, loss=0.01).days_per_year == 260.0
+
+
+def test_the_manifest_in_production_is_the_second_source(tmp_path: Path) -> None:
+    made = manifest(out_of_sample={name: value for name, value in summarise(backtest(), 365.0).items() if np.isfinite(value)})  # fmt: skip
+    found = find_figures(strategy(), tmp_path, Named(), lambda: (3, made))
+    assert found.source == "manifest of v3, in production"
+    poor = manifest(out_of_sample={"sharpe": 1.8, "win_rate": None})
+    with pytest.raises(FiguresRefused, match="no usable model"):
+        find_figures(strategy(), tmp_path, Named(), lambda: (3, poor))
