@@ -92,6 +92,7 @@ ENOUGH: Mapping[str, Draw] = {
     "75 trades, 60 % win": with_trades(75, 0.6),
     "100 trades, 85 % win": with_trades(100, 0.85),
 }
+TOO_FEW: Mapping[str, Draw] = {"21 trades, 85 % win": with_trades(21, 0.85)}
 CHOSEN = (
     "normal",
     "Student's t, 3 degrees",
@@ -134,7 +135,10 @@ def _both(returns: Floats, n: int) -> tuple[float, float]:
 def year_table(worlds: int) -> None:
     """How often any of twelve monthly looks at the last 365 days passes."""
     print(f"\n{'12 monthly looks at a year, 0.42 % each':44} {'passes in a year':>17}")
-    records = [("365 days, ", YEAR, {**DAILY, **ENOUGH}, worlds), ("8760 hours, ", HOURS, HOURLY, worlds // 2)]
+    records = [
+        ("365 days, ", YEAR, {**DAILY, **ENOUGH, **TOO_FEW}, worlds),
+        ("8760 hours, ", HOURS, HOURLY, worlds // 2),
+    ]
     for row, (title, n, cases, count) in enumerate(records):
         for column, (name, draw) in enumerate(cases.items()):
             chance = np.random.default_rng([6, row, column])
