@@ -11,7 +11,7 @@ from tidegate.statistics.sharpe import needed_sharpe
 
 _FAULT: Final = "is a fault and no matter of evidence: its cause has to be found and mended"
 _CONFIDENCE_TAIL: Final = 0.05
-_ENDLESS_DAYS: Final = 36_500
+_MANY_DAYS, _ENDLESS_DAYS = 3_650, 36_500
 _TOLD_WITHOUT_A_VALUE: Final = frozenset({"champion", "permuted_labels"})
 
 
@@ -49,7 +49,9 @@ def _of(result: GateResult, name: str) -> float:
 def _days_more(days: float, times: float) -> str:
     """How many more days a record of `days` needs to become `times` as long; empty where that says nothing."""
     more = days * (times - 1.0)
-    return f"{math.ceil(more):,} more days" if math.isfinite(more) and 0 < more < _ENDLESS_DAYS else ""
+    if not (math.isfinite(more) and 0 < more < _ENDLESS_DAYS):
+        return ""
+    return f"{math.ceil(more):,} more days" if more < _MANY_DAYS else f"{math.ceil(more / 365)} more years"
 
 
 def _count(number: float, word: str) -> str:

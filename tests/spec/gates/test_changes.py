@@ -12,9 +12,7 @@ from tidegate.strategy.gates import Gates
 BUDGET_AT = parse_time("2027-03-01T00:00:00Z")
 
 
-def result(
-    name: str, observed: float | None, threshold: float | None, n: float = 200, **evidence: float
-) -> GateResult:
+def result(name: str, observed: float | None, threshold: float | None, n: float = 200, **evidence: float) -> GateResult:
     specification = BY_NAME[name]
     return GateResult(
         name=name,
@@ -49,6 +47,11 @@ CASES = [
     # 1.6449 standard errors above zero are needed: 2.6383 where 1 was found at n days, or (2.6383 / 2)^2 as many days at 2
     (result("skill", 0.0228, 0.05, **SKILL | {"sharpe": 1.0}), "needs a Sharpe ratio of at least 1.7 at this length, or 623 more days at the present one"),
     (result("skill", 0.0228, 0.05 / 12, **SKILL), "needs a Sharpe ratio of at least 2.7 at this length, or 271 more days at the present one"),
+    # (2.6383 / 0.5)^2 - 1 is 26.84 years more
+    (
+        result("skill", 0.3, 0.05 / 12, **SKILL | {"sharpe": 0.5}),
+        "needs a Sharpe ratio of at least 2.7 at this length, or 27 more years at the present one",
+    ),
     (
         result("skill", 0.6, 0.05, **SKILL | {"sharpe": -0.3}),
         "needs a Sharpe ratio of at least 1.7 at this length; a longer record does not help a ratio that is not above zero",
@@ -129,7 +132,7 @@ def test_labels_that_were_not_permuted_say_how_to_measure_it() -> None:
     assert (found.refuses, found.change) == (False, "needs gates.permutations to be 19 or more")
 
 
-@pytest.mark.parametrize(("ratio", "level"), [(1.0, 0.05), (2.0, 0.05 / 12), (0.4, 0.01)])
+@pytest.mark.parametrize(("ratio", "level"), [(1.0, 0.05), (2.0, 0.05 / 12), (0.8, 0.01)])
 def test_what_skill_asks_for_is_enough(ratio: float, level: float) -> None:
     """The named ratio passes at this length, the named days at this ratio, and one day less does not."""
     from scipy.stats import norm
