@@ -32,7 +32,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
 from flows.automations import TAG, ensure_automations
-from tidegate.services.deployments import DAILY, MONTHLY, MONTHS, PROPOSALS, WEEKLY
+from tidegate.services.deployments import BACKUPS, DAILY, DRILLS, MONTHLY, MONTHS, PROPOSALS, WEEKLY
 from tidegate.services.worker import POOL
 from tidegate.settings.loading import load_settings
 
@@ -79,6 +79,12 @@ PLANS = (
     Plan("flows/propose.py:propose", PROPOSALS, "Says whether what was tried for {} speaks for another configuration."),
     Plan("flows/rollback.py:rollback", None, "Takes {} back to the last good version; say why in `reason`."),
 )
+INSTALLATION = "installation"
+OF_INSTALLATION = (
+    Plan("flows/backup.py:backup", BACKUPS, "Backs the {} up, and looks whether the backup would help."),
+    Plan("flows/restore_drill.py:restore_drill", DRILLS, "Restores the {} for practice, and times it."),
+)
+"""Deployed once, where backups are set up; these flows take no strategy."""
 
 
 @dataclass
@@ -101,6 +107,7 @@ def deploy(
     pool: str = POOL,
     plans: Sequence[Plan] = PLANS,
     webhook_urls: Sequence[str] = (),
+    of_installation: Sequence[Plan] = (),
 ) -> Outcome:
     """Create or update the work pool and the deployments, and tidy up after a time without servers.
 
@@ -111,6 +118,7 @@ def deploy(
         pool: name of the work pool.
         plans: which deployments each strategy has.
         webhook_urls: whom Prefect tells of runs that fail or do not start; none: nobody.
+        of_installation: deployments that belong to no strategy.
 
     Raises:
         ValueError: a flow does not take a strategy.
@@ -128,13 +136,18 @@ def deploy(
                 when = schedule if plan is RETRAIN else _cron(plan)
                 done = ensure_deployment(client, flow, name, wanted, when)
                 getattr(outcome, done).append(f"{flow.name}/{name}")
+        for plan in of_installation:
+            flow = load_flow_from_entrypoint(str(root / plan.entrypoint), use_placeholder_flow=False)
+            wanted = description(root, INSTALLATION, flow, plan, pool=pool) | {"parameters": {}}
+            done = ensure_deployment(client, flow, INSTALLATION, wanted, _cron(plan))
+            getattr(outcome, done).append(f"{flow.name}/{INSTALLATION}")
         ours = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])))
         gone = set()
         for deployment in ours:
             outcome.crashed_runs += close_cut_off_runs(client, deployment)
             outcome.skipped_runs += skip_missed_runs(client, deployment)
             strategy = deployment.parameters.get(PARAMETER, deployment.name)
-            gone |= set() if strategy in strategies else {strategy}
+            gone |= set() if strategy in {*strategies, INSTALLATION} else {strategy}
         outcome.without_strategy = sorted(gone)
         ensure_automations(client, webhook_urls)
     return outcome
@@ -291,8 +304,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("strategies", nargs="*", help="names of strategies")
     given = parser.parse_args(arguments)
     root, schedule = given.root.resolve(), CronSchedule(cron=given.cron, timezone="UTC")
-    urls = load_settings(root).notify.webhook_urls
-    done = deploy(root, given.strategies, schedule, pool=given.pool, webhook_urls=urls)
+    settings = load_settings(root)
+    whole = OF_INSTALLATION if settings.backup.repository else ()
+    urls = settings.notify.webhook_urls
+    done = deploy(root, given.strategies, schedule, pool=given.pool, webhook_urls=urls, of_installation=whole)
     outcome = json.dumps(asdict(done), indent=1)
     if given.answer:
         given.answer.write_text(outcome, encoding="utf-8")

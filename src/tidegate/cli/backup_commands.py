@@ -186,8 +186,9 @@ def _restore(
         places = {name: str(place) for name, place in done.places.items()}
         print_json({"backup": done.backup, "folder": str(done.folder), "places": places, "took_s": done.took_s})
         return
-    rows = [(name, str(place)) for name, place in done.places.items()]
-    print_table(f"Backup {done.backup}, restored in {done.took_s:.1f} s", ("part", "where"), rows)
+    console.print(f"backup {done.backup}, restored in {done.took_s:.1f} s", soft_wrap=True, markup=False)
+    for name, place in done.places.items():
+        console.print(f"  {name:<14} {place}", soft_wrap=True, markup=False)
     console.print(
         "then: [cyan]tidegate repair[/] with TIDEGATE_ROOT on that folder, once its servers run", soft_wrap=True
     )
@@ -204,8 +205,9 @@ def _mend(artifact: str | None, *, as_json: bool) -> None:
     if not done:
         console.print("nothing is damaged")
         return
-    rows = [(one.path, one.why, one.backup, str(one.aside or "nothing was left")) for one in done]
-    print_table("Mended", ("artifact", "why", "from backup", "damaged one"), rows)
+    for one in done:
+        console.print(f"mended {one.path} from backup {one.backup}: {one.why}", soft_wrap=True, markup=False)
+        console.print(f"  set aside  {one.aside or 'nothing was left of it'}", soft_wrap=True, markup=False)
 
 
 def _show_verdict(verdict: "Verdict") -> None:

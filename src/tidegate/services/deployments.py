@@ -16,6 +16,8 @@ TITLE = "creating the deployments"
 MONTHLY = "17 3 1 * *"
 # Monitoring looks at UTC days that have ended; the month's look comes before the month's training.
 DAILY, WEEKLY, MONTHS = "20 0 * * *", "40 0 * * 1", "0 1 1 * *"
+# After the day's monitoring and before the month's training; the drill when markets are closed.
+BACKUPS, DRILLS = "30 2 * * *", "30 4 * * 0"
 # A day after the trainings, which have logged their trials by then.
 PROPOSALS = "0 6 2 * *"
 

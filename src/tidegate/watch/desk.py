@@ -18,7 +18,7 @@ from tidegate.rollback.incidents import open_incidents
 from tidegate.rollback.maintenance import active
 from tidegate.settings.operations import Watch as WatchSettings
 from tidegate.watch.aftermath import ACTOR, Aftermath, Notifies, longest_gap_ms
-from tidegate.watch.figures import Ledgers, Sample, samples_of
+from tidegate.watch.figures import Ledgers, Sample, backup_samples, samples_of
 from tidegate.watch.scrape import Target
 from tidegate.watch.strategies import Watched
 from tidegate.watch.targets import configured, registered
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _DAY_MS: Final = 86_400_000
 _RUNS: Final[tuple[Kind, ...]] = ("monitor_run",)
+_LOOKS: Final[tuple[Kind, ...]] = ("backup_verified",)
+_DRILLS: Final[tuple[Kind, ...]] = ("restore_drill",)
 _RUNS_MS: Final = 40 * _DAY_MS
 """How far back runs of monitoring are read: a monthly one is still among them."""
 _WHOLE_EVERY: Final = 20
@@ -117,7 +119,13 @@ class RegistryDesk:
     def figures(self, watched: Watched) -> list[Sample]:
         """Figures of the ledgers and of the flows' newest runs."""
         now_ms, model, events = self._now_ms(), watched.model, self._ports.events
-        return samples_of(
+        # Of the whole installation, shown with each strategy: one with the same labels is shown once.
+        backups = backup_samples(
+            events.newest("", "backup"),
+            events.rows("", kinds=_LOOKS, since_ms=now_ms - _RUNS_MS),
+            events.rows("", kinds=_DRILLS, since_ms=now_ms - _RUNS_MS),
+        )
+        own = samples_of(
             Ledgers(
                 strategy=model,
                 acts=self._ports.promoter.history(model),
@@ -127,6 +135,7 @@ class RegistryDesk:
                 maintenance=active(events, model, now_ms) is not None,
             )
         )
+        return [*own, *backups]
 
     def decide(self, watched: Watched, version: int, findings: Sequence[Finding]) -> None:
         """Decide by findings about a version, and carry the decision out. Nothing is done where another version is in production."""

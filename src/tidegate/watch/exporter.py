@@ -48,6 +48,9 @@ DESCRIPTIONS: Final = {
     "tidegate_importance_moved": "Share of importance that moved since the model before.",
     "tidegate_rule_fired": "1 fired, 0 quiet, -1 not enough evidence.",
     "tidegate_undelivered_notifications": "Notifications that did not reach their receivers yet.",
+    "tidegate_backup_taken_timestamp_seconds": "When the newest whole backup was taken.",
+    "tidegate_backup_whole": "1 while the newest look at the backups found no damage.",
+    "tidegate_restore_drill_passed_timestamp_seconds": "When a restore drill passed last.",
     "tidegate_bars_newest_timestamp_seconds": "Close of the newest bar that monitoring knew.",
 }
 """Every gauge that is shown from samples."""

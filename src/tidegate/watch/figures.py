@@ -68,6 +68,26 @@ def findings_samples(strategy: str, findings: Iterable[Finding]) -> list[Sample]
     ]
 
 
+def backup_samples(backup: Event | None, looks: Sequence[Event], drills: Sequence[Event]) -> list[Sample]:
+    """What is known of backups.
+
+    Args:
+        backup: the newest.
+        looks: `backup_verified` events, oldest first; the newest tells.
+        drills: `restore_drill` events, oldest first; the newest that passed tells.
+    """
+    found: list[Sample] = []
+    taken_at = None if backup is None else _number(backup.content.get("taken_at"))
+    if taken_at is not None:
+        found.append(_sample("tidegate_backup_taken_timestamp_seconds", taken_at / 1000))
+    if looks:
+        found.append(_sample("tidegate_backup_whole", looks[-1].content.get("well") is True))
+    passed = [one.created_at for one in drills if one.content.get("passed") is True]
+    if passed:
+        found.append(_sample("tidegate_restore_drill_passed_timestamp_seconds", passed[-1] / 1000))
+    return found
+
+
 def instance_samples(looks: Iterable[Look]) -> list[Sample]:
     """What the newest look at each instance saw."""
     found = []

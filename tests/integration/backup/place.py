@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from tests.registry_factories import write_bundle
 
 from tidegate.backup.manifest import BackupRecord
@@ -77,6 +78,24 @@ class Place:
 
     def back_up(self, reason: str = "test", *, init: bool = False) -> BackupRecord:
         return take_backup(self.settings, self.root, reason=reason, actor="test", init=init)
+
+    def configure(self) -> None:
+        """Write the settings of backups and keys into the project's configuration, for commands and flows."""
+        backup, signing = self.settings.backup, self.settings.signing
+        content = {
+            "backup": {
+                "repository": backup.repository,
+                "password_file": str(backup.password_file),
+                "keys_repository": backup.keys_repository,
+                "keys_password_file": str(backup.keys_password_file),
+            },
+            "serving": {"api_keys_file": str(self.settings.serving.api_keys_file)},
+            "signing": {
+                "private_key_file": str(signing.private_key_file),
+                "public_key_files": [str(path) for path in signing.public_key_files],
+            },
+        }
+        (self.root / "configs" / "base.yaml").write_text(yaml.safe_dump(content))
 
     def copied(self, root: Path) -> "Place":
         """A copy of the installation in another folder, with the same repositories."""

@@ -48,8 +48,18 @@ AGES_S = {
     "tidegate_retrain_finished_timestamp_seconds": 86_400,
     "tidegate_monitor_last_run_timestamp_seconds": 3600,
     "tidegate_bars_newest_timestamp_seconds": 3600,
+    "tidegate_backup_taken_timestamp_seconds": 3600,
+    "tidegate_restore_drill_passed_timestamp_seconds": 86_400,
 }
-VALUES = {"tidegate_instance_up": 1.0, "tidegate_instance_version": 1.0, "tidegate_production_version": 1.0}
+VALUES = dict.fromkeys(
+    (
+        "tidegate_instance_up",
+        "tidegate_instance_version",
+        "tidegate_production_version",
+        "tidegate_backup_whole",
+    ),
+    1.0,
+)
 LABELS = {
     "tidegate_instance_up": {"instance": "one"},
     "tidegate_instance_version": {"instance": "one", "strategy": STRATEGY},
@@ -58,6 +68,9 @@ LABELS = {
     "tidegate_drift_effect": {"strategy": STRATEGY, "feature": "return_1"},
     "tidegate_rule_fired": {"strategy": STRATEGY, "rule": "latency", "action": "roll_back"},
     "tidegate_undelivered_notifications": {},
+    "tidegate_backup_taken_timestamp_seconds": {},
+    "tidegate_backup_whole": {},
+    "tidegate_restore_drill_passed_timestamp_seconds": {},
 }
 
 

@@ -20,6 +20,7 @@ from tests.integration.observability.programs import (
 )
 
 from tidegate.serving.metrics import Metrics
+from tidegate.settings.backup import Backup
 from tidegate.settings.operations import Monitoring, Watch
 from tidegate.strategy.strategy import Rollback
 from tidegate.watch.exporter import DESCRIPTIONS, WatchMetrics
@@ -150,6 +151,7 @@ def test_thresholds_are_the_defaults_of_rules_and_settings() -> None:
     assert expressions["BotUnreachable"]["for"] == f"{rollback.bot_minutes}m"
     assert bound("MissedMonitoring", r"> (\d+) \* 3600") == monitoring.late_after_hours
     assert bound("MissedRetrain", r"> (\d+) \* 86400") == monitoring.retrain_late_after_days
+    assert bound("BackupOld", r"> (\d+) \* 3600") == Backup().late_after_hours
     (watched,) = content(PROMETHEUS / "prometheus.yml")["scrape_configs"][1]["static_configs"][0]["targets"]
     assert watched == f"{Watch().host}:{Watch().port}"
 

@@ -10,7 +10,7 @@ from tests.registry_factories import NOW, REAL, FakeVersions, decision
 
 from tidegate.errors import LedgerError, RegistryError, ServiceError
 from tidegate.registry.database import Database
-from tidegate.registry.events import EventLedger
+from tidegate.registry.events import EventLedger, Kind
 from tidegate.registry.instances import Instance, Instances
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.promotion import PRODUCTION, Promoter
@@ -373,6 +373,21 @@ def test_figures_are_read_from_the_ledgers(desk: Desk) -> None:
     assert found["tidegate_open_incidents"] == 1
     desk.now += 41 * 86_400_000
     assert "tidegate_live_sharpe" not in {sample.name for sample in desk.desk.figures(desk.watched)}
+
+
+def test_figures_of_backups_are_those_of_the_installation(desk: Desk) -> None:
+    desk.promote()
+    contents: dict[Kind, dict[str, object]] = {
+        "backup": {"taken_at": 5000},
+        "backup_verified": {"well": True},
+        "restore_drill": {"passed": True},
+    }
+    for kind, content in contents.items():
+        desk.events.append(kind, strategy="", subject="x", actor="flow", content=content)
+    found = {sample.name: sample.value for sample in desk.desk.figures(desk.watched) if not sample.labels}
+    assert found["tidegate_backup_taken_timestamp_seconds"] == 5
+    assert found["tidegate_backup_whole"] == 1
+    assert "tidegate_restore_drill_passed_timestamp_seconds" in found
 
 
 def test_undelivered_notifications_are_counted(desk: Desk) -> None:

@@ -7,7 +7,7 @@ from tidegate.registry.retrains import RetrainRun
 from tidegate.registry.state import LedgerRow
 from tidegate.rollback.finding import Finding
 from tidegate.watch.exporter import DESCRIPTIONS
-from tidegate.watch.figures import Ledgers, Sample, findings_samples, instance_samples, samples_of
+from tidegate.watch.figures import Ledgers, Sample, backup_samples, findings_samples, instance_samples, samples_of
 
 WHOLE: dict[str, Any] = {
     "period": "daily",
@@ -174,3 +174,25 @@ def test_a_look_at_the_past_replaces_no_live_figure_and_no_sign_of_life() -> Non
 
     found = shown(runs=[past, run(10, as_of=None)])
     assert found["monitor_last_run_timestamp_seconds{daily}"] == 9
+
+
+def event(kind: Any, at: int, **content: Any) -> Event:  # noqa: ANN401
+    return Event(at, "", kind, "x", "flow", content, at * 1000, "", "")
+
+
+def test_backups_that_are_not_known_have_no_samples() -> None:
+    assert backup_samples(None, (), ()) == []
+    assert backup_samples(event("backup", 1), (), (event("restore_drill", 2, passed=False),)) == []
+
+
+def test_the_newest_look_and_the_newest_passed_drill_tell() -> None:
+    looks = [event("backup_verified", 1, well=False), event("backup_verified", 2, well=True)]
+    drills = [event("restore_drill", 3, passed=True), event("restore_drill", 4, passed=False)]
+    found = named(backup_samples(event("backup", 5, taken_at=90_000), looks, drills))
+    assert found == {
+        "backup_taken_timestamp_seconds": 90,
+        "backup_whole": 1,
+        "restore_drill_passed_timestamp_seconds": 3,
+    }
+    assert named(backup_samples(None, looks[:1], ())) == {"backup_whole": 0}
+    assert named(backup_samples(None, [event("backup_verified", 1, well="yes")], ())) == {"backup_whole": 0}
