@@ -28,6 +28,7 @@ CLASSES: Final[dict[str, tuple[Fault | None, tuple[str, ...], str]]] = {
     "turned around": (faults.rewritten(faults.turned_around), (faults.PREDICT,), "bad_answer"),
     "wrong version": (faults.rewritten(faults.wrong_version), (faults.PREDICT,), "unexpected_version"),
     "stale data": (faults.rewritten(faults.stale), (faults.PREDICT,), "clock_skew"),
+    "other window": (faults.rewritten(faults.other_window), (faults.PREDICT,), "wrong_window"),
     "earlier bar": (faults.rewritten(faults.earlier_bar), (faults.PREDICT,), "wrong_bar"),
     "expired": (faults.rewritten(faults.expired), (faults.PREDICT,), "too_old"),
     "not logged": (faults.rewritten(faults.not_logged), (faults.PREDICT,), "not_logged"),

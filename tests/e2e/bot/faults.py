@@ -130,6 +130,11 @@ def expired(_whole: Answer, answer: Answer) -> None:
     answer["valid_until"] = answer["bar_closed_at"]
 
 
+def other_window(_whole: Answer, answer: Answer) -> None:
+    """An answer about other bars than the bot's."""
+    answer["input_digest"] = "0" * 64
+
+
 def turned_around(_whole: Answer, answer: Answer) -> None:
     """Another target than the probability asks for."""
     answer["target_position"] = -1 if answer["target_position"] == 1 else 1

@@ -1,6 +1,7 @@
 """The Python client and the real service with a real model: what it decides is what the policy says, bar by bar."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ from tests.integration.serving.http.running import Running, serving
 from tests.unit.client.records import settings
 from tests.unit.model.small_model import SYMBOL, small_dataset
 
+from tidegate.bars.bars import PRICES
 from tidegate.client import Client, Config
 from tidegate.policy.policy import PositionPolicy, PositionState, target_position
 
@@ -51,3 +53,21 @@ def test_every_bar_is_decided_by_the_model_and_only_new_bars_are_sent(running: R
         text = client.metrics_text()
     assert f'tidegate_client_decisions_total{{strategy="small",source="model",reason="none"}} {BARS}' in text
     assert "tidegate_client_window_resends_total 0" in text
+
+
+def test_two_bots_without_a_key_decide_each_by_its_own_bars(running: Running) -> None:
+    ours = small_dataset().tables[0].bars
+    # Another broker's bars: the same market, and other prices.
+    theirs = replace(ours, **{name: getattr(ours, name) * 1.01 for name in PRICES})
+    given = settings(url=running.url, strategy="small", interval=str(ours.interval), deadline={"decide_ms": 10_000})
+    with Client(Config.of(given)) as alone:
+        expected = [alone.decide(SYMBOL, ours.take(slice(0, row))).probability for row in range(ROW, ROW + 5)]
+    with Client(Config.of({**given, "bot": "bot-2"})) as one, Client(Config.of({**given, "bot": "bot-3"})) as other:
+        found = []
+        for row in range(ROW, ROW + 5):
+            found.append(one.decide(SYMBOL, ours.take(slice(0, row))))
+            assert other.decide(SYMBOL, theirs.take(slice(0, row))).source == "model"
+        text = one.metrics_text()
+    assert [decision.source for decision in found] == ["model"] * 5
+    assert [decision.probability for decision in found] == expected
+    assert 'tidegate_client_requests_total{route="/v1/predict",outcome="wrong_window"} 4' in text
