@@ -48,7 +48,7 @@ def month_identity(configuration: Configuration, as_of_ms: int, raw: Iterable[Ba
         "as_of": as_of_ms,
         "bars": [bars.content_hash() for bars in raw],
         "strategy": strategy.model_dump(mode="json", exclude=_JUDGES),
-        "permuted": [strategy.gates.permutations, configuration.permuted.draws, configuration.permuted.p_value],
+        "permuted": [configuration.permuted.draws, configuration.permuted.p_value],
         "validation": settings.validation.model_dump(mode="json"),
         "threads": settings.compute.threads,
         "code": _code(),

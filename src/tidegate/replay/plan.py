@@ -162,11 +162,11 @@ def write_configuration(plan: Plan) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Permuted:
-    """How many models are trained on permuted labels, for the paths whose policy asks for more of them than the strategy does.
+    """How many models are trained on permuted labels, and where: it is most of a month's work, and seldom makes a difference.
 
     Attributes:
-        draws: as many as any path's policy asks for.
-        p_value: they are trained where the gate `skill` could still pass under such a policy; elsewhere it refuses whatever they show.
+        draws: as many as any path's policy asks for, 0 for none.
+        p_value: of the gate `skill`; above it that gate refuses under every policy that asks for permutations, whatever they would show.
     """
 
     draws: int
@@ -174,11 +174,10 @@ class Permuted:
 
 
 def permuted_of(plan: Plan) -> Permuted:
-    """What the paths of a replay need beyond what the strategy itself asks for."""
-    own = plan.strategy.gates.permutations
-    asking = [gates for gates in plan.policies.values() if gates.permutations > own]
-    levels = [gates.yearly_error / gates.looks_per_year for gates in asking]
-    return Permuted(max((gates.permutations for gates in asking), default=own), max(levels, default=0.0))
+    """What the paths of a replay need."""
+    asking = [gates for gates in plan.policies.values() if gates.permutations]
+    levels = [gates.yearly_error / gates.looks_per_year if gates.skill.blocking else 1.0 for gates in asking]
+    return Permuted(max((gates.permutations for gates in asking), default=0), max(levels, default=0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -40,6 +40,12 @@ _NOT_TIMED: Final = Measurement(
     ruling=Verdict.NOT_ENOUGH_EVIDENCE,
     reason="not judged in a replay: what a machine does today says nothing about a month of history",
 )
+_NOT_PERMUTED: Final = Measurement(
+    None,
+    n=0,
+    ruling=Verdict.NOT_ENOUGH_EVIDENCE,
+    reason="not measured in a replay where the gate skill refuses whatever it would show",
+)
 _FAILURES: Final = (NotEnoughHistory, ValidationFailed, ModelError)
 _DIGITS: Final = 16
 
@@ -125,7 +131,7 @@ def _train(inputs: Inputs, folder: Path, watch: Stopwatch) -> None:
         gathered = _validated(job, inputs.raw)
         prepared = prepare(job, gathered)
         folds = run_folds(job, prepared)
-        measured = measure_run(job, gathered, prepared, folds)
+        measured = measure_run(job, gathered, prepared, folds, permutations=0)
         measured = _with_permuted(job, prepared, folds[-1], measured, configuration.permuted)
     except _FAILURES as error:
         if isinstance(error, BundleError):
@@ -144,14 +150,21 @@ def _untimed(settings: Settings) -> Settings:
 
 
 def _with_permuted(job: Job, prepared: Prepared, newest: Fold, measured: Measured, wanted: Permuted) -> Measured:
-    """The same with as many permutations as the other paths' policies ask for, where that can make a difference."""
-    p_value, strategy = measured.measurements["skill"].value, job.strategy
-    if wanted.draws == strategy.gates.permutations or p_value is None or not p_value <= wanted.p_value:
+    """The same with as many permutations as any path's policy asks for, where they can make a difference."""
+    p_value, compute = measured.measurements["skill"].value, job.settings.compute
+    if not wanted.draws:
         return measured
+    if p_value is None or not p_value <= wanted.p_value:
+        return replace(measured, measurements={**measured.measurements, "permuted_labels": _NOT_PERMUTED})
     with job.watch.stage("gates"):
-        compute = job.settings.compute
-        threads, workers = compute.threads, compute.parallel_folds
-        found = permuted_labels(prepared.dataset, newest, strategy, wanted.draws, threads=threads, workers=workers)
+        found = permuted_labels(
+            prepared.dataset,
+            newest,
+            job.strategy,
+            wanted.draws,
+            threads=compute.threads,
+            workers=compute.parallel_folds,
+        )
     return replace(measured, measurements={**measured.measurements, "permuted_labels": found})
 
 

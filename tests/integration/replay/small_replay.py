@@ -91,15 +91,14 @@ def poisoned(bars: Bars, from_ms: int) -> Bars:
 
 
 def small_plan(folder: Path, last: str, bars: Bars | None = None, **changes: Any) -> Plan:  # noqa: ANN401  parts of a strategy file
-    """A replay of the small market in a folder of its own, of the deployed path beside the plain ones."""
+    """A replay of the small market in a folder of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     write_bars(folder / "bars.parquet", market() if bars is None else bars)
     content = CONTENT | {"source": {"type": "file", "path": "bars.parquet"}} | changes
     settings = Settings(
         paths=Paths(strategies=folder / "strategies", runs=folder / "runs"), compute=Compute(parallel_folds=1)
     )
-    plan = make_plan(Strategy.model_validate(content), settings, folder, FIRST, last)
-    return replace(plan, policies={"deployed": plan.policies["deployed"]})
+    return make_plan(Strategy.model_validate(content), settings, folder, FIRST, last)
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -84,12 +84,15 @@ def test_the_named_policies_are_walked_besides_the_own_one(tmp_path: Path) -> No
     assert {gates.sharpe.threshold for gates in own.policies.values()} == {0.7}
 
 
-def test_permutations_are_those_of_the_policy_that_asks_for_most(tmp_path: Path) -> None:
+def test_permutations_are_those_of_the_policy_that_asks_for_most_where_skill_may_pass(tmp_path: Path) -> None:
     strict = plan(tmp_path).policies["strict"]
-    found = permuted_of(plan(tmp_path))
-    assert (found.draws, found.p_value) == (strict.permutations, strict.yearly_error / strict.looks_per_year)
-    own = permuted_of(plan(tmp_path, gates={"policy": "strict"}))
-    assert (own.draws, own.p_value) == (strict.permutations, 0.0)
+    expected = (strict.permutations, strict.yearly_error / strict.looks_per_year)
+    for own in ("checklist", "balanced", "strict"):
+        found = permuted_of(plan(tmp_path, gates={"policy": own}))
+        assert (found.draws, found.p_value) == expected
+    # Where skill does not block, it cannot stand in for the permutations.
+    shown = permuted_of(plan(tmp_path, gates={"policy": "strict", "skill": {"blocking": False}}))
+    assert (shown.draws, shown.p_value) == (strict.permutations, 1.0)
 
 
 def test_what_cannot_be_judged_is_refused_before_the_start(tmp_path: Path) -> None:
