@@ -105,7 +105,7 @@ def installation(settings: Settings, root: Path) -> Installation:
     Raises:
         ConfigurationError: MLflow's database or artifacts are not known, a kind of database cannot be backed up, or the repository lies within what it holds.
     """
-    paths, artifacts = settings.paths, _artifacts(settings)
+    paths = settings.paths
     databases = (
         Database("ledger", settings.ledger_url),
         Database("mlflow", _mlflow_url(settings)),
@@ -116,6 +116,7 @@ def installation(settings: Settings, root: Path) -> Installation:
             raise ConfigurationError(
                 f"the database of {one.name} cannot be backed up", expected="SQLite or PostgreSQL", setting=_SETTINGS[one.name]
             )  # fmt: skip
+    artifacts = _artifacts(settings)
     parts = [
         Part("artifacts", artifacts, Path("mlruns/artifacts")),
         Part("bars", paths.data.resolve() / "bars", Path("data/bars")),

@@ -37,8 +37,7 @@ def to_forget(backups: Sequence[Kept], rules: Backup, needed: Collection[str]) -
     for count, span in ((rules.keep_daily, _day), (rules.keep_weekly, _week), (rules.keep_monthly, _month)):
         stay |= _newest_of_each(newest_first, count, span)
     for version in needed:
-        if not any(one.id in stay and version in one.holds for one in newest_first):
-            stay |= {one.id for one in [each for each in newest_first if version in each.holds][:1]}
+        stay |= {one.id for one in [each for each in newest_first if version in each.holds][:1]}
     return [one.id for one in reversed(newest_first) if one.id not in stay]
 
 

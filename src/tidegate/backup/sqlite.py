@@ -9,6 +9,8 @@ from typing import Final
 from tidegate.errors import BackupError
 
 _MOST_FAULTS: Final = 3
+_WAIT_S: Final = 30.0
+"""For a writer's lock, within one step."""
 
 
 def copy(source: Path, target: Path, timeout_s: float) -> None:
@@ -24,7 +26,7 @@ def copy(source: Path, target: Path, timeout_s: float) -> None:
             raise TimeoutError(f"not copied within {timeout_s:g} s")
 
     try:
-        with closing(_opened(source)) as live, closing(sqlite3.connect(target)) as copied:
+        with closing(_opened(source, min(timeout_s, _WAIT_S))) as live, closing(sqlite3.connect(target)) as copied:
             # All pages in one step: a copy in steps begins anew at each commit of another process.
             live.backup(copied, pages=-1, progress=within, sleep=0.05)
             # One file that needs no second one beside it.
@@ -61,10 +63,10 @@ def lines(path: Path, query: str) -> list[str]:
         raise BackupError(f"the database {path} cannot be asked: {error}") from error
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path, wait_s: float = _WAIT_S) -> sqlite3.Connection:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there")
     quoted = path.resolve().as_uri()
-    connection = sqlite3.connect(f"{quoted}?mode=rw", uri=True, timeout=30, isolation_level=None)
+    connection = sqlite3.connect(f"{quoted}?mode=rw", uri=True, timeout=wait_s, isolation_level=None)
     connection.execute("PRAGMA query_only=ON")
     return connection
