@@ -10,10 +10,12 @@ from tidegate.calibration.result import CurvePoint, Share, Spread
 from tidegate.report import formats
 from tidegate.report.charts.canvas import Canvas
 from tidegate.report.charts.layout import HALF
-from tidegate.report.charts.scales import Scale, ticks
+from tidegate.report.charts.scales import Scale, nice_step, ticks
 
 LINES: Final = ("main", "rival", "market")
 """Classes of the policies' lines, in their order."""
+LEAST_YEARS: Final = 20
+"""Fewer years than this make no histogram."""
 _HEIGHT: Final = 280
 _TOP, _FOOT = 16, 42
 _ROW: Final = 17
@@ -93,7 +95,7 @@ def rates_chart(name: str, groups: Mapping[str, Mapping[str, Share]], bound: flo
             canvas.box(left, y + 1, across.at(share.value) - left, _ROW - 5, f"bar {css}", tip)
             canvas.line(across.at(share.low), y + 7, across.at(share.high), y + 7, "whisker dark")
             right = max(across.at(share.high), across.at(bound or 0.0) if not number else 0.0)
-            canvas.text(right + 6, y + 10, formats.percent(share.value, 1))
+            canvas.text(right + 6, y + 10, percent(share.value))
             y += _ROW
     canvas.line(left, bottom, end, bottom, "axis")
     canvas.marks_below(across, [(value, formats.percent(value, 0)) for value in ticks(0, 1, 4)], bottom)
@@ -102,9 +104,9 @@ def rates_chart(name: str, groups: Mapping[str, Mapping[str, Share]], bound: flo
 
 
 def earned_chart(name: str, title: str, spread: Spread) -> Markup:
-    """Histogram of what years earned in which something was in production."""
+    """Histogram of what years earned in which something was in production; nothing of too few of them."""
     counts = np.array(spread.counts)
-    if not counts.any():
+    if counts.sum() < LEAST_YEARS:
         return Markup("")
     description = (
         f"mean {formats.percent(spread.mean)}, median {formats.percent(spread.median)}, one year in twenty below "
@@ -127,13 +129,22 @@ def earned_chart(name: str, title: str, spread: Spread) -> Markup:
             tip,
         )
     canvas.line(HALF.left, up.start, HALF.end, up.start, "axis")
-    canvas.marks_below(across, [(v, formats.percent(v, 0)) for v in ticks(across.low, across.high, 5)], up.start)
+    places = 0 if nice_step(across.high - across.low, 5) >= 0.01 else 1
+    canvas.marks_below(across, [(v, formats.percent(v, places)) for v in ticks(across.low, across.high, 5)], up.start)
     canvas.text(
         (HALF.left + HALF.end) / 2, _HEIGHT - 36, "Net return of a year, of the capital", "label faint", "middle"
     )
     return canvas.markup("half")
 
 
-def interval(share: Share) -> str:
+def interval(share: Share, places: int = 1) -> str:
     """A share with its interval."""
-    return f"{formats.percent(share.value, 1)} ({formats.percent(share.low, 1)} to {formats.percent(share.high, 1)})"
+    return f"{percent(share.value, places)} ({percent(share.low, places)} to {percent(share.high, places)})"
+
+
+def percent(value: float, places: int = 1) -> str:
+    """A share as a percentage; one that is small and not zero is not shown as zero."""
+    least = 10.0 ** -(places + 2)
+    return (
+        f"<{formats.NBSP}{formats.percent(least, places)}" if 0 < value < least / 2 else formats.percent(value, places)
+    )

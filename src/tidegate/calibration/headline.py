@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from tidegate.calibration.charts import interval
+from tidegate.calibration.charts import interval, percent
 from tidegate.calibration.result import Calibration
 from tidegate.gates.specifications import SPECIFICATIONS
 from tidegate.report import formats
@@ -51,7 +51,7 @@ def headline(found: Calibration) -> Headline:
     else:
         word, icon = "PROMISE KEPT, AT THE PRICE OF SKILL", "!"
     sentence = (
-        f"With policy {found.policy}, a strategy that trades like {found.strategy} and has no skill is promoted in {formats.percent(luck.years.value, 1)} of its years; "
+        f"With policy {found.policy}, a strategy that trades like {found.strategy} and has no skill is promoted in {percent(luck.years.value)} of its years; "
         f"at most {allowed} is what the policy is to allow."
     )
     if skilled is not None:
@@ -79,15 +79,15 @@ def tiles(found: Calibration) -> tuple[Tile, ...]:
     first, same, more, gone = (world.outcomes[0] for world in (luck, equal, better, lost))
     alone = found.endurance[-1].median_days
     seen = (
-        f"half after {alone:.0f} days"
+        f"half of such cases within {alone:.0f} days"
         if formats.known(alone)
-        else f"less than half within {formats.plural(found.years, 'year')}"
+        else f"less than half of such cases within {formats.plural(found.years, 'year')}"
     )
     return (
         Tile(
             "Years that promote luck",
-            formats.percent(first.years.value, 1),
-            f"95 % interval {formats.percent(first.years.low, 1)} to {formats.percent(first.years.high, 1)}, allowed {formats.percent(found.yearly_error, 0)}",
+            percent(first.years.value),
+            f"95\N{NO-BREAK SPACE}% interval {percent(first.years.low)} to {percent(first.years.high)}, allowed {formats.percent(found.yearly_error, 0)}",
             "good"
             if first.years.high <= found.yearly_error
             else "bad"
@@ -112,7 +112,7 @@ def tiles(found: Calibration) -> tuple[Tile, ...]:
         Tile(
             "Days a year without skill in production",
             formats.decimal(gone.unskilled_days, 0),
-            f"after the champion's skill has ended; the sequential test alone would see it in {seen}",
+            f"after the champion's skill has ended; the sequential test alone would see {seen}",
         ),
         Tile(
             "Price of caution",

@@ -37,18 +37,23 @@ def life(found: Calibration) -> Section:
                 earned_chart(f"earned-{world.name}", f"{world.title}: net return of a year", one.earned),
                 f"Policy {found.policy}. Mean {formats.percent(one.earned.mean, 1)} of the capital, one year in twenty below {formats.percent(one.earned.q05, 1)}. "
                 f"Years with nothing in production at all are not drawn: {formats.percent(one.earned.idle, 1)}.",
-                "Nothing was ever in production.",
+                "Nothing was in production in nearly all years.",
             ),
             half=True,
         )
         for world, one in ((world, world.outcomes[0]) for world in found.results)
     ]
-    return Section("production", "In production", lead + noticed, (Block(table=_endurance(found), heading="The sequential test by itself", remark=_ALONE), Block(table=_days(found), heading="Where days went"), *shown, Block(table=_left(found), heading=f"How versions left, policy {found.policy}")))  # fmt: skip
+    return Section("production", "In production", lead + noticed, (Block(table=_endurance(found), heading="The sequential test by itself", remark=_ALONE), Block(table=_days(found), heading="Where days went"), *shown, Block(table=_left(found), heading=f"How versions left, policy {found.policy}", remark=_COUNTED)))  # fmt: skip
 
 
 _ALONE: Final = (
     "One version trades on without expiry, successors or looks. With a retraining each month it has a month or two before it expires or is replaced, so that the "
     "test rarely gets to speak: a version without skill mostly leaves because its successors are refused."
+)
+
+
+_COUNTED: Final = (
+    "Days are counted from the first look on; the champion of the start had been in production for a month by then."
 )
 
 

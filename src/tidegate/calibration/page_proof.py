@@ -1,22 +1,35 @@
 """The page's section about the simulation itself: closed forms, and worlds that went through the full statistics."""
 
-from tidegate.calibration.result import Calibration, Share
+from typing import Final
+
+from tidegate.calibration.charts import interval, percent
+from tidegate.calibration.result import Calibration, ClosedForm
+from tidegate.calibration.verdicts import SKILL
+from tidegate.gates.specifications import SPECIFICATIONS
 from tidegate.report import formats
 from tidegate.report.sections.section import Block, Section
 from tidegate.report.table import Cell, Column, Table
+
+TITLES: Final = {specification.name: specification.title for specification in SPECIFICATIONS}
 
 
 def proof(found: Calibration) -> Section:
     """Closed forms and the full statistics beside the simulation."""
     lead = "Two checks of the simulation itself: probabilities that can be computed, and worlds that went through the full statistics one by one."
+    lead += _skewed(found)
     columns = (
         Column("What", numeric=False),
         Column("How it is computed", numeric=False),
         Column("Computed"),
-        Column("Simulated", note="95 % interval"),
+        Column("Simulated", note="95\N{NO-BREAK SPACE}% interval"),
     )
     rows = tuple(
-        (Cell(one.what), Cell(one.formula), Cell(formats.percent(one.computed)), Cell(_share(one.simulated)))
+        (
+            Cell(one.what),
+            Cell(one.formula),
+            Cell(formats.percent(one.computed)),
+            Cell(interval(one.simulated, 2), tone="" if _agrees(one) else "warn"),
+        )
         for one in found.closed
     )
     blocks = [
@@ -30,6 +43,17 @@ def proof(found: Calibration) -> Section:
     if found.agreements:
         blocks.append(Block(table=_agreements(found), heading=f"{found.agreements[0].n} worlds by the full statistics"))
     return Section("proof", "Can this be trusted", lead, tuple(blocks))
+
+
+def _skewed(found: Calibration) -> str:
+    """A warning where the test of skill lets luck pass more often than its level says."""
+    one = found.closed[0]
+    if one.simulated.low <= one.computed:
+        return ""
+    return (
+        f" The gate {TITLES[SKILL]} lets luck pass at {percent(one.simulated.value, 2)} of looks where its level is {percent(one.computed, 2)}: "
+        "profits of this kind are skewed, and the standard error comes out too small just when luck was good. What counts is the share of years above."
+    )
 
 
 def _agreements(found: Calibration) -> Table:
@@ -51,5 +75,5 @@ def _agreements(found: Calibration) -> Table:
     return Table("Verdicts by the full statistics", columns, rows)
 
 
-def _share(share: Share) -> str:
-    return f"{formats.percent(share.value)} ({formats.percent(share.low)} to {formats.percent(share.high)})"
+def _agrees(one: ClosedForm) -> bool:
+    return one.simulated.low <= one.computed <= one.simulated.high

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from tidegate.calibration.charts import LINES, interval, power_chart, rates_chart
+from tidegate.calibration.charts import LINES, interval, percent, power_chart, rates_chart
 from tidegate.calibration.page_production import life, prices
 from tidegate.calibration.page_proof import proof
 from tidegate.calibration.result import Calibration, Outcome, WorldResult
@@ -38,7 +38,7 @@ def promotions(found: Calibration) -> Section:
     )
     chart = rates_chart("rates", groups, found.yearly_error)
     caption = (
-        "Bars are shares of years in which at least one of twelve looks promoted, whiskers 95 % Wilson intervals. "
+        "Bars are shares of years in which at least one of twelve looks promoted, whiskers 95\N{NO-BREAK SPACE}% Wilson intervals. "
         "In the world without skill long bars are bad, in the others short ones are."
     )
     return Section(
@@ -77,7 +77,7 @@ def _promotions(found: Calibration) -> Table:
         Column("World", numeric=False),
         Column("Policy", numeric=False),
         Column("Looks that promote"),
-        Column("Years with a promotion", note="95 % interval"),
+        Column("Years with a promotion", note="95\N{NO-BREAK SPACE}% interval"),
         Column("Wrong promotions", note="a year"),
         Column("Wrong refusals", note="of 12 a year"),
         Column("Wrong rollbacks", note="a year"),
@@ -90,7 +90,7 @@ def _promotions(found: Calibration) -> Table:
                 (
                     Cell(world.title),
                     Cell(one.policy),
-                    Cell(formats.percent(one.looks.value, 1), one.looks.value),
+                    Cell(percent(one.looks.value), one.looks.value),
                     Cell(interval(one.years), one.years.value, _tone(found, world, one)),
                     Cell(formats.DASH if is_skilled else formats.decimal(one.wrong_promotions)),
                     Cell(formats.decimal(one.wrong_refusals) if is_skilled else formats.DASH),
@@ -118,7 +118,7 @@ def power(found: Calibration) -> Section:
     drawn = [
         Figure(heading, power_chart(name, found.curve, found.policies, yearly=yearly), caption, legend=legend(found))
         for name, heading, yearly, caption in (
-            ("power-look", "At one look", False, "Whiskers are 95 % intervals. Neighbouring looks share eleven months of twelve, so that twelve count as one."),
+            ("power-look", "At one look", False, "Whiskers are 95\N{NO-BREAK SPACE}% intervals. Neighbouring looks share eleven months of twelve, so that twelve count as one."),
             ("power-year", "Within a year of twelve looks", True, "A line that falls again at the right is the work of the too-good gates."),
         )
     ]  # fmt: skip
