@@ -9,7 +9,7 @@ import pytest
 from tests.calibration_worlds import FIGURES, strategy
 
 from tidegate.calibration.calibrate import Options, calibrate
-from tidegate.calibration.charts import earned_chart, power_chart, rates_chart
+from tidegate.calibration.charts import earned_chart, percent, power_chart, rates_chart
 from tidegate.calibration.headline import headline, tiles
 from tidegate.calibration.markdown import markdown
 from tidegate.calibration.page import render, write_pages
@@ -53,7 +53,7 @@ def test_the_page_tells_everything_once(found: Calibration) -> None:
     for sentence in ("SIMULATED MARKET", "seed 7", *found.policies):
         assert sentence in text
     assert text.count("<li>") >= len(found.assumptions)
-    assert text.count('role="img"') >= 4
+    assert text.count('role="img"') >= 3
 
 
 def test_a_hostile_name_stays_text(found: Calibration) -> None:
@@ -123,6 +123,21 @@ def test_charts_of_nothing_are_nothing(found: Calibration) -> None:
     assert rates_chart("r", {}, 0.05) == ""
     idle = found.world("no_skill").outcomes[0].earned
     assert earned_chart("e", "title", replace(idle, counts=(0,) * len(idle.counts))) == ""
+    assert earned_chart("e", "title", replace(idle, counts=(19, *(0,) * (len(idle.counts) - 1)))) == ""
+
+
+def test_years_that_lost_are_told_from_years_that_gained(found: Calibration) -> None:
+    spread = replace(found.world("equal").outcomes[0].earned, edges=(-0.02, -0.01, 0.0, 0.01), counts=(5, 15, 30))
+    chart = str(earned_chart("e", "title", spread))
+    assert chart.count('class="bar loss"') == 2
+    assert chart.count('class="bar gain"') == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.0, "0.0 %"), (0.0004, "< 0.1 %"), (0.0006, "0.1 %"), (0.5, "50.0 %"), (1.0, "100.0 %")]
+)
+def test_a_small_share_is_not_shown_as_none(value: float, shown: str) -> None:
+    assert percent(value).replace("\N{NO-BREAK SPACE}", " ") == shown
 
 
 def test_charts_say_in_words_what_they_show(found: Calibration) -> None:
