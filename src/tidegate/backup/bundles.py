@@ -99,23 +99,34 @@ def bundle_of(path: str) -> str | None:
     return folder if folder.rpartition("/")[2] == BUNDLE_FOLDER else None
 
 
-def bundle_fault(folder: Path, digest: str, verifier: Verifier | None) -> str | None:
+def bundle_fault(folder: Path, digest: str) -> str | None:
     """What is wrong with a version's bundle, None where it is whole and the one that the ledger names.
 
     Args:
-        folder: the bundle; its signature lies in the folder beside it.
+        folder: the bundle.
         digest: of its manifest, as the ledger has it.
-        verifier: verifies the production signature; None: nobody is asked for one.
     """
     try:
-        manifest = verify_files(folder)
-        if manifest.digest() != digest:
-            return f"its manifest's digest is {manifest.digest()}, the ledger names {digest}"
-        if verifier is not None:
-            signature = (folder.parent / SIGNATURE_FOLDER / SIGNATURE_FILE).read_bytes()
-            verifier.verify(production_message(digest), signature)
-    except FileNotFoundError as error:
-        return f"{Path(str(error.filename)).name} is missing"
+        found = verify_files(folder).digest()
+    except TidegateError as error:
+        return error.what
+    except OSError as error:
+        return str(error)
+    return None if found == digest else f"its manifest's digest is {found}, the ledger names {digest}"
+
+
+def signature_fault(folder: Path, digest: str, verifier: Verifier | None) -> str | None:
+    """What is wrong with the production signature beside a bundle's folder, None where it is right or `verifier` is None.
+
+    Older versions may have been signed with a key that is not trusted any more, or promoted before there was one.
+    """
+    if verifier is None:
+        return None
+    path = folder.parent / SIGNATURE_FOLDER / SIGNATURE_FILE
+    try:
+        verifier.verify(production_message(digest), path.read_bytes())
+    except FileNotFoundError:
+        return f"its signature {SIGNATURE_FILE} is missing"
     except TidegateError as error:
         return error.what
     except OSError as error:

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from tidegate.backup.bundles import bundle_fault, verifier_of
+from tidegate.backup.bundles import bundle_fault, signature_fault, verifier_of
 from tidegate.backup.chains import Chains, read_chains, read_chains_of_file
 from tidegate.backup.drill_servers import INSTANCE, mlflow_of, restored_settings, serving_of
 from tidegate.backup.in_place import mend
 from tidegate.backup.listing import Listed, list_backups
 from tidegate.backup.lock import only_one
 from tidegate.backup.manifest import BackupManifest, HeldVersion
+from tidegate.backup.opening import open_repository
 from tidegate.backup.places import Choice, DatabaseName, own_folder
 from tidegate.backup.postgresql import Server
-from tidegate.backup.restic import Restic, open_repository
+from tidegate.backup.restic import Restic
 from tidegate.backup.restore import require_empty, restore_parts
 from tidegate.backup.take import note
 from tidegate.errors import BackupError, ConfigurationError, TidegateError
@@ -245,7 +246,7 @@ def _require_bundles(run: _Run) -> None:
     for one in run.manifest.versions:
         if one.production:
             folder = run.folder / "mlruns" / "artifacts" / one.folder
-            fault = one.fault or bundle_fault(folder, one.digest, verifier)
+            fault = one.fault or bundle_fault(folder, one.digest) or signature_fault(folder, one.digest, verifier)
             if fault:
                 raise BackupError(f"the restored bundle of {one.name} is damaged: {fault}")
 

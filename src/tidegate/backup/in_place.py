@@ -13,8 +13,9 @@ from tidegate.backup.listing import Listed, Listing, list_backups
 from tidegate.backup.live import artifact_faults, protected_of
 from tidegate.backup.lock import only_one
 from tidegate.backup.manifest import BackupManifest
+from tidegate.backup.opening import open_repository
 from tidegate.backup.places import Installation, installation, own_folder
-from tidegate.backup.restic import Restic, open_repository
+from tidegate.backup.restic import Restic
 from tidegate.backup.take import note
 from tidegate.durable import sync
 from tidegate.errors import BackupError, TidegateError

@@ -43,6 +43,7 @@ class HeldVersion(Part):
         production: whether it was in production when the backup was taken.
         folder: of its bundle within the artifacts; empty where none was found.
         fault: what was wrong with it, empty where it was whole.
+        unsigned: what was wrong with its signature, empty where it was right or no key was named.
     """
 
     strategy: str
@@ -51,6 +52,7 @@ class HeldVersion(Part):
     production: bool
     folder: str = ""
     fault: str = ""
+    unsigned: str = ""
 
     @property
     def name(self) -> str:

@@ -5,8 +5,8 @@ from typing import Final
 
 from tidegate.backup.listing import Listed, list_backups
 from tidegate.backup.manifest import BackupRecord
+from tidegate.backup.opening import open_repository
 from tidegate.backup.places import project_root
-from tidegate.backup.restic import open_repository
 from tidegate.backup.take import take_backup
 from tidegate.bars.bars import iso
 from tidegate.errors import BackupError

@@ -10,9 +10,10 @@ from typing import Final
 from tidegate.backup.bundles import file_digest
 from tidegate.backup.listing import Listed, list_backups
 from tidegate.backup.manifest import BackupManifest, Contents, CopiedDatabase
+from tidegate.backup.opening import open_keys_repository, open_repository
 from tidegate.backup.places import CHOSEN, DUMPS, SQLITE_HOMES, Choice, DatabaseName
 from tidegate.backup.postgresql import Server
-from tidegate.backup.restic import Restic, open_keys_repository, open_repository
+from tidegate.backup.restic import Restic
 from tidegate.errors import BackupError, ConfigurationError
 from tidegate.settings.settings import Settings
 

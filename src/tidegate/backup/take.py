@@ -13,6 +13,7 @@ from tidegate.backup.bundles import (
     artifact_digests,
     bundle_fault,
     bundle_folders,
+    signature_fault,
     verifier_of,
     wanted_versions,
 )
@@ -28,8 +29,9 @@ from tidegate.backup.manifest import (
     BackupRecord,
     HeldVersion,
 )
+from tidegate.backup.opening import open_keys_repository, open_repository
 from tidegate.backup.places import Installation, installation, own_folder
-from tidegate.backup.restic import Restic, Summary, open_keys_repository, open_repository
+from tidegate.backup.restic import Restic, Summary
 from tidegate.backup.retention import Kept, to_forget
 from tidegate.backup.staging import chains_of, contents_of, copy_databases, emptied, stage_bars
 from tidegate.bars.bars import iso
@@ -107,7 +109,8 @@ def held_versions(
     found: list[HeldVersion] = []
     for one in wanted:
         folder = folders.get(one.digest, "")
-        fault = bundle_fault(artifacts / folder, one.digest, verifier) if folder else _not_there(one)
+        fault = bundle_fault(artifacts / folder, one.digest) if folder else _not_there(one)
+        unsigned = signature_fault(artifacts / folder, one.digest, verifier) if folder else None
         found.append(
             HeldVersion(
                 strategy=one.strategy,
@@ -116,9 +119,15 @@ def held_versions(
                 production=one.production,
                 folder=folder,
                 fault=fault or "",
+                unsigned=unsigned or "",
             )
         )
     return found
+
+
+def _is_damaged(one: HeldVersion) -> bool:
+    """Whether what is in production could not be served as it is."""
+    return one.production and bool(one.fault or one.unsigned)
 
 
 def _not_there(one: Wanted) -> str:
@@ -135,7 +144,7 @@ def _prepare(
     staged = {part.name: stage_bars(part, staging) if part.name == "bars" else part.path for part in place.parts}
     digests = artifact_digests(place.artifacts)
     versions = held_versions(wanted, digests, place.artifacts, settings)
-    warnings += [f"{one.name} is damaged: {one.fault}" for one in versions if one.fault and one.production]
+    warnings += [f"{one.name} is damaged: {one.fault or one.unsigned}" for one in versions if _is_damaged(one)]
     warnings += [] if with_keys else [NO_KEYS]
     manifest = BackupManifest(
         id=name,
@@ -201,7 +210,7 @@ def _record(manifest: BackupManifest, summary: Summary, keys: str, warnings: lis
         bytes=summary.bytes,
         added_bytes=summary.added_bytes,
         production={one.strategy: one.version for one in manifest.versions if one.production},
-        damaged=tuple(one.name for one in manifest.versions if one.fault and one.production),
+        damaged=tuple(one.name for one in manifest.versions if _is_damaged(one)),
         keys=keys,
         warnings=(*manifest.warnings, *warnings),
     )

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Final, Literal
 
 from tidegate.backup import live, sqlite
-from tidegate.backup.bundles import bundle_fault, file_digest, verifier_of
+from tidegate.backup.bundles import bundle_fault, file_digest, signature_fault, verifier_of
 from tidegate.backup.chains import read_chains_of_file
 from tidegate.backup.finding import Seen, Verdict
 from tidegate.backup.listing import Listed, Listing, list_backups
 from tidegate.backup.manifest import BackupManifest, HeldVersion
+from tidegate.backup.opening import open_keys_repository, open_repository
 from tidegate.backup.places import installation
 from tidegate.backup.postgresql import dump_fault
-from tidegate.backup.restic import Restic, open_keys_repository, open_repository
+from tidegate.backup.restic import Restic
 from tidegate.backup.take import NO_KEYS, note
 from tidegate.errors import BackupError, TidegateError
 from tidegate.keys.signing import Verifier
@@ -173,7 +174,13 @@ def _look_at_bundles(
         return
     for one in versions:
         restored = folder / str(places[one.name]).lstrip("/")
-        seen.fault(f"backup {source.id}, {one.name}", bundle_fault(restored, one.digest, verifier), ANEW)
+        where = f"backup {source.id}, {one.name}"
+        seen.fault(where, bundle_fault(restored, one.digest), ANEW)
+        unsigned = signature_fault(restored, one.digest, verifier)
+        if one.production:
+            seen.fault(where, unsigned, "name the key that signed it, or run `tidegate repair`, then `tidegate backup`")
+        elif unsigned:
+            seen.notes.append(f"{where}: {unsigned}")
         seen.looked.append(
             f"{one.name}{' in production' if one.production else ''}: bundle and digests, in {source.id}"
         )

@@ -62,7 +62,7 @@ def backup(
 def backups(*, as_json: AsJson = False) -> None:
     """Whole backups of the repository, oldest first, with the production versions that each holds."""
     from tidegate.backup.listing import list_backups
-    from tidegate.backup.restic import open_repository
+    from tidegate.backup.opening import open_repository
     from tidegate.bars.bars import iso
 
     repository = open_repository(open_project().settings)

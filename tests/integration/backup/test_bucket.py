@@ -13,7 +13,7 @@ from tests.integration.backup.place import make_place, secret
 from tests.servers import free_port
 
 from tidegate.backup.listing import list_backups
-from tidegate.backup.restic import open_repository
+from tidegate.backup.opening import open_repository
 from tidegate.backup.restore import restore
 from tidegate.errors import BackupError
 from tidegate.model.bundle import verify_files

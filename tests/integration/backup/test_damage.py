@@ -12,9 +12,9 @@ from tidegate.backup.in_place import mend
 from tidegate.backup.listing import list_backups
 from tidegate.backup.live import compare
 from tidegate.backup.manifest import BackupManifest, BackupRecord
+from tidegate.backup.opening import open_repository
 from tidegate.backup.places import installation
 from tidegate.backup.require import take_or_refuse
-from tidegate.backup.restic import open_repository
 from tidegate.backup.verify import verify_backups
 from tidegate.errors import BackupError
 from tidegate.model.bundle import verify_files

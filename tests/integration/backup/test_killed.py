@@ -13,7 +13,7 @@ from tests.integration.backup.place import make_place
 
 from tidegate.backup.listing import list_backups
 from tidegate.backup.manifest import TAG
-from tidegate.backup.restic import open_repository
+from tidegate.backup.opening import open_repository
 from tidegate.errors import BackupError
 
 pytestmark = pytest.mark.slow

@@ -12,9 +12,9 @@ from tests.integration.backup.place import Place, make_place, some_bars
 from tidegate.backup.chains import read_chains_of_file
 from tidegate.backup.listing import list_backups
 from tidegate.backup.manifest import BackupRecord
+from tidegate.backup.opening import open_keys_repository, open_repository
 from tidegate.backup.places import Choice
 from tidegate.backup.require import require_backup
-from tidegate.backup.restic import open_keys_repository, open_repository
 from tidegate.backup.restore import Restored, restore
 from tidegate.bars.store import BarStore
 from tidegate.errors import BackupError, ConfigurationError

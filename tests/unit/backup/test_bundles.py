@@ -13,6 +13,7 @@ from tidegate.backup.bundles import (
     bundle_folders,
     bundle_of,
     protected_digests,
+    signature_fault,
     wanted_versions,
 )
 from tidegate.keys.signing import Signer, production_message
@@ -78,13 +79,25 @@ def test_bundles_are_found_by_their_digest_and_paths_know_their_bundle(artifacts
 def test_each_fault_of_a_bundle_is_told(artifacts: Path) -> None:
     folder = artifacts / "1/models/m-1/artifacts/bundle"
     (digest,) = bundle_folders(artifact_digests(artifacts))
-    assert bundle_fault(folder, digest, None) is None
-    assert "the ledger names" in str(bundle_fault(folder, "0" * 64, None))
-    stranger = Signer.new().verifier()
-    assert "not trusted" in str(bundle_fault(folder, digest, stranger))
-    (folder.parent / "signature" / "manifest.sig").unlink()
-    assert bundle_fault(folder, digest, stranger) == "manifest.sig is missing"
+    assert bundle_fault(folder, digest) is None
+    assert "the ledger names" in str(bundle_fault(folder, "0" * 64))
     (folder / "model.onnx").write_bytes(b"x")
-    assert "was altered" in str(bundle_fault(folder, digest, None))
+    assert "was altered" in str(bundle_fault(folder, digest))
     (folder / "model.onnx").unlink()
-    assert "model.onnx cannot be read" in str(bundle_fault(folder, digest, None))
+    assert "model.onnx cannot be read" in str(bundle_fault(folder, digest))
+    (folder / "manifest.json").unlink()
+    assert bundle_fault(folder, digest)
+
+
+def test_each_fault_of_a_signature_is_told(artifacts: Path) -> None:
+    folder = artifacts / "1/models/m-1/artifacts/bundle"
+    (digest,) = bundle_folders(artifact_digests(artifacts))
+    stranger, signer = Signer.new().verifier(), Signer.new()
+    assert signature_fault(folder, digest, None) is None
+    assert "not trusted" in str(signature_fault(folder, digest, stranger))
+    path = folder.parent / "signature" / "manifest.sig"
+    path.write_bytes(signer.sign(production_message(digest)))
+    assert signature_fault(folder, digest, signer.verifier()) is None
+    assert "is wrong" in str(signature_fault(folder, "0" * 64, signer.verifier()))
+    path.unlink()
+    assert signature_fault(folder, digest, stranger) == "its signature manifest.sig is missing"

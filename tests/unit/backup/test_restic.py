@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tidegate.backup import restic
-from tidegate.backup.restic import open_keys_repository, open_repository
+from tidegate.backup.opening import open_keys_repository, open_repository
 from tidegate.errors import ConfigurationError
 from tidegate.settings.backup import Backup
 from tidegate.settings.settings import Settings
