@@ -10,7 +10,7 @@ from tidegate.backtest.portfolio import combine, join
 from tidegate.backtest.positions import decide
 from tidegate.backtest.regimes import RegimeDefinition, classify, fit_regimes
 from tidegate.backtest.result import Backtest, Sides
-from tidegate.backtest.vectorbt_engine import run
+from tidegate.backtest.vectorbt_engine import run, run_each
 from tidegate.bars.bars import Bars, Floats, Times
 from tidegate.bars.interval import DAY_MS
 from tidegate.dataset.dataset import Dataset, TrainingRows
@@ -141,13 +141,15 @@ def choose_margin(
         the margin and one trial a candidate.
     """
     trials = []
-    for margin in strategy.policy.margins:
-        policy = _policy(margin, rows, strategy)
-        series = [
-            _inner_backtest(dataset, at, rows, fitted.out_of_fold, fitted.probability, policy, strategy)
-            for at in range(len(dataset.tables))
-        ]
-        whole = combine({table.bars.symbol: part for table, part in zip(dataset.tables, series, strict=True)})
+    policies = [_policy(margin, rows, strategy) for margin in strategy.policy.margins]
+    series = {
+        table.bars.symbol: _inner_backtests(
+            dataset, at, rows, fitted.out_of_fold, fitted.probability, policies, strategy
+        )
+        for at, table in enumerate(dataset.tables)
+    }
+    for number, margin in enumerate(strategy.policy.margins):
+        whole = combine({symbol: parts[number] for symbol, parts in series.items()})
         summary = summarise(whole, strategy.periods_per_year)
         parameters = dict(fitted.parameters) | {"margin": margin, "rounds": fitted.rounds}
         trials.append(
@@ -181,15 +183,16 @@ def _policy(margin: float, rows: TrainingRows, strategy: Strategy) -> PositionPo
     )
 
 
-def _inner_backtest(
+def _inner_backtests(
     dataset: Dataset,
     at: int,
     rows: TrainingRows,
     out_of_fold: OutOfFold,
     probability: Floats,
-    policy: PositionPolicy,
+    policies: Sequence[PositionPolicy],
     strategy: Strategy,
-) -> Backtest:
+) -> tuple[Backtest, ...]:
+    """One symbol's inner validation blocks, by each of some policies."""
     mine = rows.symbol[out_of_fold.rows] == at
     table_rows = rows.row[out_of_fold.rows[mine]]
     if not len(table_rows):
@@ -198,9 +201,9 @@ def _inner_backtest(
     forecast = np.full(last - first, np.nan)
     forecast[table_rows - first] = probability[mine]
     bars = dataset.tables[at].bars.take(slice(first, last))
-    target = decide(forecast, bars.close, bars.open, policy)
+    targets = [decide(forecast, bars.close, bars.open, policy) for policy in policies]
     share = strategy.capital / len(dataset.tables)
-    return run(bars, target, strategy.costs, share, np.zeros(len(bars), np.int8))
+    return run_each(bars, targets, strategy.costs, share, np.zeros(len(bars), np.int8))
 
 
 def _fit_regimes(dataset: Dataset, windows: FoldWindows) -> dict[str, RegimeDefinition]:
@@ -267,7 +270,7 @@ def _search_trial(
     calibration = calibrate(found.margin, rows.y[found.rows], rows.weight[found.rows])
     probability = apply_calibration(found.margin, calibration)
     series = {
-        table.bars.symbol: _inner_backtest(dataset, at, rows, found, probability, policy, strategy)
+        table.bars.symbol: _inner_backtests(dataset, at, rows, found, probability, (policy,), strategy)[0]
         for at, table in enumerate(dataset.tables)
     }
     whole = combine(series)

@@ -24,7 +24,7 @@ class Unjudged:
 
     def __init__(self, market: Market, *, always: bool) -> None:
         self.name: Name = "always" if always else "never"
-        self.title = "Always promote the newest" if always else "Never retrain"
+        self.title = "Always the newest" if always else "Never retrain"
         self.policy = ""
         self._desk = Desk(market)
         self._always = always

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,10 +35,8 @@ def test_importing_the_engine_does_not_import_vectorbt() -> None:
 def test_an_order_that_vectorbt_cuts_is_an_error_and_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     simulate = vectorbt_engine._simulate
 
-    def cut(
-        bars: Bars, price: Floats, size: Floats, fees: Floats, orders_expected: int
-    ) -> tuple[vectorbt_engine.Records, vectorbt_engine.Records]:
-        orders, trades = simulate(bars, price, size, fees, orders_expected)
+    def cut(bars: Bars, price: Floats, asked: Any) -> tuple[vectorbt_engine.Records, vectorbt_engine.Records]:  # noqa: ANN401
+        orders, trades = simulate(bars, price, asked)
         orders = orders.copy()
         orders["size"][0] *= 0.999
         return orders, trades
