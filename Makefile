@@ -146,12 +146,18 @@ dashboards:  ## write Grafana's dashboards anew from docker/grafana
 bench: $(READY)  ## measure speed and memory, how often the gates promote, and how often monitoring errs
 	$(BIN)/python -m benchmarks.window --threads 1
 	$(BIN)/python -m benchmarks.window --threads 2
+	$(BIN)/python -m benchmarks.retraining
+	$(BIN)/python -m benchmarks.side_by_side
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.backtest
 	$(BIN)/python -m benchmarks.validation
 	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.prediction_log
 	$(BIN)/python -m benchmarks.promotion_rate
 	$(BIN)/python -m benchmarks.monitoring
 	$(BIN)/python -m benchmarks.monitoring_errors
+	$(BIN)/python -m benchmarks.statistics_errors
+	$(BIN)/python -m benchmarks.proposal_errors
 
 .PHONY: bench-bot
 bench-bot: $(READY)  ## measure what the clients cost, and a day of faults

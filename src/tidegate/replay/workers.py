@@ -13,8 +13,9 @@ from typing import Any, Final
 import dask
 from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, as_completed
 from distributed.client import FutureCancelledError
+from distributed.security import Security
 
-from tidegate.errors import ServiceError
+from tidegate.errors import ConfigurationError, ServiceError
 from tidegate.logs.starting import start_logging
 from tidegate.pipeline.fold_identity import LIBRARIES, library_versions
 from tidegate.replay.mapping import Mapper
@@ -53,9 +54,12 @@ def connected(settings: Settings) -> Iterator[Client]:
     """A client of the cluster that the settings name, or of one of its own.
 
     Raises:
+        ConfigurationError: the scheduler is encrypted, and there are no certificates.
         ServiceError: no scheduler or no worker answers, or a worker's libraries differ from those here.
     """
     address = settings.compute.dask_address
+    if address and address.startswith("tls://"):
+        _require_certificates()
     with ExitStack() as stack:
         cluster = stack.enter_context(nullcontext(address) if address else local_cluster(settings))
         try:
@@ -165,6 +169,27 @@ def result_of(result: Callable[[], str], reference: str) -> str:
             next_step="give workers more memory or run fewer of them (compute.workers), or let tables lie in files earlier "
             "(compute.max_training_mb), and start again: what is done is kept",
         ) from error
+
+
+def _require_certificates() -> None:
+    """Refuse an encrypted scheduler without certificates at once; Dask itself would wait for a minute and then speak of its internals.
+
+    Raises:
+        ConfigurationError: no certificate is named, or its file cannot be read.
+    """
+    try:
+        found = Security().get_connection_args("client").get("ssl_context")
+    except OSError as error:
+        found, why = None, str(error)
+    else:
+        why = "none is named"
+    if found is None:
+        raise ConfigurationError(
+            "an encrypted Dask scheduler needs certificates",
+            expected="files of DASK_DISTRIBUTED__COMM__TLS__CA_FILE, __CLIENT__CERT and __CLIENT__KEY",
+            actual=why,
+            setting="compute.dask_address",
+        )
 
 
 def _require_same_libraries(client: Client) -> None:

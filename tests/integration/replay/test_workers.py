@@ -14,7 +14,7 @@ import pytest
 from distributed import LocalCluster
 from tests.integration.replay import dask_work
 
-from tidegate.errors import ModelError, ServiceError
+from tidegate.errors import ConfigurationError, ModelError, ServiceError
 from tidegate.pipeline.fold_identity import LIBRARIES, library_versions
 from tidegate.replay import workers
 from tidegate.replay.mapping import Mapper
@@ -109,6 +109,15 @@ def test_a_scheduler_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Mo
     settings: Settings = dask_work.installation(tmp_path, dask_address="tcp://127.0.0.1:9")
     with (
         pytest.raises(ServiceError, match=r"no Dask worker answers at tcp://127.0.0.1:9.*compute.dask_address"),
+        dask_mapper(settings),
+    ):
+        pass
+
+
+def test_an_encrypted_scheduler_without_certificates_is_refused_at_once(tmp_path: Path) -> None:
+    settings: Settings = dask_work.installation(tmp_path, dask_address="tls://127.0.0.1:9")
+    with (
+        pytest.raises(ConfigurationError, match=r"needs certificates, expected .*CA_FILE.* was none is named"),
         dask_mapper(settings),
     ):
         pass
