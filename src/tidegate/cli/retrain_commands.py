@@ -239,8 +239,13 @@ def _show(outcome: Outcome) -> None:
     console.print(f"\n[bold {colour}]{word}[/] {outcome['strategy']} v{outcome['version']}{simulated}")
     if promoted:
         console.print(f"  {outcome['message']}", soft_wrap=True, markup=False)
-    for refusal in outcome["refusals"]:
+    for refusal, change in zip(outcome["refusals"], outcome["changes"], strict=True):
         console.print(f"  - {refusal}", soft_wrap=True, markup=False)
+        if change:
+            console.print(f"    {change}", soft_wrap=True, markup=False, style="dim")
+    told = ", ".join(f"{name.removeprefix('policy.')} {word}" for name, word in outcome["verdicts"].items())
+    if told:
+        console.print(f"  would say: {told}; {outcome['policy']} decides", soft_wrap=True, markup=False)
     metrics = outcome["metrics"]
     shown = (
         ("win rate", "win_rate", "{:.1%}"),

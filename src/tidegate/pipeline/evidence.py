@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from tidegate.backtest.baselines import RandomBaseline
+from tidegate.backtest.costs import stressed_returns
 from tidegate.backtest.result import Backtest, Floats
 from tidegate.bars.bars import Bars
 from tidegate.bars.interval import DAY_MS
 from tidegate.gates.evaluation import Evidence, Measurement
 from tidegate.gates.result import Verdict
 from tidegate.pipeline.fold import Fold
-from tidegate.statistics.bootstrap import Interval, block_length, interval_of, resamples, times_drawn
+from tidegate.statistics.bootstrap import Interval, block_length, interval_of, metric_intervals, resamples, times_drawn
 from tidegate.statistics.costs import capacity
 from tidegate.statistics.overfitting import probability_of_overfitting
 from tidegate.statistics.paired import sharpe_difference
@@ -25,6 +27,8 @@ from tidegate.strategy.strategy import Strategy
 
 STRESS = 1.5
 """Multiple of the costs at which the gate cost_stress looks."""
+DRAWS_ASIDE = 400
+"""Resamples of intervals that nothing is decided by."""
 _DRAWS = 1000
 _LEVEL = 0.95
 _POWER_AT = 2.0
@@ -73,6 +77,7 @@ def measure_chance(
         "cost_stress": Measurement(
             stress[STRESS]["sharpe"],
             n=n,
+            interval=ends(_stressed_intervals(strategy, whole)["sharpe"]),
             evidence={"cost_multiple": STRESS, "break_even_multiple": plain(metrics["break_even_cost_multiple"])},
         ),
         "break_even_cost": Measurement(
@@ -246,6 +251,11 @@ def _win_rate_lower(whole: Backtest, metrics: Mapping[str, float]) -> Measuremen
     low, _ = wilson_interval(wins, trades)
     evidence = {"wins": wins, "break_even": plain(even), "lower_end": plain(low)}
     return Measurement(low - even, n=trades, evidence=evidence)
+
+
+def _stressed_intervals(strategy: Strategy, whole: Backtest) -> dict[str, Interval]:
+    stressed = replace(whole, net_return=stressed_returns(whole, STRESS))
+    return metric_intervals(stressed, strategy.periods_per_year, seed=strategy.model.seed, draws=DRAWS_ASIDE)
 
 
 def _capacity(strategy: Strategy, folds: tuple[Fold, ...], whole: Backtest) -> Measurement:

@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING, TypedDict
 
+from tidegate.gates.result import Decision
+
 if TYPE_CHECKING:
     from tidegate.pipeline.publish import Retrained
 
 
 class Outcome(TypedDict):
-    """What became of one retraining."""
+    """What became of one retraining; `changes` says, refusal by refusal, what would change it, empty where that is not known."""
 
     strategy: str
     kind: str
@@ -17,10 +19,20 @@ class Outcome(TypedDict):
     previous_version: int | None
     message: str
     refusals: list[str]
+    changes: list[str]
+    policy: str
+    verdicts: dict[str, str]
     metrics: dict[str, float | None]
     run_id: str | None
     report: str
     seconds: dict[str, float]
+
+
+def verdict_words(decision: Decision) -> dict[str, str]:
+    """`promote` or `refuse`, of points and of statistics by themselves, and of each policy by `policy.<name>`."""
+    found = {"points": decision.points, "statistics": decision.statistics}
+    found |= {f"policy.{name}": verdict for name, verdict in decision.verdicts.items()}
+    return {name: "promote" if verdict.promote else "refuse" for name, verdict in found.items() if verdict is not None}
 
 
 def describe(retrained: "Retrained") -> Outcome:
@@ -35,6 +47,9 @@ def describe(retrained: "Retrained") -> Outcome:
         previous_version=record.promotion.previous_version,
         message=record.promotion.message,
         refusals=[f"{result.title}: {result.reason}" for result in record.decision.refusals],
+        changes=[result.change for result in record.decision.refusals],
+        policy=record.decision.policy,
+        verdicts=verdict_words(record.decision),
         metrics=dict(record.manifest.out_of_sample),
         run_id=record.run_id,
         report=str(retrained.report),

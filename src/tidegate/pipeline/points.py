@@ -13,7 +13,7 @@ from tidegate.dataset.dataset import Dataset
 from tidegate.dataset.windows import Window
 from tidegate.gates.evaluation import Measurement
 from tidegate.pipeline.data import Gathered
-from tidegate.pipeline.evidence import ends, plain, ratio_interval
+from tidegate.pipeline.evidence import DRAWS_ASIDE, ends, plain, ratio_interval
 from tidegate.pipeline.fold import Fold, pooled
 from tidegate.statistics.bootstrap import Interval, metric_intervals
 from tidegate.strategy.strategy import Strategy
@@ -82,7 +82,7 @@ def measure_points(
     )
     days = training_days(dataset, folds[-1], strategy)
     whole, seed = pooled(folds), strategy.model.seed
-    newest_intervals = metric_intervals(folds[-1].portfolio, strategy.periods_per_year, seed=seed)
+    newest_intervals = metric_intervals(folds[-1].portfolio, strategy.periods_per_year, seed=seed, draws=DRAWS_ASIDE)
     alone = [summarise(fold.portfolio, strategy.periods_per_year) for fold in folds]
     newest = alone[-1]
     tested = sum(present(dataset, fold.windows.test, strategy) == 1.0 for fold in folds)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tidegate.backtest.metrics import summarise
 from tidegate.bars.bars import iso
 from tidegate.errors import PromotionRefused, TidegateError
-from tidegate.gates.result import Decision, PolicyVerdict
+from tidegate.gates.result import Decision
 from tidegate.keys.signing import shadow_message
 from tidegate.model.bundle import load_bundle
 from tidegate.pipeline.contest import Champion
@@ -19,6 +19,7 @@ from tidegate.pipeline.fold import Fold
 from tidegate.pipeline.job import Job, describe_job
 from tidegate.pipeline.judge import Judged
 from tidegate.pipeline.looking import look_key, reserve_look
+from tidegate.pipeline.outcome import verdict_words
 from tidegate.pipeline.trials import trial_id
 from tidegate.registry.events import EventLedger
 from tidegate.registry.looks import LookLedger
@@ -265,7 +266,7 @@ def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) 
             # The same figures as steps of the parent: MLflow draws them, and compares runs by them, as curves over the folds.
             run.metrics({f"fold.{name}": metrics[name] for name in _CURVES}, step=number + 1)
         run.decision(judged.decision)
-        run.tags(_verdict_tags(judged))
+        run.tags(_verdict_tags(judged.decision))
         for folder in ("out_of_sample", "contest", "validation"):
             if (job.folder / folder).exists():
                 run.artifacts(job.folder / folder, folder)
@@ -274,7 +275,11 @@ def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) 
             run,
             [spec.name for spec in judged.bundle.manifest.features],
             description=f"Retrain {describe_job(job)}. {judged.decision.summary}",
-            tags={"verdict": _word(judged.decision), "retrain_key": job.key, "policy": judged.decision.policy},
+            tags={
+                "verdict": "promote" if judged.decision.promote else "refuse",
+                "retrain_key": job.key,
+                "policy": judged.decision.policy,
+            },
             metrics=dict(judged.metrics),
             shadow_signature=None if signer is None else signer.sign(shadow_message(judged.bundle.digest)),
         )
@@ -317,17 +322,9 @@ def _gate_metrics(judged: Judged) -> dict[str, float | None]:
     return found | regimes
 
 
-def _verdict_tags(judged: Judged) -> dict[str, str]:
+def _verdict_tags(decision: Decision) -> dict[str, str]:
     """Who decided, and what points, statistics and each policy say."""
-    decision = judged.decision
-    parts = {"points": decision.points, "statistics": decision.statistics}
-    told = {f"verdict.{name}": _word(part) for name, part in parts.items() if part is not None}
-    each = {f"verdict.policy.{name}": _word(verdict) for name, verdict in decision.verdicts.items()}
-    return {"policy": decision.policy} | told | each
-
-
-def _word(verdict: Decision | PolicyVerdict) -> str:
-    return "promote" if verdict.promote else "refuse"
+    return {"policy": decision.policy} | {f"verdict.{name}": word for name, word in verdict_words(decision).items()}
 
 
 def _ledger_metrics(job: Job, folds: tuple[Fold, ...]) -> dict[str, float]:

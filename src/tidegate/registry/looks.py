@@ -6,7 +6,8 @@ append-only by trigger.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -71,7 +72,7 @@ class LookLedger:
         with self.database.write() as connection:
             known = self._looks(connection, strategy)
             allowed = allowance(
-                _spent(known, looked_at),
+                spent([SpentLook(look["looked_at"], look["look_key"], look["level"]) for look in known], looked_at),
                 key,
                 _day(looked_at),
                 yearly_error=yearly_error,
@@ -130,16 +131,14 @@ class LookLedger:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _spent(known: list[dict[str, Any]], looked_at: int) -> list[SpentLook]:
+def spent(known: Sequence[SpentLook], looked_at: int) -> list[SpentLook]:
     """What other looks have spent, as seen from `looked_at`.
 
-    A look from a later time counts like one as long ago: going back in time is no way to a fresh budget.
+    A look from a later time counts like one as long ago, and one that is a year away either way not at all: going back in time is no way
+    to a fresh budget, and a history that is replayed beside the present pays for its own looks only.
     """
     today = _day(looked_at)
-    return [
-        SpentLook(at_ms=today - abs(today - _day(look["looked_at"])), key=look["look_key"], level=look["level"])
-        for look in known
-    ]
+    return [replace(look, at_ms=today - abs(today - _day(look.at_ms))) for look in known]
 
 
 def _day(at_ms: int) -> int:

@@ -19,6 +19,7 @@ from tidegate.model.bundle import load_bundle
 from tidegate.pipeline.job import Job
 from tidegate.pipeline.publish import Retrained
 from tidegate.pipeline.retrain import retrain
+from tidegate.registry.looks import LookLedger
 from tidegate.registry.opening import open_promoter
 from tidegate.registry.retrains import RetrainLedger
 from tidegate.registry.tracking.versions import Tracking
@@ -207,6 +208,34 @@ class TestInMlflow:
         assert run.data.metrics["gate.onnx_parity"] <= 1e-5
         assert run.data.tags["gate.sharpe"] == "pass"
         assert (run.data.tags["verdict"], run.data.tags["outcome"]) == ("promote", "promoted")
+
+    def test_run_has_every_statistic_and_what_each_policy_says(self, first: Done, client: MlflowClient) -> None:
+        data, decision = client.get_run(first.outcome.record.run_id).data, first.outcome.record.decision
+
+        measured = [each for each in decision.results if each.family == "statistic" and each.observed is not None]
+        assert len(measured) == 11, "all but the contest without a champion and labels that were not permuted"
+        for result in measured:
+            assert data.metrics[f"gate.{result.name}"] == pytest.approx(result.observed)
+        skill = next(each for each in measured if each.name == "skill")
+        assert data.metrics["gate.skill.level"] == pytest.approx(0.05 / 12)
+        assert data.metrics["gate.skill.power"] == pytest.approx(skill.power)
+        assert (
+            data.metrics["gate.sharpe.low"] < first.outcome.record.metrics["sharpe"] < data.metrics["gate.sharpe.high"]
+        )
+        assert data.tags["policy"] == "balanced"
+        said = {name: data.tags[f"verdict.{name}"] for name in ("points", "statistics", "policy.balanced")}
+        assert set(said.values()) == {"promote"}
+        assert data.tags["verdict.policy.strict"] == "refuse"
+
+    def test_run_and_rerun_are_one_look_with_its_outcome(
+        self, first: Done, rerun: Done, client: MlflowClient, installation: Settings
+    ) -> None:
+        (look,) = LookLedger.from_settings(installation).looks(NAME)[:1]
+        skill = next(each for each in first.outcome.record.decision.results if each.name == "skill")
+
+        assert (look.level, look.p_value, look.promote) == (0.05 / 12, skill.observed, True)
+        counts = [client.get_run(each.outcome.record.run_id).data.metrics["ledger.looks"] for each in (first, rerun)]
+        assert counts == [1, 1]
 
     def test_run_says_how_often_was_tried_and_looked(self, first: Done, rerun: Done, client: MlflowClient) -> None:
         one, two = (client.get_run(each.outcome.record.run_id).data.metrics for each in (first, rerun))

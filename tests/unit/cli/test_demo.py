@@ -50,6 +50,9 @@ def demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
                 "version": 1,
                 "message": "told",
                 "refusals": own,
+                "changes": ["needs 22 more wins among these 140 trades" for _ in own],
+                "policy": "balanced",
+                "verdicts": {"points": "promote", "statistics": "refuse", "policy.balanced": "refuse"},
                 "metrics": {},
                 "report": str(Path.cwd() / "report.html"),
                 "seconds": {"bars": 1.0},
@@ -67,6 +70,8 @@ def test_a_first_demonstration_has_nothing_to_explain(demo: tuple[CommandLine, l
     told = tidegate("demo")
     assert told.code == 0
     assert "PROMOTED simulated-demo" in told.out
+    assert "needs 22 more wins among these 140 trades" in told.out
+    assert "would say: points promote, statistics refuse, balanced refuse; balanced decides" in told.out
     assert "This is right" not in told.out
 
 

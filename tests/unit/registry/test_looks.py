@@ -136,6 +136,19 @@ def test_no_look_can_be_changed_or_taken_back(ledger: LookLedger, statement: str
     assert ledger.looks("s") == [Look("s", key(1), NOW, SHARE, 0.5, False)]
 
 
+def test_a_database_from_before_there_were_looks_gets_their_tables(ledger: LookLedger) -> None:
+    reserve(ledger, 1)
+    with ledger.database.write() as connection:
+        for table in ("looks", "look_outcomes"):
+            connection.execute(text(f"DROP TABLE {table}"))
+    later = LookLedger(Database(f"sqlite:///{ledger.database.address.removeprefix('sqlite:///')}", clock=lambda: NOW))
+    assert later.looks("s") == []
+    reserve(later, 2)
+    assert [look.key for look in later.looks("s")] == [key(2)]
+    with pytest.raises(LedgerError, match="append-only"), later.database.write() as connection:
+        connection.execute(text("DELETE FROM looks"))
+
+
 def test_a_key_that_is_no_digest_is_refused(ledger: LookLedger) -> None:
     with pytest.raises(RowRefused, match="look_key is too long"):
         ledger.reserve("s", "k" * 65, NOW, yearly_error=YEAR, looks_per_year=12)
