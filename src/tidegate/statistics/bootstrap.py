@@ -92,7 +92,6 @@ def stationary_rows(n: int, block: float, draws: int, rng: np.random.Generator) 
     """
     steps = np.arange(n)
     begins = rng.random((draws, n)) * block < 1.0
-    begins[:, 0] = True
     last = np.maximum.accumulate(np.where(begins, steps, 0), axis=1)
     starts = rng.integers(n, size=(draws, n))
     return np.asarray((np.take_along_axis(starts, last, axis=1) + steps - last) % n, np.intp)
@@ -194,9 +193,8 @@ def _drawdown(units: _Units, rows: NDArray[np.intp]) -> Floats:
     inside = start + units.high[rows]
     before = np.maximum.accumulate(np.concatenate((start[:, :1], inside[:, :-1]), axis=1), axis=1)
     across = (before - (start + units.low[rows])) / before
-    within = units.fall[rows] / np.maximum(
-        start + units.peak[rows], before
-    )  # under an earlier peak it is part of a deeper fall
+    # Under an earlier peak a fall inside a unit is part of a deeper one, which `across` holds.
+    within = units.fall[rows] / np.maximum(start + units.peak[rows], before)
     return np.asarray(np.maximum(np.maximum(across, within).max(axis=1), 0.0), np.float64)
 
 
@@ -245,7 +243,7 @@ def _of_trades(backtest: Backtest, rng: np.random.Generator, draws: int, level: 
     trades = backtest.trades
     order = np.argsort(trades.exit_at, kind="stable")
     net = trades.net_pnl[order]
-    labels = _together(trades.exit_at[order] - 1, len(net))
+    labels = _together(trades.exit_at[order], len(net))
     first = np.flatnonzero(np.diff(labels, prepend=labels[0] - 1))
     won = net > 0
     columns = np.stack((np.ones(len(net)), won, np.where(won, net, 0.0), np.where(won, 0.0, -net)), axis=1)

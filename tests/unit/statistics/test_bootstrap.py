@@ -1,5 +1,5 @@
 import math
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -202,6 +202,27 @@ def test_many_trades_are_drawn_by_days() -> None:
 
 def _counted(trades: Trades) -> tuple[int, int]:
     return int(np.sum(trades.net_pnl > 0)), len(trades)
+
+
+def test_trades_are_drawn_in_order_of_exit() -> None:
+    backtest = strategy(400, 80)
+    mixed = replace(backtest, trades=backtest.trades.take(np.random.default_rng(1).permutation(80)))
+    assert metric_intervals(mixed, 8760, seed=1, draws=50) == metric_intervals(backtest, 8760, seed=1, draws=50)
+
+
+def test_a_trade_that_made_exactly_nothing_is_a_loss() -> None:
+    found = metric_intervals(backtest_of([0.001] * 30, trades_of([0.0] * 30)), 365, seed=1, draws=50)
+    assert (found["win_rate"].low, found["win_rate"].high) == (0.0, 0.0)
+    assert math.isnan(found["profit_factor"].low)
+
+
+def test_the_return_of_days_of_unequal_length_is_that_of_the_record() -> None:
+    # Every second day has but one bar. Each bar earns the same, so each resample must earn the same, whichever days it holds.
+    hours = [day * 24 + hour for day in range(200) for hour in (range(24) if day % 2 else range(1))]
+    backtest = backtest_of([0.001] * len(hours), trades_of([1.0]), hours=hours)
+    assert len(hours) > bootstrap.MOST_UNITS
+    found = metric_intervals(backtest, 8760, seed=1, draws=50)["total_return"]
+    assert (found.low, found.high) == pytest.approx((2.5, 2.5))
 
 
 def test_trades_without_a_loss_have_an_infinite_profit_factor_and_no_payoff() -> None:
