@@ -197,9 +197,9 @@ class Judged:
 
     def remember(self, traded: Traded) -> None:
         """Keep what a rule on the returns of the last days may look at."""
-        oldest = self._now - self._strategy.rollback.sharpe_window_days * DAY_MS
-        kept = [each for each in self._recent if len(each.closed_at) and each.closed_at[-1] >= oldest]
-        self._recent = [*kept, traded]
+        if self._watch.looks_at_returns and len(traded.closed_at):
+            oldest = traded.closed_at[-1] - self._strategy.rollback.sharpe_window_days * DAY_MS
+            self._recent = [*(each for each in self._recent if each.closed_at[-1] > oldest), traded]
 
 
 def without_latency(gates: Gates) -> Gates:
