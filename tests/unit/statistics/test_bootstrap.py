@@ -126,6 +126,26 @@ def test_the_drawdown_of_a_shuffled_path_is_that_of_its_bars() -> None:
     assert fall == pytest.approx(ratios.max_drawdown(equity, low, 1000.0), rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("returns", "low", "fall"),
+    [
+        # Lows of rising bars lie above the close before: nothing was lost from any earlier close.
+        ([0.5, 0.4, 0.5, 0.4], 300.0, 0.0),
+        # Up to 1.5 and down to 1.1 within the first day.
+        ([0.5, -0.3, 0.4, 0.4], 100.0, 0.4 / 1.5),
+    ],
+)
+def test_a_fall_inside_a_day_counts_from_an_earlier_close(returns: list[float], low: float, fall: float) -> None:
+    backtest = backtest_of(returns, trades_of([1.0]), hours=[0, 1, 24, 25], low=low)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bootstrap, "MOST_UNITS", 3)
+        patch.setattr(bootstrap, "_LEAST_DAYS", 2)
+        units = bootstrap._units(backtest)
+    assert units.count.tolist() == [2.0, 2.0]
+    assert bootstrap._drawdown(units, np.array([[0, 1]])) == pytest.approx([fall])
+    assert ratios.max_drawdown(backtest.equity, backtest.equity_low, 1000.0) == pytest.approx(fall)
+
+
 @pytest.mark.parametrize("returns", [[-0.5] * 8, [0.5, -1.5, -2.0, 1.0, 0.0, -1.0, 3.0, -0.5]])
 def test_more_than_everything_may_be_lost(returns: list[float]) -> None:
     backtest = backtest_of(returns, trades_of([1.0]), low=5.0)
