@@ -74,9 +74,12 @@ ifneq ($(CARGO),)
 	cd clients/rust && "$(CARGO)" build --quiet --locked --all-features --bins --examples
 endif
 
+# The record of the tests names what they ran on; `tidegate checklist` takes it for no other commit, nor for a changed checkout.
+COMMIT = $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2> /dev/null || echo unknown)
+
 .PHONY: test
 test: $(READY) build-rust  ## run all tests that this machine can run (TEST_WORKERS=0: one after another)
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --junitxml runs/checklist/tests.xml -o junit_suite_name=$(COMMIT)
 
 # Debian's packages that some tests need: a program that shows that a package is there already, and the package's name.
 SYSTEM := /usr/lib/postgresql/*/bin/initdb=postgresql /usr/sbin/dockerd=docker.io /usr/bin/mmdebstrap=mmdebstrap /usr/bin/prometheus=prometheus \

@@ -20,7 +20,7 @@ HOMES = {
     "distributed": ("replay/workers.py",),
     "great_expectations": ("validation/expectations.py",),
     "httpx": ("client/transport.py",),
-    "jinja2": ("calibration/page.py", "monitoring/page/page.py", "replay/page.py", "report/page.py"),
+    "jinja2": ("calibration/page.py", "checklist/page.py", "monitoring/page/page.py", "replay/page.py", "report/page.py"),
     "mlflow": ("registry/tracking/",),
     "onnx": ("model/export.py",),
     "onnxmltools": ("model/export.py",),

@@ -12,6 +12,7 @@ from tidegate.cli import (
     backup_commands,
     bot_commands,
     calibrate_commands,
+    checklist_commands,
     data_commands,
     incident_commands,
     instance_commands,
@@ -71,6 +72,7 @@ watch_commands.add_to(app)
 notify_commands.add_to(app)
 bot_commands.add_to(app)
 backup_commands.add_to(app)
+checklist_commands.add_to(app)
 
 
 @app.callback()

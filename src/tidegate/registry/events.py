@@ -33,6 +33,7 @@ Kind = Literal[
     "backup_verified",
     "restored",
     "restore_drill",
+    "signature",
 ]
 KINDS = frozenset(get_args(Kind))
 _HASHED = ("id", "strategy", "kind", "subject", "actor", "content", "created_at", "previous_hash")

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tidegate.settings.backup import Backup
+from tidegate.settings.checklist import Checklist
 from tidegate.settings.operations import Logs, Monitoring, Notify, Watch, refuse_unencrypted
 from tidegate.settings.section import Section
 from tidegate.settings.serving import Serving, Signing, refuse_open
@@ -234,6 +235,7 @@ class Settings(BaseSettings):
     notify: Notify = Field(default_factory=Notify, description="Where people are told.")
     logs: Logs = Field(default_factory=Logs, description="The processes' own logs.")
     backup: Backup = Field(default_factory=Backup, description="Backups, and how long they stay.")
+    checklist: Checklist = Field(default_factory=Checklist, description="The production checklist's probes.")
 
     @field_validator("validation")
     @classmethod

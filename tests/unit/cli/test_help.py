@@ -39,6 +39,8 @@ def test_the_commands_are_these() -> None:
                 "retrain",
                 "monitor",
                 "calibrate",
+                "checklist",
+                "sign",
                 "new",
                 "ingest",
                 "validate",

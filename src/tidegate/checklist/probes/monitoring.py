@@ -1,0 +1,106 @@
+"""Metrics that exist live and in Prometheus, and alerts that fire at the list's bounds."""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from tidegate.checklist.context import ALERTS, Context
+from tidegate.checklist.finding import Finding, failed, judged
+from tidegate.checklist.probe import Probe
+
+_RULES: Final = "docker/prometheus/rules"
+_QUANTILES: Final = tuple(f"instance:tidegate_predict_seconds:p{quantile}_5m" for quantile in (50, 95, 99))
+
+
+def metric(context: Context, *, names: Sequence[str], queries: Sequence[str]) -> Finding:
+    """Every process shows the metrics, and Prometheus answers the queries with data.
+
+    Args:
+        context: what is looked at.
+        names: of samples on `/metrics`; a histogram's buckets, a counter with `_total`.
+        queries: that must have a series.
+    """
+    missing = [
+        f"{name} at {service.address}"
+        for service in context.services
+        for name in names
+        if not service.metrics.get(name)
+    ]
+    if missing:
+        return failed(f"missing: {', '.join(missing)}", context.service.address + "/metrics")
+    empty = [query for query in queries if not context.prometheus.values(query)]
+    evidence = f"{', '.join(names)} at {len(context.services)} processes; Prometheus has {len(queries) - len(empty)} of {len(queries)} queries"
+    return judged(not empty, evidence + (f", none for {', '.join(empty)}" if empty else ""), context.prometheus.address)
+
+
+def alert(context: Context, *, name: str, needs: str, bound: float | None, of_strategy: str) -> Finding:
+    """The alert exists with the list's bound, the strategy's own rule asks for no less, and promtool and Prometheus agree that the rule is one.
+
+    Args:
+        context: what is looked at.
+        name: of the alert.
+        needs: a pattern that its expression must match.
+        bound: the number at the end of its expression; None where it has none.
+        of_strategy: field of the strategy's `rollback` that says what the rule does.
+    """
+    rule = context.alerts.get(name)
+    if rule is None:
+        return failed(f"{ALERTS} has no alert {name}", str(ALERTS))
+    expression = " ".join(str(rule["expr"]).split())
+    told = f"{name}: {expression[:120]} for {rule.get('for', '0s')}"
+    fits = re.search(needs, expression) is not None
+    if bound is not None:
+        number = re.search(r">\s*([0-9.]+)\s*$", expression)
+        fits = fits and number is not None and 0 < float(number[1]) <= bound
+    action = getattr(context.strategy.rollback, of_strategy) if of_strategy else "alert"
+    checked, whole = _promtool(context)
+    loaded = ""
+    if context.settings.checklist.prometheus_url is not None:
+        names = {
+            one["name"] for group in context.prometheus.get("rules?type=alert")["groups"] for one in group["rules"]
+        }
+        loaded = f"; Prometheus has {'it' if name in names else 'NOT loaded it'}"
+        whole = whole and name in names
+    evidence = f"{told}; the strategy's rule: {action}; {checked}{loaded}"
+    return judged(fits and action != "observe" and whole, evidence, str(ALERTS))
+
+
+def _promtool(context: Context) -> tuple[str, bool]:
+    if shutil.which("promtool") is None:
+        return "promtool is not on this machine", True
+    done = context.programs.run("promtool", "check", "rules", *map(str, sorted((context.root / _RULES).glob("*.yml"))))
+    return f"promtool: {'rules are sound' if done.code == 0 else done.told}", done.code == 0
+
+
+def resources(context: Context) -> Finding:
+    """Processor time, memory and open files of each process are shown, and kept by Prometheus."""
+    names = ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds")
+    return metric(context, names=names, queries=[f'{name}{{job="tidegate-serving"}}' for name in names])
+
+
+PROBES: Final[Mapping[str, Probe]] = {
+    "monitoring.latency": partial(metric, names=("tidegate_request_seconds_bucket",), queries=_QUANTILES),
+    "monitoring.predictions": partial(
+        metric, names=("tidegate_predictions_total",), queries=("tidegate_predictions_total",)
+    ),
+    "monitoring.errors": partial(
+        metric,
+        names=("tidegate_requests_total", "tidegate_prediction_outcomes_total"),
+        queries=("instance:tidegate_predict_errors:ratio5m",),
+    ),
+    "monitoring.resources": resources,
+    "monitoring.alert_latency": partial(
+        alert, name="HighLatency", needs=r"predict_seconds:p95", bound=0.020, of_strategy="latency_action"
+    ),
+    "monitoring.alert_errors": partial(
+        alert, name="HighErrorRate", needs=r"predict_errors:ratio", bound=0.05, of_strategy="error_action"
+    ),
+    "monitoring.alert_down": partial(
+        alert, name="ServiceDown", needs=r'up\{job="tidegate-serving"\} == 0 or absent\(', bound=None, of_strategy=""
+    ),
+    "monitoring.alert_drift": partial(
+        alert, name="DriftDetected", needs=r'tidegate_rule_fired\{rule="drift"', bound=None, of_strategy="drift_action"
+    ),
+}

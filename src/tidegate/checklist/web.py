@@ -1,0 +1,113 @@
+"""HTTP as the probes use it: small bounded questions, no redirects."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from tidegate.errors import ServiceError
+
+_LARGEST: Final = 8_000_000
+_PIECE: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer; names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:  # noqa: ANN401  any JSON
+        """The body as JSON.
+
+        Raises:
+            ServiceError: it is none.
+        """
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise ServiceError("an answer is not JSON", actual=repr(self.body[:80])) from error
+
+
+class Web:
+    """Asks over HTTP.
+
+    Args:
+        timeout_s: before an address counts as not answering.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._http = urllib3.PoolManager(retries=False, maxsize=4)
+
+    def ask(
+        self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Reply:
+        """One question.
+
+        Raises:
+            ServiceError: nobody answers in time, or the answer is too large.
+        """
+        try:
+            response = self._http.request(
+                method, url, headers=dict(headers or {}), body=body, timeout=urllib3.Timeout(total=self._timeout_s),
+                redirect=False, preload_content=False,
+            )  # fmt: skip
+            try:
+                content = bytearray()
+                while piece := response.read1(_PIECE):
+                    content += piece
+                    if len(content) > _LARGEST:
+                        response.close()
+                        raise ServiceError(f"the answer of {url} is too large", expected=f"at most {_LARGEST} bytes")
+            finally:
+                response.release_conn()
+        except (HTTPError, ValueError, OSError) as error:
+            raise ServiceError(f"{url} does not answer", actual=type(error).__name__) from error
+        named = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(response.status, named, bytes(content))
+
+    def json(self, url: str) -> Any:  # noqa: ANN401  any JSON
+        """The JSON that an address answers with.
+
+        Raises:
+            ServiceError: it does not answer, or not with 200 and JSON.
+        """
+        reply = self.ask(url)
+        if reply.status != 200:
+            raise ServiceError(f"{url} answers with another status", expected=200, actual=reply.status)
+        return reply.json()
+
+
+class Prometheus:
+    """Prometheus's HTTP API.
+
+    Args:
+        web: asks.
+        address: of Prometheus.
+    """
+
+    def __init__(self, web: Web, address: str) -> None:
+        self._web = web
+        self.address = address.rstrip("/")
+
+    def get(self, path: str) -> Any:  # noqa: ANN401  any JSON
+        """The field `data` of an answer.
+
+        Raises:
+            ServiceError: it cannot be reached, or refuses.
+        """
+        told = self._web.json(f"{self.address}/api/v1/{path}")
+        if told.get("status") != "success":
+            raise ServiceError(f"Prometheus refuses {path}", actual=str(told)[:200])
+        return told["data"]
+
+    def values(self, query: str) -> list[float]:
+        """The values of an instant query; empty where there is no series."""
+        return [float(one["value"][1]) for one in self.get(f"query?query={quote(query)}")["result"]]
