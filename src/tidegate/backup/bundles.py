@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tidegate.backup.manifest import held_tag
 from tidegate.errors import TidegateError
 from tidegate.keys.signing import Verifier, production_message
 from tidegate.model.bundle import MANIFEST, verify_files
@@ -26,8 +27,13 @@ class Wanted:
 
     @property
     def name(self) -> str:
-        """As tags and messages name it."""
+        """As messages name it."""
         return f"{self.strategy}/v{self.version}"
+
+    @property
+    def tag(self) -> str:
+        """As tags name it."""
+        return held_tag(self.name, self.digest)
 
 
 def wanted_versions(rows: Sequence[LedgerRow], keep: int) -> list[Wanted]:

@@ -24,7 +24,7 @@ class Listed:
     Attributes:
         id: its name.
         taken_at: UTC ms.
-        holds: versions whose bundles it holds whole.
+        holds: versions whose bundles it holds whole, as tags name them.
         snapshot: restic's id of what it holds.
         closing: restic's id of its closing record.
         manifest_path: where the manifest lies in the snapshot.
@@ -36,6 +36,11 @@ class Listed:
     snapshot: str
     closing: str
     manifest_path: str
+
+    @property
+    def versions(self) -> list[str]:
+        """What it holds whole, such as `alpha/v1`."""
+        return sorted(tag.partition("@")[0] for tag in self.holds)
 
     def record(self, repository: Restic) -> BackupRecord:
         """The closing record, read from the repository."""

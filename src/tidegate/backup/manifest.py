@@ -56,8 +56,22 @@ class HeldVersion(Part):
 
     @property
     def name(self) -> str:
-        """As tags and messages name it."""
+        """As messages name it."""
         return f"{self.strategy}/v{self.version}"
+
+    @property
+    def tag(self) -> str:
+        """As tags name it."""
+        return held_tag(self.name, self.digest)
+
+
+def held_tag(name: str, digest: str) -> str:
+    """A version as tags name it: with its digest, as numbers begin anew where a registered model was deleted.
+
+    >>> held_tag("alpha/v1", "0123456789abcdef")
+    'alpha/v1@0123456789ab'
+    """
+    return f"{name}@{digest[:12]}"
 
 
 class BackupManifest(Part):

@@ -2,7 +2,7 @@
 
 ::
 
-    snapshot of a backup     tags: tidegate, backup=<id>, holds=<strategy>/v<version> ...
+    snapshot of a backup     tags: tidegate, backup=<id>, holds=<strategy>/v<version>@<digest> ...
     its closing record       tags: tidegate-closing, backup=<id>; one small file, written last
 
 What has no closing record is no backup: the process was killed, or something could not be read.
@@ -178,11 +178,16 @@ class Restic:
 
         Args:
             read: share of the data that is read and compared with its digests, percent, or all of it. The structure is always looked at.
+
+        Raises:
+            BackupError: somebody else is working on it.
         """
         option = ["--read-data"] if read == "all" else [f"--read-data-subset={read:g}%"] if read else []
         done = self._run("check", *option)
         if done.returncode == 0:
             return []
+        if b"already locked" in done.stderr:
+            raise self._failed("be checked", done)
         lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
         return lines[:20] or [f"restic check ended with exit code {done.returncode}"]
 

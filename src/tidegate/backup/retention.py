@@ -14,7 +14,7 @@ class Kept:
     Attributes:
         id: its name.
         taken_at: UTC ms.
-        holds: versions whose bundles it holds whole, as `<strategy>/v<version>`.
+        holds: versions whose bundles it holds whole, as tags name them.
     """
 
     id: str

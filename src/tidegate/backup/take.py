@@ -82,7 +82,7 @@ def take_backup(settings: Settings, root: Path, *, reason: str, actor: str, init
         with emptied(place.staging) as staging:
             ready = _prepare(settings, place, staging, name, taken_at, reason, with_keys=keys is not None)
             kept_keys = "" if keys is None else _back_up_keys(keys, place, name, held)
-            tags = [TAG, f"backup={name}", *(f"holds={one.name}" for one in ready.manifest.versions if not one.fault)]
+            tags = [TAG, f"backup={name}", *(f"holds={one.tag}" for one in ready.manifest.versions if not one.fault)]
             summary = repository.back_up(ready.paths, tags, held=held)
             warnings = _require_whole(summary, place)
             record = _record(ready.manifest, summary, kept_keys, warnings, time.monotonic() - began)
@@ -222,7 +222,7 @@ def _tidied(
     """Forget what may go. The backup is closed by now, so that what fails here is a warning."""
     try:
         listing = list_backups(repository)
-        gone = to_forget([Kept(one.id, one.taken_at, one.holds) for one in listing.backups], settings.backup, {one.name for one in wanted})  # fmt: skip
+        gone = to_forget([Kept(one.id, one.taken_at, one.holds) for one in listing.backups], settings.backup, {one.tag for one in wanted})  # fmt: skip
         repository.forget([*_snapshots(listing, gone), *listing.halves])
         if keys is not None and gone:
             alive = {one.id for one in listing.backups} - set(gone)

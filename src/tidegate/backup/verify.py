@@ -140,7 +140,7 @@ def _look_at_versions(
     """Each version from the newest backup that holds it: a bundle that was pruned or damaged since lies in an older one."""
     sources: dict[str, list[HeldVersion]] = {}
     for version in newest.versions:
-        source = next((one for one in reversed(listing.backups) if version.name in one.holds), None)
+        source = next((one for one in reversed(listing.backups) if version.tag in one.holds), None)
         if source is None:
             told = f"no backup holds its bundle: {version.fault or 'it was not whole'}"
             if version.production or version.fault.startswith("its manifest"):

@@ -68,12 +68,12 @@ def backups(*, as_json: AsJson = False) -> None:
     repository = open_repository(open_project().settings)
     found = list_backups(repository).backups
     if as_json:
-        print_json([{"id": one.id, "taken_at": one.taken_at, "holds": sorted(one.holds)} for one in found])
+        print_json([{"id": one.id, "taken_at": one.taken_at, "holds": one.versions} for one in found])
         return
     if not found:
         console.print(f"{repository.shown} holds no whole backup", soft_wrap=True, markup=False)
         return
-    rows = [(one.id, iso(one.taken_at)[:16].replace("T", " "), ", ".join(sorted(one.holds))) for one in found]
+    rows = [(one.id, iso(one.taken_at)[:16].replace("T", " "), ", ".join(one.versions)) for one in found]
     print_table(f"Backups in {repository.shown}", ("backup", "at (UTC)", "holds"), rows, whole=("backup",))
 
 

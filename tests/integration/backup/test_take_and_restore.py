@@ -119,7 +119,7 @@ def test_the_record_says_what_it_holds_and_is_in_the_event_ledger(story: Story) 
     assert event is not None
     assert event.content == record.model_dump(mode="json")
     (listed,) = list_backups(open_repository(place.settings)).backups
-    assert (listed.id, listed.holds) == (record.id, frozenset({"alpha/v1"}))
+    assert (listed.id, listed.versions) == (record.id, ["alpha/v1"])
     assert listed.record(open_repository(place.settings)).model_copy(update={"warnings": record.warnings}) == record
     assert require_backup(place.settings, 1.0).id == record.id
     with pytest.raises(BackupError, match="one of the last 0 hours"):
