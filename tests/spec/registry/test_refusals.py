@@ -35,7 +35,9 @@ DECISIONS: list[tuple[str, dict[str, Any] | None, str]] = [
     ("passed on a missing value", {"results": (*GOOD[:-1], gate(GOOD[-1].name, observed=None))}, "gates_unobserved"),
     ("passed on NaN", {"results": (gate(FIRST, observed=math.nan), *REST)}, "gates_unobserved"),
     ("passed on infinity", {"results": (gate(FIRST, observed=math.inf), *REST)}, "gates_unobserved"),
-    ("no champion to observe", {"results": tuple(gate(n, observed=None if n == "champion" else 1.0) for n in sorted(REQUIRED_GATES))}, ""),
+    ("no champion to observe", {"results": tuple(gate(n, observed=None if n.startswith("champion") else 1.0) for n in sorted(REQUIRED_GATES))}, ""),
+    ("skill without a value", {"results": tuple(gate(n, observed=None if n == "skill" else 1.0) for n in sorted(REQUIRED_GATES))}, "gates_unobserved"),
+    ("judged before there was a gate on skill", {"results": tuple(gate(n) for n in sorted(REQUIRED_GATES - {"skill", "cost_stress"}))}, "gates_missing"),
 ]  # fmt: skip
 
 MANIFESTS: list[tuple[str, dict[str, Any], str, str | None, str]] = [
@@ -172,7 +174,7 @@ def test_all_reasons_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_the_required_gates_are_the_strategy_files() -> None:
-    assert {"win_rate", "sharpe", "max_drawdown", "champion", "no_look_ahead"} <= REQUIRED_GATES
+    assert {"win_rate", "sharpe", "max_drawdown", "champion", "no_look_ahead", "skill", "cost_stress"} <= REQUIRED_GATES
     assert isinstance(manifest(), Manifest)
 
 
