@@ -6,9 +6,10 @@ permuted labels, gates. The bare side is every fit that took place inside, of th
 process, `places` folds or fits at a time; every bare booster must have the bytes of ours.
 """
 
-import dataclasses
 import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -85,13 +86,24 @@ def in_turns(strategy: Strategy, places: int, rounds: int) -> tuple[Fits, dict[s
     return fits, stages, statistics.median(total for _, total in ours), statistics.median(theirs)
 
 
+def peak_memory_mb(folds: int, places: int) -> float:
+    """Of one retraining in a process of its own, where nobody keeps the fits' rows."""
+    command = [sys.executable, "-m", "benchmarks.retraining", "--folds", str(folds), "--places", str(places), "--once"]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
 def main() -> None:
     """Print stages, the ratio, and the share of the fits."""
     parser = arguments(main.__doc__, rounds=3)
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--places", type=int, default=1, help="folds or fits at a time (compute.parallel_folds)")
+    parser.add_argument("--once", action="store_true", help="one retraining; print the peak of its memory")
     chosen = parser.parse_args()
     strategy = bench_strategy(chosen.folds)
+    if chosen.once:
+        whole(strategy, chosen.places)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+        return
     fits, stages, ours, theirs = in_turns(strategy, chosen.places, chosen.rounds)
     rows = max(fit.rows for fit in fits.found)
     show(
@@ -101,21 +113,10 @@ def main() -> None:
     )
     print(f"\n  {len(fits.found)} fits by themselves {theirs:.2f} s, the whole retraining {ours:.2f} s")
     print(f"  a retraining takes {ours / theirs:.2f} x its bare fits; they are {theirs / ours:.0%} of it")
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    print(f"  peak memory {memory:.0f} MB, with all fits' rows kept by the benchmark")
-    figures = {"rows": rows, "fits": len(fits.found), "stages": stages, "ours_s": ours, "bare_s": theirs}
-    keep(
-        chosen.json,
-        figures | {"ratio": ours / theirs, "options": dataclasses.asdict(Options(chosen.folds, chosen.places))},
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What was asked for."""
-
-    folds: int
-    places: int
+    memory = peak_memory_mb(chosen.folds, chosen.places)
+    print(f"  peak memory of one retraining {memory:.0f} MB")
+    figures = {"rows": rows, "folds": chosen.folds, "places": chosen.places, "fits": len(fits.found), "stages": stages}
+    keep(chosen.json, figures | {"ours_s": ours, "bare_s": theirs, "ratio": ours / theirs, "peak_mb": memory})
 
 
 if __name__ == "__main__":
