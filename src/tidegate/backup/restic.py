@@ -9,6 +9,7 @@ What has no closing record is no backup: the process was killed, or something co
 """
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -263,9 +264,10 @@ def _json_lines(output: bytes) -> Iterator[dict[str, Any]]:
 
 
 def _fault(line: Mapping[str, Any]) -> tuple[str, str]:
+    """A path and the reason, of a line such as `{"item": ..., "error": {"Op": "open", "Err": 13}}`; newer versions write a message."""
     error = line.get("error")
-    reason = error.get("Err") or error.get("message") or error if isinstance(error, dict) else error
-    return str(line.get("item", "")), str(reason)[:200]
+    reason = error.get("message", error.get("Err", error)) if isinstance(error, dict) else error
+    return str(line.get("item", "")), os.strerror(reason) if isinstance(reason, int) else str(reason)[:200]
 
 
 def _literal(path: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.integration.backup.place import Place, make_place
 
+from tidegate.backup.drill import drill
 from tidegate.backup.finding import Seen
 from tidegate.backup.in_place import mend
 from tidegate.backup.listing import list_backups
@@ -85,6 +86,18 @@ def test_a_flipped_byte_is_found_and_mended_from_the_backup_that_has_it_whole(st
     event = EventLedger.from_settings(place.settings).newest("", "restored")
     assert event is not None
     assert event.content["artifacts"][0]["path"] == bundle
+
+
+def test_a_drill_with_a_damaged_backup_fails_and_says_why(story: Story) -> None:
+    place = story.place
+    report = drill(place.settings, place.root, actor="test", backup=story.second.id)
+    ((name, fault),) = [(case.name, case.fault) for case in report.cases]
+    assert name == "outage"
+    assert "the restored bundle of alpha/v1 is damaged" in fault
+    assert not report.passed
+    event = EventLedger.from_settings(place.settings).newest("", "restore_drill")
+    assert event is not None
+    assert event.content["passed"] is False
 
 
 def test_truncated_databases_and_deleted_artifacts_are_found_and_named(story: Story, tmp_path: Path) -> None:
