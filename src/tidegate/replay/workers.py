@@ -18,6 +18,7 @@ from distributed.security import Security
 from tidegate.errors import ConfigurationError, ServiceError
 from tidegate.logs.starting import start_logging
 from tidegate.pipeline.fold_identity import LIBRARIES, library_versions
+from tidegate.pipeline.threads import limit_linear_algebra
 from tidegate.replay.mapping import Mapper
 from tidegate.settings.operations import Logs
 from tidegate.settings.settings import Settings
@@ -45,6 +46,8 @@ def dask_mapper(settings: Settings) -> Iterator[Mapper]:
     Raises:
         ServiceError: no scheduler or no worker answers, or a worker's libraries differ from those here.
     """
+    # What this process computes meanwhile has the last bits that its workers' sums have.
+    limit_linear_algebra(settings.compute.threads)
     with connected(settings) as client:
         yield lambda function, references: _map(client, function, references)
 
