@@ -119,6 +119,13 @@ def test_crowds_without_skill_pass_no_oftener_than_said(kind: str) -> None:
     assert passed <= worlds * 0.05 + 4 * math.sqrt(worlds * 0.05 * 0.95)
 
 
+def test_one_lucky_period_is_no_evidence() -> None:
+    returns = np.zeros((50, 1))
+    returns[20] = 1.0
+    # 0.98^50 = 36 % of the resamples miss it: they do not vary and count against it.
+    assert superior_ability(np.zeros(50), returns, seed=1).consistent > 0.3
+
+
 def test_who_cannot_be_judged_counts_and_never_wins() -> None:
     returns = noise(100, 4, 1)
     returns[:, 0] = 0.0
