@@ -113,7 +113,7 @@ def log_files(context: Context) -> list[Path]:
     pattern = context.settings.logs.file
     if pattern is None:
         raise NotMeasured("the processes' logs go to standard error only: set logs.file")
-    files = sorted(pattern.parent.glob(f"{pattern.stem.replace('{process}', '*')}*{pattern.suffix}"))
+    files = sorted(pattern.parent.glob(f"{pattern.stem.replace('{process}', '*')}-*{pattern.suffix}"))
     if not files:
         raise NotMeasured(f"no process has written a log yet: {pattern}")
     return files

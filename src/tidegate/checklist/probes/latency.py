@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
+from tidegate.bars.interval import Interval
 from tidegate.checklist.context import Context
 from tidegate.checklist.finding import Finding, NotMeasured, judged
 from tidegate.checklist.probe import Probe
@@ -13,7 +14,6 @@ from tidegate.checklist.service import Samples
 
 _MOST_RESENDS: Final = 0.05
 _QUESTIONS: Final = 5
-_BAR_MS: Final = 60_000
 P95_MS: Final = 10.0
 NO_DATABASE: Final = (
     "import sys, tidegate.serving.http.server, tidegate.serving.service; "
@@ -27,8 +27,15 @@ def windows_kept(context: Context) -> Finding:
     slot = next((one for one in service.json("/v1/model") if one["strategy"] == context.strategy.name), None)
     if slot is None or slot["production"] is None:
         raise NotMeasured(f"{service.address} serves no model of {context.strategy.name}")
-    # A bar that nobody has asked about, years after the epoch's first day: its window cannot be known.
-    bar = {"opened_at": [_BAR_MS], "open": [1.0], "high": [1.0], "low": [1.0], "close": [1.0], "volume": [1.0]}
+    # The second bar after the epoch's begin: nobody has sent the window before it.
+    bar = {
+        "opened_at": [Interval(slot["production"]["interval"]).milliseconds],
+        "open": [1.0],
+        "high": [1.0],
+        "low": [1.0],
+        "close": [1.0],
+        "volume": [1.0],
+    }
     item = {"symbol": slot["production"]["symbols"][0], "bars": bar, "after": 0}
     body = json.dumps({"strategy": context.strategy.name, "items": [item]}).encode()
     reply = service.ask("/v1/predict", method="POST", body=body)
@@ -37,8 +44,8 @@ def windows_kept(context: Context) -> Finding:
     asked = total(service.fresh_metrics(), "tidegate_predictions_total")
     resends = total(service.metrics, "tidegate_problems_total", kind="window_unknown")
     share = resends / asked if asked else 0.0
-    knows = b"window_unknown" in reply.body
-    evidence = f"a single bar was answered with {reply.status} {'window_unknown' if knows else 'something else'}; {resends:.0f} windows asked for again in {asked:.0f} predictions"
+    knows = reply.status == 409 and b":window_" in reply.body
+    evidence = f"a single bar was answered with {reply.status}{', send the whole window' if knows else ''}; {resends:.0f} windows asked for again in {asked:.0f} predictions"
     return judged(knows and share <= _MOST_RESENDS, evidence, service.address)
 
 
@@ -52,12 +59,16 @@ def loaded_once(context: Context) -> Finding:
     for _ in range(_QUESTIONS):
         service.ask("/v1/predict", method="POST", body=b'{"items": []}')
     after = service.fresh_metrics()
-    asked = total(after, "tidegate_requests_total") - total(before, "tidegate_requests_total")
+    asked = _asked(after) - _asked(before)
     loads = total(after, "tidegate_reloads_total") - total(before, "tidegate_reloads_total")
     started = total(after, "process_start_time_seconds")
     first = min(loaded.values()) - started
     evidence = f"{asked:.0f} requests, {loads:.0f} loads of a model meanwhile; a model was loaded {first:.1f} s after the start"
     return judged(asked >= _QUESTIONS and not loads and dict(_loaded(after)) == loaded, evidence, service.address)
+
+
+def _asked(found: Samples) -> float:
+    return total(found, "tidegate_requests_total", route="/v1/predict")
 
 
 def _loaded(found: Samples) -> list[tuple[str, float]]:
