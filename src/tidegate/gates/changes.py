@@ -12,6 +12,7 @@ from tidegate.statistics.sharpe import needed_sharpe
 _FAULT: Final = "is a fault and no matter of evidence: its cause has to be found and mended"
 _CONFIDENCE_TAIL: Final = 0.05
 _MANY_DAYS, _ENDLESS_DAYS = 3_650, 36_500
+_NO_SMALL_CHANGE: Final = 100
 _TOLD_WITHOUT_A_VALUE: Final = frozenset({"champion", "permuted_labels"})
 
 
@@ -30,7 +31,10 @@ def change(result: GateResult, least: int | None = None) -> str:
         return f"needs {_count(least - result.n, 'more trade')} to be judged at all"
     if result.observed is None and result.name not in _TOLD_WITHOUT_A_VALUE:
         return ""
-    return _CHANGES.get(result.name, _bound)(result) or _bound(result)
+    try:
+        return _CHANGES.get(result.name, _bound)(result) or _bound(result)
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return ""  # figures that no arithmetic can take say nothing; the verdict stands whatever can be said about it
 
 
 def _bound(result: GateResult) -> str:
@@ -41,9 +45,9 @@ def _bound(result: GateResult) -> str:
 
 
 def _of(result: GateResult, name: str) -> float:
-    """A number of the evidence, NaN where there is none."""
+    """A finite number of the evidence, NaN where there is none."""
     value = result.evidence.get(name)
-    return float(value) if isinstance(value, int | float) else math.nan
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
 
 
 def _days_more(days: float, times: float) -> str:
@@ -69,6 +73,8 @@ def _percent(share: float) -> str:
 
 
 def _more_profit(times: float) -> str:
+    if times > _NO_SMALL_CHANGE:
+        return "profit of another kind"
     return f"{_percent(times - 1)} more profit" if times < 3 else f"{times:.1f} times the profit"
 
 
@@ -98,7 +104,7 @@ def _skill(result: GateResult) -> str:
 def _deflated(result: GateResult) -> str:
     benchmark, error = _of(result, "benchmark_sharpe"), _of(result, "standard_error")
     needed = benchmark + needed_sharpe(error, _CONFIDENCE_TAIL)
-    if not math.isfinite(needed):
+    if not math.isfinite(needed + _of(result, "trials")):
         return ""
     return f"needs a Sharpe ratio of at least {_up(needed)}: chance alone finds {benchmark:.1f} in {_of(result, 'trials'):,.0f} trials"
 
@@ -214,12 +220,12 @@ def _champion(result: GateResult) -> str:
 
 
 def _champion_difference(result: GateResult) -> str:
-    error = _of(result, "standard_error")
-    if result.threshold is None or not math.isfinite(error):
+    error, found = _of(result, "standard_error"), _of(result, "difference")
+    if result.threshold is None or not math.isfinite(error + found):
         return ""
     return (
         f"needs a Sharpe ratio about {_up(needed_sharpe(error, result.threshold))} above the champion's on this window, "
-        f"was {_of(result, 'difference'):.1f}"
+        f"was {found:.1f}"
     )
 
 
