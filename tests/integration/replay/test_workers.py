@@ -40,18 +40,6 @@ def test_results_come_in_order_from_two_processes_of_one_thread_each(mapper: Map
     assert {(openmp, numba) for _, _, openmp, numba in found} == {("1", "1")}
 
 
-def test_nothing_listens_beyond_the_loopback_address(mapper: Mapper) -> None:
-    assert list(mapper(dask_work.refused, ["a"])) == ["a"]
-    here = psutil.Process()
-    addresses = {
-        connection.laddr.ip
-        for process in (here, *here.children(recursive=True))
-        for connection in process.net_connections()
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert addresses == {"127.0.0.1"}
-
-
 def test_our_errors_come_back_whole_and_the_rest_is_given_up(mapper: Mapper) -> None:
     with pytest.raises(ModelError, match="month b cannot be trained, expected two classes, was 1; look at it"):
         list(mapper(dask_work.refused, ["b", "c"]))
@@ -80,13 +68,20 @@ def test_what_needs_too_much_memory_is_an_error_and_takes_no_more(mapper: Mapper
         list(mapper(dask_work.hungry, ["months"]))
 
 
-def test_ctrl_c_ends_the_workers(tmp_path: Path) -> None:
+def listening(process: psutil.Process) -> set[str]:
+    """Addresses on which a process takes connections."""
+    return {each.laddr.ip for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
+
+
+def test_ctrl_c_ends_the_workers_and_nothing_listened_beyond_the_loopback_address(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.integration.replay.dask_work", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "working\n"
-        children = psutil.Process(process.pid).children(recursive=True)
+        whole = psutil.Process(process.pid)
+        children = whole.children(recursive=True)
         assert len(children) >= 2
+        assert set.union(*map(listening, (whole, *children))) == {"127.0.0.1"}
         time.sleep(0.5)  # until the work has begun
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
