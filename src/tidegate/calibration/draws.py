@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from tidegate.calibration.figures import Figures, shared_trades
 
 Values = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Rows = NDArray[np.intp]
 MOST_SLOTS: Final = 6
 _NOTHING: Final = 1e-9
 _LEAST_CHANCE, _MOST_CHANCE = 0.02, 0.98
@@ -68,7 +70,9 @@ def draw_alone(rng: np.random.Generator, figures: Figures, worlds: int, days: in
     return _summed(_counts(rng, market, figures.trades_per_day, 1), rng, figures)
 
 
-def draw_together(rng: np.random.Generator, paths: Sequence[Figures], worlds: int, days: int) -> tuple[Days, ...]:
+def draw_together(
+    rng: np.random.Generator, paths: Sequence[Figures], worlds: int, days: int, watched: Mask | None = None
+) -> tuple[Days, ...]:
     """Days of several paths that share trades: the challenger's procedure first, then models in production.
 
     Each path has a share of its trades in common with all others, so that daily returns correlate as the first path's figures say. Common
@@ -79,10 +83,26 @@ def draw_together(rng: np.random.Generator, paths: Sequence[Figures], worlds: in
         paths: figures that differ in their win rates only.
         worlds: how many.
         days: how many.
+        watched: (w,) worlds in which the sequential test looks at the models in production; None: all. In the others days are drawn whole.
     Returns:
-        one a path; all but the first have `slots_a_day` slots.
+        one a path; all but the first have `slots_a_day` slots, which are empty in worlds that are not watched.
     """
-    figures, share, slots = middle(paths), common_share(paths), slots_a_day(paths[0])
+    rows = np.arange(worlds) if watched is None else np.flatnonzero(watched)
+    if len(rows) == worlds:
+        return _together(rng, paths, worlds, days, slots_a_day(paths[0]))
+    others = np.flatnonzero(~watched) if watched is not None else rows[:0]
+    looked_at = _together(rng, paths, len(rows), days, slots_a_day(paths[0]))
+    whole = _together(rng, paths, len(others), days, 1)
+    return tuple(
+        _merged(one, other, rows, others, is_first=not number)
+        for number, (one, other) in enumerate(zip(looked_at, whole, strict=True))
+    )
+
+
+def _together(
+    rng: np.random.Generator, paths: Sequence[Figures], worlds: int, days: int, slots: int
+) -> tuple[Days, ...]:
+    figures, share = middle(paths), common_share(paths)
     market = _market(rng, figures, worlds, days)
     common = _summed(_counts(rng, market, share * figures.trades_per_day, slots), rng, figures)
     found = []
@@ -101,6 +121,22 @@ def draw_together(rng: np.random.Generator, paths: Sequence[Figures], worlds: in
             )
         )
     return tuple(found)
+
+
+def _merged(one: Days, other: Days, rows: Rows, others: Rows, *, is_first: bool) -> Days:
+    """Two groups of worlds as one; the second group's slots stay empty, except of the first path, whose days are whole anyway."""
+    shape = (len(rows) + len(others), one.wins.shape[1])
+
+    def joined(name: str) -> Values:
+        values = np.empty(shape, np.float32)
+        values[rows], values[others] = getattr(one, name), getattr(other, name)
+        return values
+
+    slots = np.zeros((*one.slots.shape[:2], *shape), np.float32)
+    slots[:, :, rows] = one.slots
+    if is_first:
+        slots[:, :, others] = other.slots
+    return Days(joined("wins"), joined("losses"), joined("gained"), joined("lost"), slots)
 
 
 def middle(paths: Sequence[Figures]) -> Figures:

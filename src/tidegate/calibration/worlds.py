@@ -143,7 +143,8 @@ def simulate(world: World, plan: Plan, count: int, seed: Sequence[int]) -> dict[
             verdicts = judge(measured | held, asked[name], allowed[name][month])
             tallies[name].look(month // LOOKS_A_YEAR, verdicts, production[name], plan.month_days)
             production[name].promote(verdicts.promote, sums)
-        drawn = draw_together(rng, paths, count, plan.month_days)
+        watched = np.any([each.trading for each in production.values()], axis=0)
+        drawn = draw_together(rng, paths, count, plan.month_days, watched)
         rivals = (drawn[-1], drawn[1])
         for name in plan.policies:
             before = production[name].what.copy()

@@ -59,6 +59,21 @@ def test_slots_hold_all_trades_of_a_day() -> None:
         assert np.array_equal(days.slots.sum(axis=1), np.stack((days.wins, days.losses)))
 
 
+def test_worlds_that_nobody_watches_have_whole_days() -> None:
+    watched = np.arange(3000) % 3 == 0
+    better, worse = with_sharpe(MIXED, 2.0), with_sharpe(MIXED, 1.0)
+    own, other = draw_together(np.random.default_rng(4), (better, worse), 3000, 40, watched)
+    assert np.array_equal(other.slots.sum(axis=1)[0][watched], other.wins[watched])
+    assert other.slots[:, :, ~watched].sum() == 0
+    assert np.array_equal(own.slots.sum(axis=1)[1], own.losses)
+    for group in (watched, ~watched):
+        for days, figures in ((own, better), (other, worse)):
+            returns = days.returns[group].astype(np.float64)
+            assert within(float(returns.mean()), day_moments(figures).mean, returns.std() / np.sqrt(returns.size))
+        observed = np.corrcoef(own.returns[group].ravel(), other.returns[group].ravel())[0, 1]
+        assert observed == pytest.approx(MIXED.correlation, abs=0.03)
+
+
 def test_amounts_belong_to_trades() -> None:
     days = draw_alone(np.random.default_rng(5), FIGURES, 200, 50)
     assert bool(np.all((days.gained > 0) == (days.wins > 0)))
