@@ -11,23 +11,19 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tidegate.backup.drill import drill
-from tidegate.backup.places import DatabaseName
 from tidegate.errors import BackupError
 from tidegate.logs.starting import join_logging
 from tidegate.settings.loading import load_settings
 
 
 @flow(name="restore-drill", flow_run_name="restore drill")
-def restore_drill(databases: dict[DatabaseName, str] | None = None) -> dict[str, Any]:
+def restore_drill() -> dict[str, Any]:
     """Restore the newest backup for practice; the run fails unless every kind of loss is mended within its target.
-
-    Args:
-        databases: addresses of empty PostgreSQL databases, needed where the ledger's or MLflow's is one.
 
     Raises:
         BackupError: a case failed, or took longer than its target.
     """
-    content = practise(databases)
+    content = practise()
     if not content["passed"]:
         told = [f"{one['case']} {one['verdict']} {one['fault']}".strip() for one in content["cases"]]
         raise BackupError(f"the restore drill did not pass: {'; '.join(told)}", next_step="see docs/backups.md")
@@ -35,13 +31,13 @@ def restore_drill(databases: dict[DatabaseName, str] | None = None) -> dict[str,
 
 
 @task(name="restore, start, ask", cache_policy=NO_CACHE)
-def practise(databases: dict[DatabaseName, str] | None) -> dict[str, Any]:
+def practise() -> dict[str, Any]:
     """The drill; its seconds are an artifact."""
     root = Path(os.environ.get("TIDEGATE_ROOT", ".")).resolve()
     settings = load_settings(root)
     join_logging(settings.logs, "restore-drill")
     actor = f"prefect flow run {runtime.flow_run.name or 'without server'}"
-    content = drill(settings, root, actor=actor, databases=databases).content()
+    content = drill(settings, root, actor=actor).content()
     get_run_logger().info(
         "restore of backup %s: %s", content["backup"], "passed" if content["passed"] else "not passed"
     )

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from pydantic import SecretStr
+
 from tidegate.backup.bundles import bundle_fault, signature_fault, verifier_of
 from tidegate.backup.chains import Chains, read_chains, read_chains_of_file
 from tidegate.backup.drill_servers import INSTANCE, mlflow_of, restored_settings, serving_of
@@ -104,6 +106,7 @@ class _Run:
     listed: Listed
     manifest: BackupManifest
     urls: Mapping[DatabaseName, str]
+    servers: Mapping[DatabaseName, Server]
     cases: list[Case] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
     chains: Chains | None = None
@@ -126,7 +129,8 @@ def drill(
         actor: who; goes into the event ledger.
         folder: an empty folder to restore into, which stays; None: one that is removed.
         backup: name of a backup; None: the newest.
-        databases: addresses of empty PostgreSQL databases, needed for each dump of the ledger and of MLflow.
+        databases: addresses of empty PostgreSQL databases, needed for each dump of the ledger and of MLflow; they are emptied again where the
+            folder does not stay. None: `backup.drill_ledger_url` and `backup.drill_mlflow_url`.
 
     Raises:
         ConfigurationError: the repository cannot be used, or a database for a dump is not named.
@@ -135,21 +139,38 @@ def drill(
     repository = open_repository(settings)
     listed = list_backups(repository).named(backup)
     manifest = listed.manifest(repository)
-    urls = dict(databases or {})
+    urls = dict(databases or _named_databases(settings))
     dumps = {one.name for one in manifest.databases if one.kind == "postgresql"} - {"prefect"}
     if dumps != set(urls):
         raise ConfigurationError(
             "the drill needs an empty PostgreSQL database for each dump of the ledger and of MLflow, and no other",
             expected=", ".join(sorted(dumps)) or "none",
             actual=", ".join(sorted(urls)) or "none",
-            next_step="make them with createdb, and name each with --database NAME=ADDRESS",
+            setting="backup.drill_ledger_url, backup.drill_mlflow_url",
+            next_step="make them with createdb, and name each there or with --database NAME=ADDRESS",
         )
     with only_one(own_folder(settings), "drill"), _empty(settings, folder) as place:
-        run = _Run(restored_settings(settings, place, urls), root, place, repository, listed, manifest, urls)
-        _run_cases(run)
+        servers = {name: Server.of(url, settings) for name, url in urls.items()}
+        for server in servers.values():
+            server.require_empty()
+        run = _Run(restored_settings(settings, place, urls), root, place, repository, listed, manifest, urls, servers)
+        try:
+            _run_cases(run)
+        finally:
+            # They were empty before, so all that they hold is the drill's.
+            for server in servers.values() if folder is None else ():
+                server.empty_again()
     report = DrillReport(listed.id, tuple(run.cases), tuple(run.answered), run.chains.head if run.chains else "")
     note(settings, "restore_drill", listed.id, actor, report.content())
     return report
+
+
+def _named_databases(settings: Settings) -> dict[DatabaseName, str]:
+    named: dict[DatabaseName, SecretStr | None] = {
+        "ledger": settings.backup.drill_ledger_url,
+        "mlflow": settings.backup.drill_mlflow_url,
+    }
+    return {name: url.get_secret_value() for name, url in named.items() if url is not None}
 
 
 @contextmanager
@@ -190,8 +211,8 @@ def _timed(run: _Run, name: CaseName, began: float, do: Callable[[], None]) -> b
 def _outage(run: _Run, stack: ExitStack) -> None:
     """Databases and models, servers on them, golden answers."""
     places = restore_parts(run.settings, run.repository, run.listed, run.manifest, run.folder, ("databases", "models"))
-    for name, url in run.urls.items():
-        Server.of(url, run.settings).load(places[name])
+    for name, server in run.servers.items():
+        server.load(places[name])
     run.chains = _require_chains(run)
     _require_bundles(run)
     run.settings = stack.enter_context(mlflow_of(run.settings, run.settings.backup.drill_timeout_s))

@@ -16,6 +16,7 @@ _PASSED: Final = {
     "sslmode": "PGSSLMODE", "ssl": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT",
     "sslkey": "PGSSLKEY", "host": "PGHOST", "port": "PGPORT",
 }  # fmt: skip
+_PSQL: Final = ("psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "-qAt")
 _TABLES: Final = (
     "SELECT count(*) FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
     "WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast' AND c.relkind IN ('r', 'p', 'v', 'm', 'S')"
@@ -99,13 +100,21 @@ class Server:
                 next_step="make a new one (createdb), and name that",
             )
 
+    def empty_again(self) -> None:
+        """Remove all that a dump has brought. Only for a database that `require_empty` has let pass before.
+
+        Raises:
+            BackupError: the server could not be reached, or the account may not.
+        """
+        self._run("be emptied", *_PSQL, "-c", "DROP SCHEMA public CASCADE", "-c", "CREATE SCHEMA public")
+
     def lines(self, query: str) -> list[str]:
         """The lines that a query of one column gives.
 
         Raises:
             BackupError: the server could not be reached, or there is no such table.
         """
-        return self._run("be asked", "psql", "--no-psqlrc", "-qAtc", query).split()
+        return self._run("be asked", *_PSQL, "-c", query).split()
 
     def _run(self, what: str, program: str, *arguments: str) -> str:
         return _run(f"the database {self.shown} could not {what}", self.folder, self.timeout_s, self.environment, program, *arguments)  # fmt: skip

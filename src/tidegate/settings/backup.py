@@ -61,6 +61,11 @@ class Backup(Section):
         30.0, gt=0, le=1000, description="Hours after which the newest backup counts as too old."
     )
     timeout_s: int = Field(3600, ge=1, le=86_400, description="Seconds before a call of restic or pg_dump is given up.")
+    drill_ledger_url: SecretStr | None = Field(
+        None,
+        description="Empty PostgreSQL database that the restore drill restores the ledger's dump into, and empties again. Needed where the ledger is on PostgreSQL.",
+    )
+    drill_mlflow_url: SecretStr | None = Field(None, description="The same for MLflow's dump.")
     drill_timeout_s: int = Field(
         120, ge=5, le=3600, description="Seconds in which a restored server must answer in the restore drill."
     )

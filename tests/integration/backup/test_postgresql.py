@@ -9,10 +9,12 @@ from tests.integration.backup.place import Place, make_place
 from tests.servers import postgresql
 
 from tidegate.backup.chains import read_chains
+from tidegate.backup.drill import drill
+from tidegate.backup.places import DatabaseName
 from tidegate.backup.postgresql import Server
 from tidegate.backup.restore import restore
 from tidegate.backup.verify import verify_backups
-from tidegate.errors import BackupError
+from tidegate.errors import BackupError, ConfigurationError
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.state import Draft
@@ -47,8 +49,8 @@ def test_dumps_are_restored_into_empty_databases_only(server: str, tmp_path: Pat
     assert [one.where for one in verdict.findings] == ["beta/v7"]
     assert any(one.startswith("database ledger") and one.endswith("postgresql") for one in verdict.looked)
 
-    urls = {"ledger": named(server, "restored"), "mlflow": named(server, "models")}
-    done = restore(place.settings, tmp_path / "restored", only=["databases"], databases=urls)  # type: ignore[arg-type]
+    urls: dict[DatabaseName, str] = {"ledger": named(server, "restored"), "mlflow": named(server, "models")}
+    done = restore(place.settings, tmp_path / "restored", only=["databases"], databases=urls)
     assert sorted(path.name for path in (tmp_path / "restored" / "databases").iterdir()) == [
         "ledger.dump",
         "mlflow.dump",
@@ -58,8 +60,16 @@ def test_dumps_are_restored_into_empty_databases_only(server: str, tmp_path: Pat
     models = Server.of(urls["mlflow"], place.settings)
     assert models.lines("SELECT name FROM things ORDER BY name") == ["one", "two"]
     with pytest.raises(BackupError, match="is not empty"):
-        restore(place.settings, tmp_path / "again", only=["databases"], databases=urls)  # type: ignore[arg-type]
+        restore(place.settings, tmp_path / "again", only=["databases"], databases=urls)
     assert not (tmp_path / "again").exists()
+    models.empty_again()
+    models.require_empty()
+    with pytest.raises(BackupError, match="could not be asked"):
+        models.lines("SELECT name FROM things")
+    with pytest.raises(ConfigurationError, match=r"expected ledger, mlflow \(backup\.drill_ledger_url.*was none"):
+        drill(place.settings, place.root, actor="test")
+    with pytest.raises(BackupError, match="is not empty"):
+        drill(place.settings, place.root, actor="test", databases=urls)
 
 
 def with_databases(place: Place, server: str) -> Place:
