@@ -72,6 +72,10 @@ def test_one_trade_by_hand() -> None:
     # Three bars are one year here.
     assert found.best_annual_profit == pytest.approx(found.best_capital * profit / 3.0)
     assert not found.at_zero
+    # Were they a quarter, four times as much would be earned a year.
+    assert capacity({"X/Y": bars}, backtest, FREE, 12.0).best_annual_profit == pytest.approx(
+        4.0 * found.best_annual_profit
+    )
 
 
 def test_at_the_capacity_the_backtest_itself_earns_nothing() -> None:

@@ -53,6 +53,16 @@ def test_a_budget_is_not_left_to_rounding() -> None:
     assert allowance(MONTHLY, "m12", 331 * DAY_MS, yearly_error=0.05, looks_per_year=12).level == 0.0
 
 
+@pytest.mark.parametrize("error", [0.05, 0.01, 0.1, 0.07])
+def test_whatever_the_share_the_planned_looks_fit_and_no_more(error: float) -> None:
+    for planned in range(1, 61):
+        ledger: list[Look] = []
+        for number in range(planned + 1):
+            found = allowance(ledger, str(number), DAY_MS, yearly_error=error, looks_per_year=planned)
+            assert found.level == (error / planned if number < planned else 0.0)
+            ledger.append(Look(DAY_MS, str(number), found.level))
+
+
 def test_the_hour_of_the_day_does_not_matter() -> None:
     late = tuple(Look(look.at_ms + 5 * HOUR, look.key, look.level) for look in MONTHLY)
     assert allowance(late, "m12", 365 * DAY_MS, yearly_error=0.05, looks_per_year=12).level == SHARE
