@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.registry_factories import FakeVersions, decision, gate, manifest
+from tests.registry_factories import FakeVersions, decision, gate
 
 from tidegate.checklist.catalogue import probes
 from tidegate.checklist.context import Context
 from tidegate.checklist.examine import look
 from tidegate.checklist.finding import Finding
 from tidegate.dataset.windows import FoldWindows, Window
-from tidegate.gates.result import Verdict
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.rules import REQUIRED_GATES
 from tidegate.registry.state import Draft
@@ -128,6 +127,3 @@ def written(path: Path, content: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
     return path
-
-
-__all__ = ["GOOD", "NOW", "Verdict", "manifest"]

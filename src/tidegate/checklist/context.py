@@ -220,13 +220,12 @@ class Context:
         Raises:
             NotMeasured: no process has heard of a bot.
         """
+        name = self.strategy.name
         newest: dict[str, JsonObject] = {}
         for service in self.services:
             for told in service.json("/v1/bots"):
                 before = newest.get(told["bot"])
-                if told["strategy"] == self.strategy.name and (
-                    before is None or before["received_at"] < told["received_at"]
-                ):
+                if told["strategy"] == name and (before is None or before["received_at"] < told["received_at"]):
                     newest[told["bot"]] = told
         if not newest:
             raise NotMeasured("no bot has sent a heartbeat for this strategy: start the bot (docs/bot.md)")
