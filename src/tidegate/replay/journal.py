@@ -134,6 +134,6 @@ def _series(traded: Traded) -> bytes:
     stream = io.BytesIO()
     columns = {name: getattr(traded, name) for name in _COLUMNS}
     columns |= {f"trades.{field.name}": getattr(traded.trades, field.name) for field in fields(Trades)}
-    write: Callable[..., None] = np.savez
+    write: Callable[..., None] = np.savez_compressed
     write(stream, allow_pickle=False, **columns)
     return stream.getvalue()
