@@ -42,6 +42,8 @@ CHANGES: dict[str, Any] = {
     # An edge that carries both versions through all gates; it ends five days after the second promotion.
     "source": {**CONTENT["source"], "seed": 5, "days": 400, "edge_ends_at": ENDS_AT},
     "windows": {**CONTENT["windows"], "max_age_days": 300},
+    # Three months are too short for statistics, which this story is not about.
+    "gates": {**CONTENT["gates"], "policy": "checklist"},
     # Two false alarms a year are allowed here, so that the story takes weeks of market time and not months.
     "monitor": {"yearly_false_alarms": 2.0},
     # Weeks of market time pass within seconds.
