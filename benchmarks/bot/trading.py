@@ -45,6 +45,7 @@ class Trading:
         """Everything is up, from the first bar of the test window on."""
         port = free_port()
         market = self.market
+        self.folder.mkdir(parents=True, exist_ok=True)
         with (
             Serving(self.folder, market.registry, port, NAME, registry_retries=0) as self.serving,
             FaultProxy(port) as self.proxy,
