@@ -18,10 +18,16 @@ from tests.integration.replay.killed import POINTS, TRAINING, place_of
 from tests.integration.replay.small_replay import digests, market, poisoned, small_plan
 
 from tidegate.errors import ConfigurationError
+from tidegate.pipeline.data import gather, prepare
+from tidegate.pipeline.job import Job
+from tidegate.pipeline.judge import measure_run
+from tidegate.pipeline.retrain import run_folds
 from tidegate.replay.plan import Plan
 from tidegate.replay.replay import replay
 from tidegate.replay.result import PathResult, ReplayResult
+from tidegate.replay.trained import read_trained
 from tidegate.replay.training import read_inputs, train_month
+from tidegate.settings.settings import Paths
 
 ROOT = Path(__file__).parents[3]
 
@@ -208,6 +214,39 @@ def test_gates_and_rollback_rules_train_nothing_anew(whole: tuple[Plan, ReplayRe
     found = replay(other)
     assert found.training.trained == 0
     assert not deployed(found).months[1].acts
+
+
+def test_a_month_is_what_a_retrain_of_production_would_have_trained(
+    whole: tuple[Plan, ReplayResult], tmp_path: Path
+) -> None:
+    """That one reads all history there is, keeps it in a store, and writes data docs."""
+    plan, month = whole[0], whole[0].months[1]
+    paths = Paths(data=tmp_path / "data", runs=tmp_path / "runs", cache=tmp_path / "cache")
+    settings = plan.settings.model_copy(update={"paths": paths})
+    job = Job(plan.strategy, settings, plan.root, month.as_of_ms, plan.end_ms, "test")
+    gathered = gather(job)
+    prepared = prepare(job, gathered)
+    measured = measure_run(job, gathered, prepared, run_folds(job, prepared))
+    trained = read_trained(plan.folder / "months" / read_inputs(plan.folder, month.name).name)
+    for name in ("onnx", "ubj", "golden"):
+        assert getattr(trained.bundle, name) == getattr(measured.bundle, name)
+    for name in ("policy", "calibration", "windows", "out_of_sample", "regimes", "reference", "expires_at"):
+        assert getattr(trained.bundle.manifest, name) == getattr(measured.bundle.manifest, name)
+    judged_elsewhere = {"latency_p95_ms", "permuted_labels", "validation_passed"}
+    kept, own = trained.measured().measurements, measured.measurements
+    assert kept.keys() == own.keys()
+    assert {name: repr(kept[name].value) for name in kept.keys() - judged_elsewhere} == {
+        name: repr(own[name].value) for name in own.keys() - judged_elsewhere
+    }
+
+
+def test_a_rule_on_returns_looks_back_into_the_month_before(whole: tuple[Plan, ReplayResult], place: Path) -> None:
+    rules = {"sequential_action": "alert", "sharpe_action": "roll_back", "sharpe_window_days": 20}
+    second = deployed(replay(small_plan(place, "2025-07", rollback=rules))).months[1]
+    (act,) = second.acts
+    assert (act.kind, act.from_version, act.to_version) == ("rollback", 2, 1)
+    assert act.reason.startswith("annual Sharpe ratio of 20 days is -")
+    assert act.at_ms == whole[0].months[1].as_of_ms + 20 * 86_400_000
 
 
 def test_a_month_s_name_tells_all_that_went_in(whole: tuple[Plan, ReplayResult], tmp_path: Path) -> None:
