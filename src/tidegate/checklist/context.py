@@ -4,11 +4,11 @@ Effects live here and in `web` and `programs`. Nothing is written.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from tidegate.backup.listing import list_backups
 from tidegate.backup.manifest import BackupManifest
@@ -50,6 +50,30 @@ class Produced:
         return next((one for one in results if one.name == name), None)
 
 
+_T = TypeVar("_T")
+
+
+class once(Generic[_T]):  # noqa: N801  it is used as `property` is
+    """A property that is computed once; an error is kept as well, so that a server that is away is waited for only once."""
+
+    def __init__(self, make: "Callable[[Context], _T]") -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __get__(self, instance: "Context", _owner: object) -> _T:
+        kept = instance.kept
+        if self not in kept:
+            try:
+                kept[self] = self._make(instance), None
+            except Exception as error:  # noqa: BLE001  raised again below, now and each time
+                kept[self] = None, error
+        value, fault = kept[self]
+        if fault is not None:
+            raise fault
+        found: _T = value
+        return found
+
+
 class Context:
     """What one look at the checklist sees.
 
@@ -79,6 +103,7 @@ class Context:
         self.now_ms = now_ms
         self._strategy = strategy
         self.version = version
+        self.kept: dict[object, tuple[Any, Exception | None]] = {}
         self._versions = versions
         self.web = Web(settings.checklist.timeout_s)
         self.programs = Programs(root, environment)
@@ -121,7 +146,7 @@ class Context:
         """What the promotion ledger says of the strategy."""
         return self.ledger.state(self.strategy.name)
 
-    @cached_property
+    @once
     def produced(self) -> Produced:
         """The version that is looked at.
 
@@ -169,7 +194,7 @@ class Context:
         """Days since a time."""
         return (self.now_ms - at_ms) / DAY_MS
 
-    @cached_property
+    @once
     def backup(self) -> BackupManifest:
         """What the newest backup holds, read from the repository itself.
 
@@ -190,7 +215,7 @@ class Context:
         path = self.settings.checklist.api_key_file or self.settings.watch.api_key_file
         return None if path is None else path.read_text(encoding="utf-8").strip()
 
-    @cached_property
+    @once
     def services(self) -> tuple[Service, ...]:
         """Serving processes.
 
@@ -231,7 +256,7 @@ class Context:
             raise NotMeasured("no bot has sent a heartbeat for this strategy: start the bot (docs/bot.md)")
         return [newest[name] for name in sorted(newest)]
 
-    @cached_property
+    @once
     def bot_metrics(self) -> dict[str, Samples]:
         """The bots' own metrics by address.
 
