@@ -41,6 +41,7 @@ from tidegate.registry.events import EventLedger, Kind
 from tidegate.settings.settings import Settings
 
 NO_KEYS: Final = "keys are not backed up: backup.keys_repository is not set"
+_TRIES: Final = 3
 _MAY_GO: Final = ("runs", "predictions")
 """Folders in which files come and go while others work."""
 
@@ -52,6 +53,7 @@ class _Prepared:
     manifest: BackupManifest
     paths: tuple[Path, ...]
     wanted: tuple[Wanted, ...]
+    states: Mapping[str, tuple[int, int, int]]
 
 
 def take_backup(settings: Settings, root: Path, *, reason: str, actor: str, init: bool = False) -> BackupRecord:
@@ -72,23 +74,19 @@ def take_backup(settings: Settings, root: Path, *, reason: str, actor: str, init
         BackupError: the installation could not be copied whole, or the repository refuses; there is no new backup then.
         LedgerError: the ledger's chain is broken.
     """
-    began, taken_at = time.monotonic(), system_clock()
+    began = time.monotonic()
     repository, keys = open_repository(settings), open_keys_repository(settings)
-    name = f"{iso(taken_at - taken_at % 1000).replace('-', '').replace(':', '')}-{secrets.token_hex(2)}"
     with only_one(own_folder(settings)) as held:
         place = installation(settings, root)
         for one in [each for each in (repository, keys) if each is not None and init]:
             one.create()
-        with emptied(place.staging) as staging:
-            ready = _prepare(settings, place, staging, name, taken_at, reason, with_keys=keys is not None)
-            kept_keys = "" if keys is None else _back_up_keys(keys, place, name, held)
-            tags = [TAG, f"backup={name}", *(f"holds={one.tag}" for one in ready.manifest.versions if not one.fault)]
-            summary = repository.back_up(ready.paths, tags, held=held)
-            warnings = _require_whole(summary, place)
-            record = _record(ready.manifest, summary, kept_keys, warnings, time.monotonic() - began)
-            repository.back_up_text(CLOSING, record.model_dump_json(indent=1), [CLOSING_TAG, f"backup={name}"])
+        ready, summary = _stored(settings, place, repository, reason, held, with_keys=keys is not None)
+        manifest, warnings = ready.manifest, _require_whole(summary, place)
+        kept_keys = "" if keys is None else _back_up_keys(keys, place, manifest.id, held)
+        record = _record(manifest, summary, kept_keys, warnings, time.monotonic() - began)
+        repository.back_up_text(CLOSING, record.model_dump_json(indent=1), [CLOSING_TAG, f"backup={manifest.id}"])
         record = _tidied(settings, repository, keys, ready.wanted, record)
-    note(settings, "backup", name, actor, record.model_dump(mode="json"))
+    note(settings, "backup", record.id, actor, record.model_dump(mode="json"))
     return record
 
 
@@ -134,20 +132,56 @@ def _not_there(one: Wanted) -> str:
     return "no bundle has the digest that the ledger names" if one.digest else "the ledger names no digest"
 
 
-def _prepare(
-    settings: Settings, place: Installation, staging: Path, name: str, taken_at: int, reason: str, *, with_keys: bool
-) -> _Prepared:
+def _stored(
+    settings: Settings, place: Installation, repository: Restic, reason: str, held: int, *, with_keys: bool
+) -> tuple[_Prepared, Summary]:
+    """A snapshot whose artifacts are those of its manifest: taken again where one changed or went while restic read, as `prune` takes some.
+
+    Raises:
+        BackupError: they go on changing.
+    """
+    for _ in range(_TRIES):
+        with emptied(place.staging) as staging:
+            ready = _prepare(settings, place, staging, reason, with_keys=with_keys)
+            held_ones = [f"holds={one.tag}" for one in ready.manifest.versions if not one.fault]
+            summary = repository.back_up(ready.paths, [TAG, f"backup={ready.manifest.id}", *held_ones], held=held)
+        after = _file_states(place.artifacts)
+        if all(after.get(path) == ready.states[path] for path in ready.manifest.artifacts):
+            return ready, summary
+    raise BackupError(
+        f"artifacts in {place.artifacts} change all the time",
+        expected=f"one of {_TRIES} readings in which none did",
+        next_step="try again when nothing writes there",
+    )
+
+
+def _file_states(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Path within the folder to size, time of change and inode: what is the same was not written to."""
+    found: dict[str, tuple[int, int, int]] = {}
+    for path in folder.rglob("*"):
+        try:
+            state = path.stat()
+        except FileNotFoundError:
+            continue
+        found[path.relative_to(folder).as_posix()] = (state.st_size, state.st_mtime_ns, state.st_ino)
+    return found
+
+
+def _prepare(settings: Settings, place: Installation, staging: Path, reason: str, *, with_keys: bool) -> _Prepared:
     """Databases first: what they name is in the folders, which are read after them."""
+    taken_at = system_clock()
     databases, warnings = copy_databases(place, settings, staging)
     chains = chains_of(databases[0], settings)
     wanted = wanted_versions(chains.rows, settings.backup.keep_versions)
     staged = {part.name: stage_bars(part, staging) if part.name == "bars" else part.path for part in place.parts}
-    digests = artifact_digests(place.artifacts)
+    states = _file_states(place.artifacts)
+    # What has come since may be in the snapshot; the manifest does not promise it.
+    digests = {path: digest for path, digest in artifact_digests(place.artifacts).items() if path in states}
     versions = held_versions(wanted, digests, place.artifacts, settings)
     warnings += [f"{one.name} is damaged: {one.fault or one.unsigned}" for one in versions if _is_damaged(one)]
     warnings += [] if with_keys else [NO_KEYS]
     manifest = BackupManifest(
-        id=name,
+        id=f"{iso(taken_at - taken_at % 1000).replace('-', '').replace(':', '')}-{secrets.token_hex(2)}",
         tidegate_version=__version__,
         taken_at=taken_at,
         reason=reason,
@@ -162,7 +196,7 @@ def _prepare(
     (staging / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     paths = [staging, *(path for path in staged.values() if not path.is_relative_to(staging))]
     outermost = [path for path in paths if not any(path != one and path.is_relative_to(one) for one in paths)]
-    return _Prepared(manifest, tuple(dict.fromkeys(outermost)), tuple(wanted))
+    return _Prepared(manifest, tuple(dict.fromkeys(outermost)), tuple(wanted), states)
 
 
 def _back_up_keys(keys: Restic, place: Installation, name: str, held: int) -> str:

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of a backup: no half one counts, the next run tidies up and succeeds; and only one runs at a time."""
+"""Backups that are disturbed. kill -9 in the middle: no half one counts, the next run tidies up and succeeds; only one runs at a time."""
 
 import os
 import signal
@@ -14,6 +14,7 @@ from tests.integration.backup.place import make_place
 from tidegate.backup.listing import list_backups
 from tidegate.backup.manifest import TAG
 from tidegate.backup.opening import open_repository
+from tidegate.backup.restore import restore
 from tidegate.errors import BackupError
 
 pytestmark = pytest.mark.slow
@@ -81,6 +82,34 @@ def test_a_killed_backup_does_not_count_and_the_next_one_does(tmp_path: Path) ->
     listing = list_backups(repository)
     assert ([one.id for one in listing.backups], listing.halves) == ([record.id], ())
     assert not staging.exists()
+
+
+# Takes an artifact away once, after the manifest was written and before restic reads.
+TAKING = """\
+#!/bin/sh
+if [ "$1" = backup ] && [ ! -e {folder}/taken ]; then
+  touch {folder}/taken
+  rm {artifact}
+fi
+exec restic "$@"
+"""
+
+
+def test_a_snapshot_that_is_not_what_its_manifest_says_is_taken_again(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    taking = tmp_path / "taking-restic"
+    artifact = place.artifacts / "1/run/artifacts/report.html"
+    taking.write_text(TAKING.format(folder=tmp_path, artifact=artifact))
+    taking.chmod(0o755)
+    disturbed = place.with_backup(restic=str(taking), keys_repository=None)
+    record = disturbed.back_up()
+    assert (tmp_path / "taken").exists()
+    repository = open_repository(place.settings)
+    listing = list_backups(repository)
+    assert ([one.id for one in listing.backups], listing.halves) == ([record.id], ())
+    assert "1/run/artifacts/report.html" not in listing.newest().manifest(repository).artifacts
+    done = restore(place.settings, tmp_path / "restored", only=["models"])
+    assert not (done.places["artifacts"] / "1/run/artifacts/report.html").exists()
 
 
 def _free(lock: Path) -> bool:
