@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Final
 
 from tidegate.checklist.result import Line, Looked, State
+from tidegate.report import formats
 
 WORDS: Final[Mapping[State, str]] = {
     "pass": "pass",
@@ -64,7 +65,7 @@ def basis(looked: Looked) -> str:
     sums = sum(line.answered_by == "sum" for line in looked.lines)
     return (
         f"{len(looked.lines)} lines: {looked.by_machine} by machine, {people} by a person's signature, {sums} that sum up others; {counted(looked.lines)}. "
-        f"Looked at in {looked.took_s:.1f} s."
+        f"Looked at in {looked.took_s:.1f}{formats.NBSP}s."
     )
 
 
