@@ -18,8 +18,9 @@ from prefect.utilities.annotations import quote
 
 from flows.fold_cache import KEPT, PREFIX, FoldSerializer, remove_stale_folds
 from flows.telling import tell_failure, tell_outcome
+from tidegate.checklist.checklist import require
 from tidegate.dataset.windows import FoldWindows
-from tidegate.errors import RegistryError, SourceError
+from tidegate.errors import PromotionRefused, RegistryError, SourceError
 from tidegate.logs.ids import bound
 from tidegate.logs.starting import join_logging
 from tidegate.pipeline import data, judge, publish
@@ -211,7 +212,13 @@ def register_model(job: Job, bars: data.Gathered, folds: tuple[Fold, ...], judge
 def promote_model(
     job: Job, judged: judge.Judged, registered: publish.Registered, champion: Champion | None
 ) -> PromotionRecord:
-    """Promote what the gates let through."""
+    """Promote what the gates let through, and, where settings ask for it, the lines of the production checklist about the model."""
+    if judged.decision.promote:
+        try:
+            require(job.settings, job.root, job.strategy, registered.version)
+        except PromotionRefused as refusal:
+            before = None if champion is None else champion.version
+            return PromotionRecord("refused", registered.version, before, str(refusal))
     return publish.promote(job, judged, registered, champion)
 
 
