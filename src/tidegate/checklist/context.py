@@ -234,6 +234,11 @@ class Context:
         return tuple(Service(self.web, address, self.key) for address in addresses)
 
     @property
+    def are_configured(self) -> bool:
+        """Whether a person has named the serving processes."""
+        return bool(self.settings.checklist.instances or self.settings.watch.instances)
+
+    @property
     def service(self) -> Service:
         """The first serving process, for what is the same in all of them."""
         return self.services[0]

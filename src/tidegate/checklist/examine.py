@@ -13,6 +13,7 @@ from tidegate.checklist.result import GOOD, Line, State
 from tidegate.checklist.signatures import newest
 from tidegate.errors import TidegateError
 from tidegate.registry.database import system_clock
+from tidegate.settings.reference import without_password
 
 log = logging.getLogger(__name__)
 _LONGEST: Final = 600
@@ -71,7 +72,8 @@ def answer(
             known[name] = look(context, name, probes)
         found.append(known[name])
     one = worst(found)
-    return Line(item, section, one.verdict, one.evidence[:_LONGEST], one.link, system_clock())
+    evidence, link = without_password(one.evidence), without_password(one.link)
+    return Line(item, section, one.verdict, evidence[:_LONGEST], link, system_clock())
 
 
 def look(context: Context, name: str, probes: Mapping[str, Probe]) -> Finding:

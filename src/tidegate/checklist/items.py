@@ -81,6 +81,11 @@ def load_rubric(path: Path) -> Rubric:
     Raises:
         ConfigurationError: the file is missing or wrong.
     """
+    if not path.is_file():
+        raise ConfigurationError(
+            f"the list {path} is not there",
+            next_step="copy configs/checklist.yaml of tidegate's repository into the project",
+        )
     try:
         return Rubric.model_validate(read_yaml(path))
     except ValidationError as error:

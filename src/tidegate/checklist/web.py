@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
 from tidegate.errors import ServiceError
+from tidegate.settings.reference import without_password
 
 _LARGEST: Final = 8_000_000
 _PIECE: Final = 65_536
@@ -49,14 +50,20 @@ class Web:
     def ask(
         self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Reply:
-        """One question.
+        """One question. A user name and password in the address go as basic authentication, and into no message.
 
         Raises:
             ServiceError: nobody answers in time, or the answer is too large.
         """
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"}:
+            raise ServiceError(f"{url} does not answer", expected="an address with http:// or https://")
+        user, _, host = parts.netloc.rpartition("@")
+        url = urlunsplit(parts._replace(netloc=host))
+        headers = {**(urllib3.make_headers(basic_auth=unquote(user)) if user else {}), **(headers or {})}
         try:
             response = self._http.request(
-                method, url, headers=dict(headers or {}), body=body, timeout=urllib3.Timeout(total=self._timeout_s),
+                method, url, headers=headers, body=body, timeout=urllib3.Timeout(total=self._timeout_s),
                 redirect=False, preload_content=False,
             )  # fmt: skip
             try:
@@ -81,7 +88,9 @@ class Web:
         """
         reply = self.ask(url)
         if reply.status != 200:
-            raise ServiceError(f"{url} answers with another status", expected=200, actual=reply.status)
+            raise ServiceError(
+                f"{without_password(url)} answers with another status", expected=200, actual=reply.status
+            )
         return reply.json()
 
 

@@ -152,12 +152,14 @@ def _decision(source: str) -> Decision:
 
 
 @contextlib.contextmanager
-def answering(status: int, body: bytes, **headers: str) -> Iterator[str]:
-    """A server that answers everything the same way: a broken service."""
+def answering(status: int, body: bytes, seen: list[str] | None = None, /, **headers: str) -> Iterator[str]:
+    """A server that answers everything the same way: a broken service. `seen` gets each request's `Authorization`."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            if seen is not None:
+                seen.append(self.headers.get("Authorization", ""))
             self.send_response(status)
             for name, value in {"content-type": "application/json", **headers}.items():
                 self.send_header(name.replace("_", "-"), value)

@@ -257,10 +257,10 @@ def test_the_service_loads_no_database_driver(tmp_path: Path) -> None:
 
 
 def load(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
-    one = {"p50_ms": 0.4, "p99_ms": 1.2, "answered": 100, "failures": 0, **changes}
+    one = {"p50_ms": 0.4, "p99_ms": 1.2, "answers": 100, "failures": 0, **changes}
     return {
-        "one_client": {"tidegate, a new bar": [one], "rival": [{**one, "p99_ms": 99.0}]},
-        "many_clients_rps": {"tidegate, a new bar": [900.0]},
+        "one_client": {"tidegate, one new bar": [one], "rival": [{**one, "p99_ms": 99.0}]},
+        "many_clients_rps": {"tidegate, one new bar": [900.0]},
     }
 
 
@@ -271,7 +271,7 @@ def load(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
         (load(p99_ms=10.0), "fail"),
         (load(failures=1), "fail"),
         ({**load(), "one_client": {}}, "fail"),
-        ({**load(), "many_clients_rps": {"tidegate, a new bar": [19.0]}}, "fail"),
+        ({**load(), "many_clients_rps": {"tidegate, one new bar": [19.0]}}, "fail"),
         ({}, "fail"),
         ([], "fail"),
         ("{", "fail"),
@@ -435,3 +435,8 @@ def test_the_strategy_is_needed_for_what_is_about_one(tmp_path: Path) -> None:
     for name in ("training.days", "daily.uptime", "trigger.latency", "bot.client", "corruption.versions_kept"):
         assert found(name, where).verdict != "pass"
     assert strategy().name
+
+
+def test_subjects_of_the_conformance_kit_are_named_as_it_names_them() -> None:
+    known = {path.stem for path in (REPOSITORY / "clients" / "conformance" / "cases").glob("*.json")}
+    assert {subject for _, subject in CONFORMANCE} | {"deadlines", "fallbacks"} <= known

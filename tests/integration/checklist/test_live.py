@@ -14,6 +14,8 @@ from tests.integration.observability.servers import until
 from tests.integration.serving.http.real import prepared
 from tests.integration.serving.http.running import Running, serving
 
+from tidegate.checklist.service import Service
+
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
 # Asked before anything is broken. The project's own files are looked at where the line is about files.
@@ -318,3 +320,21 @@ def test_bots_that_send_their_windows_again_and_again_fail(system: Live) -> None
         assert (
             found("latency.windows_kept", system.context(checklist={"instances": (empty,)})).verdict == "not_measured"
         )
+
+
+def test_a_burst_goes_to_no_strange_machine(system: Live) -> None:
+    where = system.context(checklist={"instances": ()})
+    where.kept[type(where).__dict__["services"]] = (Service(where.web, "http://192.0.2.1:8080", None),), None
+    assert found("api.rate_limit", where).verdict == "not_measured"
+
+
+def test_bots_that_act_have_run_dry_before(system: Live) -> None:
+    """Prometheus remembers: two bots that are known to it, one of them has run dry."""
+    try:
+        system.beat(dry_run=False)
+        for values, verdict in ((["1", "0"], "pass"), (["0", "0"], "fail")):
+            result = [{"value": [0, value]} for value in values]
+            with answering(200, json.dumps({"status": "success", "data": {"result": result}}).encode()) as address:
+                assert found("bot.dry_run", system.context(checklist={"prometheus_url": address})).verdict == verdict
+    finally:
+        system.beat()
