@@ -24,6 +24,7 @@ _CODE: Final = (
     "model",
     "pipeline",
     "policy",
+    "serving",
     "statistics",
     "strategy",
     "validation",
