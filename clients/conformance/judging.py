@@ -4,6 +4,7 @@ import json
 import math
 import re
 from typing import Any
+from urllib.parse import quote
 
 import market
 from market import Json
@@ -149,6 +150,11 @@ def question_errors(
         return [f"predict: expected one item, strategy and request_id, came {sorted(body)}"]
     item = items[0]
     found = differences("predict", {"strategy": market.STRATEGY}, body)
+    route = f"{quote(market.STRATEGY, safe='')}/{quote(symbol, safe='')}"
+    if request.headers.get("tidegate-route") != route:
+        found.append(
+            f"predict: expected the header Tidegate-Route: {route}, came {request.headers.get('tidegate-route')!r}"
+        )
     found += differences("predict.items.0", {"symbol": symbol}, item)
     if not NAME.fullmatch(str(body.get("request_id"))):
         found.append(f"predict.request_id: expected 1 to 64 of A-Z a-z 0-9 . _ -, came {body.get('request_id')!r}")

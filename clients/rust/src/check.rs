@@ -92,7 +92,7 @@ impl Look {
     }
 
     async fn get(&self, path: &str) -> Result<Reply, Failure> {
-        self.transport.get(path, self.limit).await
+        self.transport.get(path, None, self.limit).await
     }
 
     /// What `GET /v1/model` tells: whether the key is taken, and whether the model is one for this bot.

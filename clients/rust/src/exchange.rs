@@ -14,7 +14,7 @@ use crate::policy::{Position, Side};
 use crate::retry::{LEAST, pause};
 use crate::series::{Sent, to_send, whole};
 use crate::shared::Shared;
-use crate::transport::Reply;
+use crate::transport::{Reply, route_of};
 
 const MODEL: &str = "/v1/model";
 const NO_MODEL: &str = "the service has no model of the strategy";
@@ -191,12 +191,16 @@ impl Exchange<'_> {
         Ok(model.lookback)
     }
 
+    fn route(&self) -> String {
+        route_of(&self.shared.config.strategy, self.asked.symbol)
+    }
+
     /// Asks what the service says of the strategy.
     async fn described(&self) -> Result<Served, Miss> {
         let mut retries = 0;
         loop {
             self.require_time()?;
-            let miss = match look(self.shared, self.limit()).await {
+            let miss = match look(self.shared, Some(&self.route()), self.limit()).await {
                 Ok(served) if served.answering().next().is_some() || served.halted.is_some() => return Ok(served),
                 Ok(_) => Miss::Passing {
                     reason: Reason::ServerError,
@@ -264,7 +268,7 @@ impl Exchange<'_> {
         };
         let reply = shared
             .transport
-            .post(PREDICT, &message, request_id, self.limit())
+            .post(PREDICT, &message, request_id, Some(&self.route()), self.limit())
             .await
             .map_err(|failure| Miss::Passing {
                 reason: failure.reason,
@@ -337,7 +341,7 @@ impl Exchange<'_> {
         if self.left() <= LEAST {
             return judgement;
         }
-        match look(self.shared, self.limit()).await {
+        match look(self.shared, Some(&self.route()), self.limit()).await {
             Ok(served) => self.judged(&reply.body, request_id, &served),
             Err(_) => judgement,
         }
@@ -389,9 +393,9 @@ impl Exchange<'_> {
 }
 
 /// Asks the service what it says of the strategy, and keeps it.
-async fn look(shared: &Shared, limit: Duration) -> Result<Served, Miss> {
+async fn look(shared: &Shared, route: Option<&str>, limit: Duration) -> Result<Served, Miss> {
     let started = Instant::now();
-    let found = looked(shared, limit).await;
+    let found = looked(shared, route, limit).await;
     let outcome = found.as_ref().map_or_else(Miss::outcome_word, |_| "answered");
     shared
         .metrics
@@ -404,10 +408,10 @@ async fn look(shared: &Shared, limit: Duration) -> Result<Served, Miss> {
     found
 }
 
-async fn looked(shared: &Shared, limit: Duration) -> Result<Served, Miss> {
+async fn looked(shared: &Shared, route: Option<&str>, limit: Duration) -> Result<Served, Miss> {
     let reply = shared
         .transport
-        .get(MODEL, limit)
+        .get(MODEL, route, limit)
         .await
         .map_err(|failure| Miss::Passing {
             reason: failure.reason,
@@ -452,5 +456,5 @@ fn sane(served: Served) -> Result<Served, Miss> {
 
 /// The same in the background, where only success matters.
 pub(crate) async fn refresh(shared: &Shared, limit: Duration) -> bool {
-    look(shared, limit).await.is_ok()
+    look(shared, None, limit).await.is_ok()
 }

@@ -57,7 +57,7 @@ async fn beat_on(shared: Weak<Shared>, every: Duration) {
 pub(crate) async fn poll(shared: &Shared) -> Health {
     let limit = Duration::from_millis(shared.config.health.timeout_ms);
     let started = Instant::now();
-    let found = shared.transport.get("/readyz", limit).await;
+    let found = shared.transport.get("/readyz", None, limit).await;
     let (health, outcome) = match &found {
         Ok(reply) if reply.status == 200 => (Health::Ready, "answered"),
         Ok(_) => (Health::NotReady, "answered"),

@@ -33,7 +33,7 @@ pub(crate) async fn send(
     request_id: &str,
     timeout: Duration,
 ) -> &'static str {
-    let outcome = match transport.post(PATH, heartbeat, request_id, timeout).await {
+    let outcome = match transport.post(PATH, heartbeat, request_id, None, timeout).await {
         Ok(reply) if reply.status == 204 => return TAKEN,
         Ok(reply) => Miss::of_reply(&reply).outcome_word(),
         Err(failure) => failure.reason.word(),
@@ -49,7 +49,7 @@ pub(crate) async fn post(
     request_id: &str,
     timeout: Duration,
 ) -> Result<(), String> {
-    match transport.post(PATH, heartbeat, request_id, timeout).await {
+    match transport.post(PATH, heartbeat, request_id, None, timeout).await {
         Ok(reply) if reply.status == 204 => Ok(()),
         Ok(reply) => Err(format!("{PATH} answers {}", reply.status)),
         Err(failure) => Err(failure.detail),

@@ -4,6 +4,7 @@
 //! After a request that found nobody, all kept connections are left: they may lead to the same dead end.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
@@ -95,8 +96,9 @@ impl Transport {
         })
     }
 
-    pub(crate) async fn get(&self, path: &str, timeout: Duration) -> Result<Reply, Failure> {
-        self.exchange(Method::GET, path, Bytes::new(), None, timeout).await
+    pub(crate) async fn get(&self, path: &str, route: Option<&str>, timeout: Duration) -> Result<Reply, Failure> {
+        let request = self.request(Method::GET, path, Bytes::new(), None, route)?;
+        self.exchange(request, path, timeout).await
     }
 
     pub(crate) async fn post<T: Serialize>(
@@ -104,22 +106,15 @@ impl Transport {
         path: &str,
         message: &T,
         request_id: &str,
+        route: Option<&str>,
         timeout: Duration,
     ) -> Result<Reply, Failure> {
         let body = serde_json::to_vec(message).map_err(|error| bad(format!("the question is no JSON: {error}")))?;
-        self.exchange(Method::POST, path, Bytes::from(body), Some(request_id), timeout)
-            .await
+        let request = self.request(Method::POST, path, Bytes::from(body), Some(request_id), route)?;
+        self.exchange(request, path, timeout).await
     }
 
-    async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-        request_id: Option<&str>,
-        timeout: Duration,
-    ) -> Result<Reply, Failure> {
-        let request = self.request(method, path, body, request_id)?;
+    async fn exchange(&self, request: Request<Full<Bytes>>, path: &str, timeout: Duration) -> Result<Reply, Failure> {
         let connections = self.connections.read().unwrap_or_else(PoisonError::into_inner).clone();
         let whole = async { read(connections.request(request).await.map_err(|error| unanswered(&error))?).await };
         let found = tokio::time::timeout(timeout, whole).await.unwrap_or_else(|_| {
@@ -145,6 +140,7 @@ impl Transport {
         path: &str,
         body: Bytes,
         request_id: Option<&str>,
+        route: Option<&str>,
     ) -> Result<Request<Full<Bytes>>, Failure> {
         let uri: Uri = format!("{}{path}", self.base)
             .parse()
@@ -162,12 +158,36 @@ impl Transport {
                 .header(CONTENT_TYPE, "application/json")
                 .header("x-request-id", request_id);
         }
+        if let Some(route) = route {
+            request = request.header("tidegate-route", route);
+        }
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
         request
             .body(Full::new(body))
             .map_err(|error| bad(format!("{path}: {error}")))
+    }
+}
+
+/// By which a proxy finds the process that has the symbol's window; ASCII, whatever the names are.
+pub(crate) fn route_of(strategy: &str, symbol: &str) -> String {
+    let mut route = String::with_capacity(strategy.len() + symbol.len() + 1);
+    encode(strategy, &mut route);
+    route.push('/');
+    encode(symbol, &mut route);
+    route
+}
+
+/// All bytes but unreserved ones percent-encoded.
+fn encode(name: &str, into: &mut String) {
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'~') {
+            into.push(char::from(byte));
+        } else {
+            // A String takes whatever is written.
+            let _ = write!(into, "%{byte:02X}");
+        }
     }
 }
 
@@ -300,4 +320,15 @@ fn tls(needed: bool, ca_file: Option<&Path>) -> Result<ClientConfig, ConfigError
         message: format!("TLS: {error}"),
     })?;
     Ok(versions.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::route_of;
+
+    #[test]
+    fn a_route_is_ascii_whatever_the_names_are() {
+        assert_eq!(route_of("trend-1", "EUR/USD"), "trend-1/EUR%2FUSD");
+        assert_eq!(route_of("a b", "\u{e4}\r\n%~"), "a%20b/%C3%A4%0D%0A%25~");
+    }
 }

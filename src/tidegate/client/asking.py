@@ -105,15 +105,15 @@ class Miss(Exception):
         return cls("refused" if 400 <= status < 500 else "bad_answer", told)
 
 
-async def look(line: Line, limit_s: float) -> Served:
-    """Ask what the service says of the strategy, and keep it.
+async def look(line: Line, limit_s: float, route: str | None = None) -> Served:
+    """Ask what the service says of the strategy, and keep it; with a route, the process that answers for a symbol.
 
     Raises:
         Miss: no answer that can be used; what is known stays.
     """
     started, outcome = time.monotonic(), "answered"
     try:
-        served = await _looked(line, limit_s)
+        served = await _looked(line, limit_s, route)
         try:
             line.memory.describe(served)
         except ValueError as error:
@@ -129,9 +129,9 @@ async def look(line: Line, limit_s: float) -> Served:
         line.metrics.requested(MODEL, outcome, time.monotonic() - started)
 
 
-async def _looked(line: Line, limit_s: float) -> Served:
+async def _looked(line: Line, limit_s: float, route: str | None) -> Served:
     try:
-        reply = await line.transport.get(MODEL, limit_s)
+        reply = await line.transport.get(MODEL, limit_s, route)
     except Failure as failure:
         raise Miss.of_failure(failure) from failure
     if reply.status != 200:

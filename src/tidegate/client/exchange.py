@@ -26,7 +26,7 @@ from tidegate.client.memory import Progress
 from tidegate.client.messages import Item, PredictRequest, Served
 from tidegate.client.retry import LEAST_S, pause_s
 from tidegate.client.series import Sent, to_send, whole
-from tidegate.client.transport import Failure, Reply
+from tidegate.client.transport import Failure, Reply, route_of
 from tidegate.policy.policy import PositionState
 
 _MOST_BARS_TO_HALT: Final = 1000
@@ -57,6 +57,7 @@ class Exchange:
     def __init__(self, line: Line, asked: Asked, permit: Permit, deadline: float, progress: Progress) -> None:
         self._line, self._asked, self._deadline, self.progress = line, asked, deadline, progress
         self._most = 1 if permit == "probe" else line.config.retry.attempts
+        self._route = route_of(line.config.strategy, asked.symbol)
 
     async def run(self) -> Outcome:
         """Ask until there is an outcome, or no time is left."""
@@ -122,7 +123,7 @@ class Exchange:
         return await self._retried(self._described_once)
 
     async def _described_once(self) -> Served:
-        served = await look(self._line, self._limit_s())
+        served = await look(self._line, self._limit_s(), self._route)
         if not answering(served) and served.halted is None:
             raise Miss("server_error", _NO_MODEL, again=True)
         return served
@@ -170,7 +171,7 @@ class Exchange:
         item = Item(asked.symbol, message_of(sent.bars), sent.after, position_message(asked.held))
         content = _encode(PredictRequest([item], config.strategy, request_id))
         try:
-            reply = await self._line.transport.post(PREDICT, content, request_id, limit_s)
+            reply = await self._line.transport.post(PREDICT, content, request_id, limit_s, self._route)
         except Failure as failure:
             raise Miss.of_failure(failure) from failure
         if reply.status != 200:
@@ -183,7 +184,7 @@ class Exchange:
         if is_unexpected and not is_known and self._left_s() >= LEAST_S:
             # The service may have changed its model this moment.
             try:
-                described = await look(self._line, self._limit_s())
+                described = await look(self._line, self._limit_s(), self._route)
             except Miss:
                 return outcome
             outcome, is_known = self._judged(reply, question, described)

@@ -8,6 +8,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import anyio.lowlevel
 import httpx
@@ -65,22 +66,24 @@ class Transport:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=_IDLE_S),
         )
 
-    async def get(self, path: str, timeout_s: float) -> Reply:
-        """A GET.
+    async def get(self, path: str, timeout_s: float, route: str | None = None) -> Reply:
+        """A GET, with the header `Tidegate-Route` where a route is given.
 
         Raises:
             Failure: no whole answer within the time.
         """
-        return await self._request("GET", path, None, {}, timeout_s)
+        return await self._request("GET", path, None, _routed({}, route), timeout_s)
 
-    async def post(self, path: str, content: bytes, request_id: str, timeout_s: float) -> Reply:
-        """A POST of JSON.
+    async def post(
+        self, path: str, content: bytes, request_id: str, timeout_s: float, route: str | None = None
+    ) -> Reply:
+        """A POST of JSON, with the header `Tidegate-Route` where a route is given.
 
         Raises:
             Failure: no whole answer within the time.
         """
         headers = {"Content-Type": "application/json", "X-Request-ID": request_id}
-        return await self._request("POST", path, content, headers, timeout_s)
+        return await self._request("POST", path, content, _routed(headers, route), timeout_s)
 
     async def warm_up(self) -> None:
         """Load what the first request on a loop loads, which takes a tenth of a second: no decision should pay for it."""
@@ -105,6 +108,19 @@ class Transport:
             raise Failure("unreachable", f"no connection in {self._connect_ms} ms") from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise Failure("bad_answer" if has_head or _is_garbled(error) else "unreachable", _told(error)) from error
+
+
+def route_of(strategy: str, symbol: str) -> str:
+    """By which a proxy finds the process that has the symbol's window; ASCII, whatever the names are.
+
+    >>> route_of("trend", "EUR/USD")
+    'trend/EUR%2FUSD'
+    """
+    return "/".join(quote(name, safe="", errors="replace") for name in (strategy, symbol))
+
+
+def _routed(headers: dict[str, str], route: str | None) -> dict[str, str]:
+    return headers if route is None else {**headers, "Tidegate-Route": route}
 
 
 def _is_garbled(error: Exception) -> bool:

@@ -48,6 +48,7 @@ FOUND_BY = {
     "forgets_how_far_back_models_look": ["longer_lookback_later"],
     "holds_on_where_bars_are_few": ["halted_with_too_few_bars", "halted_without_production"],
     "keeps_its_key": ["signal_long"],
+    "forgets_the_route": ["signal_long"],
 }
 
 

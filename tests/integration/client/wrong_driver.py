@@ -110,6 +110,13 @@ def _keeps_its_key(post: Code) -> Code:
     return posted
 
 
+def _forgets_the_route(post: Code) -> Code:
+    def posted(self: Any, *args: Any) -> Any:
+        return post(self, *args[:4])
+
+    return posted
+
+
 def _remembers_everything(attempt: Code) -> Code:
     async def attempted(self: Any, *args: Any) -> Any:
         self._keep_window()
@@ -170,6 +177,7 @@ FAULTS: dict[str, Fault] = {
     "forgets_how_far_back_models_look": (exchange, "to_send", _forgets_how_far_back_models_look),
     "holds_on_where_bars_are_few": (exchange.Exchange, "_lookback", _holds_on_where_bars_are_few),
     "keeps_its_key": (Transport, "post", _keeps_its_key),
+    "forgets_the_route": (Transport, "post", _forgets_the_route),
 }
 
 
