@@ -93,13 +93,21 @@ def test_a_record_of_pytest_itself_is_read(tmp_path: Path) -> None:
     assert found("code.tests", of_today(tmp_path)).verdict == "pass"
 
 
-def test_tests_of_a_folder_ran(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("features", "tests.unit.features.test_values"),
+        ("model", "tests.unit.model.test_training"),
+        ("pipeline", "tests.e2e.test_story"),
+    ],
+)
+def test_tests_of_a_folder_ran_and_none_failed(tmp_path: Path, name: str, module: str) -> None:
     record = tmp_path / "runs" / "checklist" / "tests.xml"
-    written(record, junit("x"))
-    verdicts = [found(f"score.tests_{name}", of_today(tmp_path)).verdict for name in ("features", "model", "pipeline")]
-    assert verdicts == ["pass", "pass", "fail"], "the only test of the pipeline was skipped"
-    written(record, junit("x", failures=1))
-    assert found("score.tests_model", of_today(tmp_path)).verdict == "fail"
+    for inside, verdict in (("", "pass"), ("<failure/>", "fail"), ("<error/>", "fail"), ("<skipped/>", "fail")):
+        written(record, f'<testsuite><testcase classname="{module}" name="test_it">{inside}</testcase></testsuite>')
+        assert found(f"score.tests_{name}", of_today(tmp_path)).verdict == verdict
+    written(record, '<testsuite><testcase classname="tests.unit.other.test_x" name="test_it"/></testsuite>')
+    assert found(f"score.tests_{name}", of_today(tmp_path)).verdict == "fail"
 
 
 def test_security_lint_is_run_over_the_projects_own_code(tmp_path: Path) -> None:
@@ -383,21 +391,18 @@ PAGES: list[tuple[str, str, Callable[[str], str]]] = [
     ("documentation.integration", "docs/bot.md", lambda text: text.replace("dry_run", "dry")),
     ("documentation.runbook", "docs/monitoring.md", lambda text: text.replace("### ServiceDown", "### Something")),
     ("documentation.runbook", "docker/prometheus/rules/alerts.yml", lambda text: text.replace("#watchdown", "#watch")),
-    ("documentation.architecture", "docs/how-it-works.md", lambda text: text.replace(">", "")),
-    ("documentation.architecture", "docs/keys.md", lambda text: text + "\n[nowhere](nowhere.md)\n"),
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's pages and what they link to."""
+    """The project's pages and rules, with links to all else that pages link to."""
     root = tmp_path_factory.mktemp("pages")
-    for name in ("docs", "docker", "clients", "configs", "data/sample"):
-        shutil.copytree(
-            REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("target", "__pycache__", "*.parquet", "*.rs")
-        )
-    for name in ("README.md", "CHANGELOG.md", "LICENSE"):
-        shutil.copy(REPOSITORY / name, root / name)
+    for path in REPOSITORY.iterdir():
+        if path.name in {"docs", "docker"}:
+            shutil.copytree(path, root / path.name)
+        else:
+            (root / path.name).symlink_to(path)
     return root
 
 
@@ -440,3 +445,19 @@ def test_the_strategy_is_needed_for_what_is_about_one(tmp_path: Path) -> None:
 def test_subjects_of_the_conformance_kit_are_named_as_it_names_them() -> None:
     known = {path.stem for path in (REPOSITORY / "clients" / "conformance" / "cases").glob("*.json")}
     assert {subject for _, subject in CONFORMANCE} | {"deadlines", "fallbacks"} <= known
+
+
+def test_the_parts_are_drawn_and_every_link_of_every_page_leads_somewhere(tmp_path: Path) -> None:
+    name, drawing = "documentation.architecture", "bars --> features\nfeatures --> model\nmodel --> gates\n"
+    assert found(name, context(tmp_path)).verdict == "not_measured"
+    page = written(tmp_path / "docs" / "how-it-works.md", f"# Parts\n\n{drawing}\n[more](sub/other.md#a-part)\n")
+    assert found(name, context(tmp_path)).verdict == "fail"
+    other = written(
+        tmp_path / "docs" / "sub" / "other.md",
+        "# Other\n\n## A part\n\n[back](../how-it-works.md), [web](https://example.org)\n",
+    )
+    assert found(name, context(tmp_path)).verdict == "pass"
+    written(other, "# Other\n\n## Another part\n")
+    assert "sub/other.md#a-part" in found(name, context(tmp_path)).evidence
+    written(page, "# Parts\n\nbars --> features\n")
+    assert found(name, context(tmp_path)).verdict == "fail"
