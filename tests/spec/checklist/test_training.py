@@ -10,6 +10,7 @@ from tests.registry_factories import FakeVersions
 from tidegate.dataset.windows import FoldWindows, Window
 from tidegate.features.spec import FeatureSpec
 from tidegate.gates.result import Verdict
+from tidegate.registry.retrains import RetrainLedger
 
 
 def trained(days: float) -> tuple[FoldWindows, ...]:
@@ -69,7 +70,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("score.schema", {}, {}, "pass"),
     ("score.schema", {}, {"validation_passed": FAIL}, "fail"),
     ("score.baselines", {}, {}, "pass"),
-    ("score.baselines", {}, {"permuted_labels": FEW}, "fail"),
+    ("score.baselines", {}, {"permuted_labels": FEW}, "not_measured"),
+    ("score.baselines", {}, {"permuted_labels": FEW, "random_entries": FAIL}, "fail"),
     ("score.reproducible", {}, {}, "pass"),
     ("score.reproducible", {}, {"reproducible": FAIL}, "fail"),
     ("score.parity", {}, {}, "pass"),
@@ -125,3 +127,13 @@ def test_a_decision_about_other_bytes_is_none(tmp_path: Path) -> None:
     assert found("score.gated", context(tmp_path, version=other, versions=versions)).verdict == "fail"
     del versions.decisions[good]
     assert found("score.gated", context(tmp_path, version=good, versions=versions)).verdict == "fail"
+
+
+def test_a_simulated_market_has_no_today_but_that_of_its_newest_retrain(tmp_path: Path) -> None:
+    settings, versions = settings_of(tmp_path), FakeVersions("simulated")
+    version = registered(versions, kind="simulated", created_at=NOW - 900 * DAY_MS, expires_at=NOW - 800 * DAY_MS)
+    looked = context(tmp_path, settings, version=version, versions=versions)
+    assert found("score.fresh", looked).verdict == "fail"
+    with RetrainLedger.from_settings(settings).retrain_lock(looked.strategy.name, "2026-11") as lock:
+        lock.record("finished", as_of=NOW - 880 * DAY_MS, run_id="r", version=version)
+    assert found("score.fresh", context(tmp_path, settings, version=version, versions=versions)).verdict == "pass"

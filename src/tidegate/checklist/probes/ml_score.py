@@ -7,12 +7,13 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from tidegate.bars.bars import iso
-from tidegate.checklist.context import Context
+from tidegate.checklist.context import DAY_MS, Context
 from tidegate.checklist.finding import Finding, NotMeasured, judged
 from tidegate.checklist.probe import Probe
 from tidegate.checklist.probes.code import HOW
 from tidegate.checklist.probes.latency import total
 from tidegate.gates.result import Verdict
+from tidegate.registry.retrains import RetrainLedger
 from tidegate.registry.trials import TrialLedger
 
 _RETRAINED_DAYS: Final = 35.0
@@ -28,8 +29,10 @@ def gates(context: Context, *, names: tuple[str, ...]) -> Finding:
     found = context.produced
     results = {name: found.gate(name) for name in names}
     told = ", ".join(f"{name} {'not on record' if one is None else one.verdict.value}" for name, one in results.items())
-    passed = all(one is not None and one.verdict is Verdict.PASS for one in results.values())
-    return judged(passed, f"v{found.version}: {told}", context.link(found.version))
+    verdicts = {None if one is None else one.verdict for one in results.values()}
+    if Verdict.NOT_ENOUGH_EVIDENCE in verdicts and verdicts <= {Verdict.NOT_ENOUGH_EVIDENCE, Verdict.PASS}:
+        raise NotMeasured(f"v{found.version}: {told}")
+    return judged(verdicts == {Verdict.PASS}, f"v{found.version}: {told}", context.link(found.version))
 
 
 def features_used(context: Context) -> Finding:
@@ -114,13 +117,15 @@ def dependencies(context: Context) -> Finding:
 
 
 def fresh(context: Context) -> Finding:
-    """The model has not expired, and is not older than a month and a few days."""
+    """The model has not expired, and is not older than a month and a few days. A simulated market has no today but that of its newest retrain."""
     found = context.produced
-    age = context.age_days(found.manifest.created_at)
-    told = f"v{found.version} was made {age:.1f} days ago and expires {iso(found.manifest.expires_at)}"
-    return judged(
-        context.now_ms < found.manifest.expires_at and age <= _RETRAINED_DAYS, told, context.link(found.version)
+    runs = (
+        RetrainLedger(context.ledger.database).runs(context.strategy.name) if found.manifest.kind == "simulated" else []
     )
+    today = runs[-1].as_of if runs else context.now_ms
+    age = (today - found.manifest.created_at) / DAY_MS
+    told = f"v{found.version} was made {age:.1f} days before {iso(today)[:10]} and expires {iso(found.manifest.expires_at)[:10]}"
+    return judged(today < found.manifest.expires_at and age <= _RETRAINED_DAYS, told, context.link(found.version))
 
 
 def finite(context: Context) -> Finding:
