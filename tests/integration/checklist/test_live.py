@@ -151,6 +151,7 @@ def _edited(folder: Path, old: str, new: str) -> Path:
         ("monitoring.alert_down", 'or absent(up{job="tidegate-serving"})', ""),
         ("monitoring.alert_drift", 'rule="drift"', 'rule="draft"'),
         ("monitoring.alert_drift", "tidegate_open_incidents) > 0", "tidegate_open_incidents > 0"),
+        ("monitoring.alert_latency", "        for: 5m\n", "        for: 50m\n"),
         ("infrastructure.monitoring", "alert: WatchDown", "alert: NotLoadedYet"),
         ("outage.alerts", "for: 1m", "for: 1h"),
     ],

@@ -1,16 +1,21 @@
 """Metrics that exist live and in Prometheus, and alerts that fire at the list's bounds."""
 
+import json
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from tidegate.checklist.context import ALERTS, Context
 from tidegate.checklist.finding import Finding, failed, judged
 from tidegate.checklist.probe import Probe
+from tidegate.settings.loading import read_yaml
 
 _RULES: Final = "docker/prometheus/rules"
+_CASES: Final = "docker/prometheus/tests/alerts.yml"
 _QUANTILES: Final = tuple(f"instance:tidegate_predict_seconds:p{quantile}_5m" for quantile in (50, 95, 99))
 
 
@@ -36,7 +41,7 @@ def metric(context: Context, *, names: Sequence[str], queries: Sequence[str]) ->
 
 
 def alert(context: Context, *, name: str, needs: str, bound: float | None, of_strategy: str) -> Finding:
-    """The alert exists with the list's bound, the strategy's own rule asks for no less, and promtool and Prometheus agree that the rule is one.
+    """The alert exists with the list's bound and fires in its own cases, the strategy's rule does not merely observe, and Prometheus has loaded it.
 
     Args:
         context: what is looked at.
@@ -55,7 +60,7 @@ def alert(context: Context, *, name: str, needs: str, bound: float | None, of_st
         number = re.search(r">\s*([0-9.]+)\s*$", expression)
         fits = fits and number is not None and 0 < float(number[1]) <= bound
     action = getattr(context.strategy.rollback, of_strategy) if of_strategy else "alert"
-    checked, whole = _promtool(context)
+    checked, whole = _promtool(context, name)
     loaded = ""
     if context.settings.checklist.prometheus_url is not None:
         names = {
@@ -67,11 +72,26 @@ def alert(context: Context, *, name: str, needs: str, bound: float | None, of_st
     return judged(fits and action != "observe" and whole, evidence, str(ALERTS))
 
 
-def _promtool(context: Context) -> tuple[str, bool]:
+def _promtool(context: Context, name: str) -> tuple[str, bool]:
+    """What promtool says of the rules as they are written, and of the alert's own cases: when it fires, and when it is silent."""
     if shutil.which("promtool") is None:
         return "promtool is not on this machine", True
-    done = context.programs.run("promtool", "check", "rules", *map(str, sorted((context.root / _RULES).glob("*.yml"))))
-    return f"promtool: {'rules are sound' if done.code == 0 else done.told}", done.code == 0
+    rules = sorted((context.root / _RULES).glob("*.yml"))
+    checked = context.programs.run("promtool", "check", "rules", *map(str, rules))
+    if checked.code:
+        return f"promtool: {checked.told}", False
+    if not (context.root / _CASES).is_file():
+        return f"promtool: rules are sound, there is no {_CASES} here", True
+    content = read_yaml(context.root / _CASES)
+    cases = [one for one in content["tests"] if one["name"].startswith(f"{name}:")]
+    with tempfile.TemporaryDirectory(prefix="tidegate-checklist-") as folder:
+        path = Path(folder, "cases.yml")
+        path.write_text(
+            json.dumps({**content, "rule_files": [str(one) for one in rules], "tests": cases}), encoding="utf-8"
+        )
+        tested = context.programs.run("promtool", "test", "rules", str(path))
+    told = f"{len(cases)} cases of when it fires and when not: {'as they should' if tested.code == 0 else tested.told}"
+    return f"promtool: rules are sound, {told}", tested.code == 0 and bool(cases)
 
 
 def resources(context: Context) -> Finding:
