@@ -16,6 +16,7 @@ import numpy as np
 from tidegate.backtest.result import Times
 from tidegate.errors import ConfigurationError
 from tidegate.pipeline.fold_identity import LIBRARIES, library_versions
+from tidegate.pipeline.threads import limit_linear_algebra
 from tidegate.replay.figures import Walked, path_result
 from tidegate.replay.hindsight import Hindsights
 from tidegate.replay.history import collect
@@ -71,6 +72,7 @@ def replay(
         DataError: the source cannot be read, or has no bars in a month.
         ModelError, LedgerError: files in the folder are damaged.
     """
+    limit_linear_algebra(plan.settings.compute.threads)
     timing = Timing()
     with _alone(plan.folder), timing.stage("total"):
         with timing.stage("bars"):
