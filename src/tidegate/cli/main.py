@@ -14,6 +14,7 @@ from tidegate.cli import (
     calibrate_commands,
     checklist_commands,
     data_commands,
+    deploy_commands,
     incident_commands,
     instance_commands,
     key_commands,
@@ -73,6 +74,7 @@ notify_commands.add_to(app)
 bot_commands.add_to(app)
 backup_commands.add_to(app)
 checklist_commands.add_to(app)
+deploy_commands.add_to(app)
 
 
 @app.callback()

@@ -34,6 +34,7 @@ Kind = Literal[
     "restored",
     "restore_drill",
     "signature",
+    "deployment",
 ]
 KINDS = frozenset(get_args(Kind))
 _HASHED = ("id", "strategy", "kind", "subject", "actor", "content", "created_at", "previous_hash")

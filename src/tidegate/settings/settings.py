@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tidegate.settings.backup import Backup
 from tidegate.settings.checklist import Checklist
+from tidegate.settings.deploy import Deploy
 from tidegate.settings.operations import Logs, Monitoring, Notify, Watch, refuse_unencrypted
 from tidegate.settings.section import Section
 from tidegate.settings.serving import Serving, Signing, refuse_open
@@ -236,6 +237,7 @@ class Settings(BaseSettings):
     logs: Logs = Field(default_factory=Logs, description="The processes' own logs.")
     backup: Backup = Field(default_factory=Backup, description="Backups, and how long they stay.")
     checklist: Checklist = Field(default_factory=Checklist, description="The production checklist's probes.")
+    deploy: Deploy = Field(default_factory=Deploy, description="Deployments by `tidegate deploy`.")
 
     @field_validator("validation")
     @classmethod

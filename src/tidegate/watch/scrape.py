@@ -66,13 +66,14 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class BotSeen:
-    """A bot's last heartbeat to one instance; `received_at` is UTC ms by the instance's clock."""
+    """A bot's last heartbeat to one instance; `received_at` is UTC ms by the instance's clock, `version` the one of the last answer that it got."""
 
     bot: str
     strategy: str
     key_id: str
     breaker: str
     received_at: int
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +291,13 @@ def bots_of(body: bytes) -> tuple[BotSeen, ...]:
     """
     told: list[dict[str, Any]] = json.loads(body)
     return tuple(
-        BotSeen(str(one["bot"]), str(one["strategy"]), str(one["key_id"]), str(one["breaker"]), int(one["received_at"]))
+        BotSeen(
+            str(one["bot"]),
+            str(one["strategy"]),
+            str(one["key_id"]),
+            str(one["breaker"]),
+            int(one["received_at"]),
+            None if one.get("last_version") is None else int(one["last_version"]),
+        )
         for one in told
     )
