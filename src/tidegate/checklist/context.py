@@ -4,17 +4,18 @@ Effects live here and in `web` and `programs`. Nothing is written.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from tidegate.backup.listing import list_backups
 from tidegate.backup.manifest import BackupManifest
 from tidegate.backup.opening import open_repository
 from tidegate.bars.bars import iso
 from tidegate.checklist.finding import NotMeasured
+from tidegate.checklist.kept import Kept, once
 from tidegate.checklist.programs import Programs
 from tidegate.checklist.service import Samples, Service, samples
 from tidegate.checklist.web import Prometheus, Web
@@ -50,30 +51,6 @@ class Produced:
         return next((one for one in results if one.name == name), None)
 
 
-_T = TypeVar("_T")
-
-
-class once(Generic[_T]):  # noqa: N801  it is used as `property` is
-    """A property that is computed once; an error is kept as well, so that a server that is away is waited for only once."""
-
-    def __init__(self, make: "Callable[[Context], _T]") -> None:
-        self._make = make
-        self.__doc__ = make.__doc__
-
-    def __get__(self, instance: "Context", _owner: object) -> _T:
-        kept = instance.kept
-        if self not in kept:
-            try:
-                kept[self] = self._make(instance), None
-            except Exception as error:  # noqa: BLE001  raised again below, now and each time
-                kept[self] = None, error
-        value, fault = kept[self]
-        if fault is not None:
-            raise fault
-        found: _T = value
-        return found
-
-
 class Context:
     """What one look at the checklist sees.
 
@@ -103,7 +80,7 @@ class Context:
         self.now_ms = now_ms
         self._strategy = strategy
         self.version = version
-        self.kept: dict[object, tuple[Any, Exception | None]] = {}
+        self.kept: Kept = {}
         self._versions = versions
         self.web = Web(settings.checklist.timeout_s)
         self.programs = Programs(root, environment)

@@ -72,8 +72,17 @@ def answer(
             known[name] = look(context, name, probes)
         found.append(known[name])
     one = worst(found)
-    evidence, link = without_password(one.evidence), without_password(one.link)
+    evidence, link = (_printable(without_password(text)) for text in (one.evidence, one.link))
     return Line(item, section, one.verdict, evidence[:_LONGEST], link, system_clock())
+
+
+def _printable(text: str) -> str:
+    r"""Text of strangers in one line, which moves no cursor.
+
+    >>> _printable("a\n\x1b[31mb")
+    'a [31mb'
+    """
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
 def look(context: Context, name: str, probes: Mapping[str, Probe]) -> Finding:

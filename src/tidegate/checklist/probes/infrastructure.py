@@ -13,6 +13,7 @@ from tidegate.checklist.probe import Probe
 from tidegate.errors import ServiceError
 
 _HOUR_MS: Final = 3_600_000
+_LOOK_H: Final = 8 * 24
 _SOURCES: Final = ("src", "docker/serving", "requirements/serving.lock")
 
 
@@ -95,7 +96,7 @@ def log_aggregation(context: Context) -> Finding:
 
 
 def backups(context: Context) -> Finding:
-    """The newest backup is young, holds all that is in production undamaged, and was looked at afterwards and found whole."""
+    """The newest backup is young and holds all that is in production undamaged; the newest look at backups is of the last eight days and found them whole."""
     taken = context.needed("backup", "no backup is on record: tidegate backup", strategy="")
     looked = context.needed("backup_verified", "no backup was ever looked at: tidegate verify", strategy="")
     at = int(taken.content["taken_at"])
@@ -107,7 +108,7 @@ def backups(context: Context) -> Finding:
         f"backup {taken.subject} of {iso(at)}, {hours:.1f} h old, {most:g} are allowed; damaged: {', '.join(damaged) or 'nothing'}; "
         f"looked at {age_h:.1f} h ago: {'whole' if well else 'DAMAGED'}"
     )
-    return judged(0 <= hours <= most and not damaged and well and age_h <= 8 * 24, evidence)
+    return judged(0 <= hours <= most and not damaged and well and age_h <= _LOOK_H, evidence)
 
 
 PROBES: Final[Mapping[str, Probe]] = {
