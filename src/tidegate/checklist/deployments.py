@@ -36,10 +36,11 @@ class Step:
 
 @dataclass(slots=True)
 class Deployment:
-    """The newest deployment. `at` is UTC ms of its last event."""
+    """The newest deployment. `at` is UTC ms of its last event; `under_way` is a journal that is not closed by the step `record` yet."""
 
     id: str
     at: int
+    under_way: bool = False
     told: dict[str, Any] = field(default_factory=dict)
     steps: dict[str, Step] = field(default_factory=dict)
 
@@ -57,7 +58,7 @@ def newest_deployment(context: Context) -> Deployment:
 
 
 def _read(rows: list[Event]) -> Deployment:
-    found = Deployment(rows[-1].subject, rows[-1].created_at)
+    found, whole = Deployment(rows[-1].subject, rows[-1].created_at), False
     for row in rows:
         content = dict(row.content)
         steps = content.pop("steps", None) or ([content] if "name" in content and "outcome" in content else [])
@@ -70,5 +71,7 @@ def _read(rows: list[Event]) -> Deployment:
                 str(told.get("evidence", "")),
             )
             found.steps[step.name] = step
+        whole = whole or "steps" in row.content
         found.told |= {name: value for name, value in content.items() if value is not None}
+    found.under_way = not whole and "record" not in found.steps
     return found

@@ -15,7 +15,9 @@ from tests.registry_factories import FakeVersions
 
 from tidegate.backup.verify import verify_backups
 from tidegate.checklist.context import Context
-from tidegate.registry.events import KINDS, EventLedger
+from tidegate.deployment.journal import STEPS as DEPLOYMENT_STEPS
+from tidegate.deployment.journal import Entry, new_journal
+from tidegate.registry.events import EventLedger
 from tidegate.registry.trials import Trial, TrialLedger
 from tidegate.rollback.incidents import close_incident, open_incident
 from tidegate.settings.settings import Settings
@@ -189,13 +191,6 @@ def deployment(place: Place, *, without: str = "", failed: str = "", watched_min
     place.event("deployment", "deployment-1", **told)
 
 
-@pytest.fixture
-def with_deployments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The event's kind, whoever declares it."""
-    monkeypatch.setattr("tidegate.registry.events.KINDS", KINDS | {"deployment"})
-
-
-@pytest.mark.usefixtures("with_deployments")
 @pytest.mark.parametrize(("name", "step"), STEPS.items())
 def test_a_step_of_the_newest_deployment_decides(place: Place, name: str, step: str) -> None:
     assert place.verdict(name) == "not_measured"
@@ -205,7 +200,6 @@ def test_a_step_of_the_newest_deployment_decides(place: Place, name: str, step: 
     assert place.verdict(name) == "fail"
 
 
-@pytest.mark.usefixtures("with_deployments")
 @pytest.mark.parametrize(("name", "step"), STEPS.items())
 def test_a_step_that_was_left_out_fails(place: Place, name: str, step: str) -> None:
     deployment(place, without=step)
@@ -213,13 +207,11 @@ def test_a_step_that_was_left_out_fails(place: Place, name: str, step: str) -> N
     assert place.verdict(name) == ("pass" if passes else "fail")
 
 
-@pytest.mark.usefixtures("with_deployments")
 def test_a_watch_of_less_than_half_an_hour_fails(place: Place) -> None:
     deployment(place, watched_min=29)
     assert place.verdict("steps.monitored") == "fail"
 
 
-@pytest.mark.usefixtures("with_deployments")
 @pytest.mark.parametrize(
     ("name", "field", "empty"),
     [
@@ -241,16 +233,35 @@ def test_a_field_that_is_not_told_fails(place: Place, name: str, field: str, emp
     assert place.verdict(name) == "fail"
 
 
-@pytest.mark.usefixtures("with_deployments")
-def test_a_deployment_that_is_journalled_step_by_step_is_put_together(place: Place) -> None:
-    for name in ("start", "health"):
-        place.event("deployment", "d", name=name, at=now(), outcome="done", evidence="seen")
-    assert [place.verdict(f"steps.{name}") for name in ("deploy_new", "health", "stop_old")] == ["pass", "pass", "fail"]
-    place.event("deployment", "d", name="health", at=now(), outcome="failed", evidence="503")
+def test_the_journal_of_a_deployment_is_read_while_it_is_written(place: Place) -> None:
+    place.promote()
+    journal = new_journal(EventLedger.from_settings(place.settings), NAME)
+    told = {"version": 1, "by": "Ada", "changes": ["seed 7, was 6"], "rollback_plan_verified": True}
+    journal.write(Entry("plan", "done", "v1", by="Ada"), told=told)
+    assert [place.verdict(name) for name in (*STEPS, "field.by")] == ["not_measured"] * len(STEPS) + ["pass"]
+    for step in DEPLOYMENT_STEPS[1:-1]:
+        journal.write(Entry(step, "kept" if step == "verdict" else "done", f"{step} was seen", by="Ada"))
+    verdicts = {name: place.verdict(name) for name in STEPS}
+    assert verdicts == {**dict.fromkeys(STEPS, "pass"), "steps.monitored": "fail"}, (
+        "it was not watched for half an hour"
+    )
+    journal.write(Entry("health", "failed", "503", by="Ada"))
     assert place.verdict("steps.health") == "fail"
+    fields = ("field.date", "field.version", "field.rollback_verified", "after.documented", "corruption.backup_first")
+    assert [place.verdict(name) for name in fields] == ["pass"] * len(fields)
 
 
-@pytest.mark.usefixtures("with_deployments")
+def test_a_step_that_a_closed_journal_lacks_fails(place: Place) -> None:
+    journal = new_journal(EventLedger.from_settings(place.settings), NAME)
+    for step in ("start", "record"):
+        journal.write(Entry(step, "done", "seen", by="Ada"))
+    assert [place.verdict(f"steps.{name}") for name in ("deploy_new", "health", "monitored")] == [
+        "pass",
+        "fail",
+        "fail",
+    ]
+
+
 def test_the_backup_comes_before_the_switch(place: Place) -> None:
     deployment(place)
     assert place.verdict("corruption.backup_first") == "pass"

@@ -106,6 +106,8 @@ def step(context: Context, *, names: tuple[str, ...]) -> Finding:
     """
     found = newest_deployment(context)
     done = next((found.steps[name] for name in names if name in found.steps), None)
+    if done is None and found.under_way:
+        raise NotMeasured(f"deployment {found.id} is under way, and has not come to {' or '.join(names)} yet")
     if done is None:
         return failed(
             f"deployment {found.id} has no step {' or '.join(names)}; it has {', '.join(found.steps) or 'none'}",
@@ -122,6 +124,8 @@ def monitored(context: Context) -> Finding:
     """The newest deployment was watched for 30 minutes to its good end."""
     found = newest_deployment(context)
     watch = found.steps.get("watch")
+    if watch is None and found.under_way:
+        raise NotMeasured(f"deployment {found.id} is under way, and has not come to its watch yet")
     if watch is None:
         return failed(f"deployment {found.id} was not watched", found.id)
     began = max((one.at for one in found.steps.values() if one.at < watch.at), default=watch.at)
