@@ -28,7 +28,8 @@ _PATTERNS: Final = re.compile(
     rb"|(?i:\b(?:password|passwd|secret|api_key|token)\b[\"']?\s*[:=]\s*[\"'][A-Za-z0-9+/=_-]{20,}[\"'])"
 )
 _LARGEST: Final = 2_000_000
-_NOT_CODE: Final = ("tests/", "docs/", "clients/conformance/")
+_MADE_UP: Final = ("tests/", "clients/conformance/")
+"""Folders whose files hold keys that open nothing, which tests need."""
 
 
 def secrets(context: Context) -> Finding:
@@ -36,12 +37,12 @@ def secrets(context: Context) -> Finding:
     tracked = context.programs.run("git", "ls-files", "-z")
     if tracked.code:
         raise NotMeasured("the project's folder is no git checkout")
-    names = [name for name in tracked.out.split("\0") if name and not name.startswith(_NOT_CODE)]
+    names = [name for name in tracked.out.split("\0") if name and not name.startswith(_MADE_UP)]
     found = [name for name in names if _holds_secret(context.root / name)]
     private = [path for path in _private(context.settings) if path.is_file()]
     open_ones = [str(path) for path in private if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
     evidence = (
-        f"{len(names)} tracked files, {len(found)} hold what looks like a secret{': ' + ', '.join(found[:3]) if found else ''}; "
+        f"{len(names)} tracked files beside the tests, {len(found)} hold what looks like a secret{': ' + ', '.join(found[:3]) if found else ''}; "
         f"{len(private)} files of keys and passwords, open to others: {', '.join(open_ones) or 'none'}"
     )
     return judged(not found and not open_ones, evidence)
