@@ -38,22 +38,52 @@ lock:  ## write requirements/*.lock anew from pyproject.toml
 	$(COMPILE) --all-extras --group dev pyproject.toml -o requirements/tidegate.lock
 	$(MAKE) lock-image
 
-# The image installs the very versions that the tests run with.
+# The images install the very versions that the tests run with.
 .PHONY: lock-image
-lock-image:  ## write the image's locks anew from requirements/tidegate.lock
+lock-image:  ## write the images' locks anew from requirements/tidegate.lock
 	$(COMPILE) --extra serving --constraints requirements/tidegate.lock pyproject.toml -o requirements/serving.lock
+	$(COMPILE) --extra stack --constraints requirements/tidegate.lock pyproject.toml -o requirements/pipeline.lock
 	echo 'hatchling>=1.27' | $(COMPILE) --constraints requirements/tidegate.lock - -o requirements/build.lock
 
 # Debian's client knows BuildKit; another one that comes first on PATH may not.
 DOCKER ?= $(firstword $(wildcard /usr/bin/docker) docker)
 BASE_IMAGE ?= python:3.13-slim
 IMAGE ?= tidegate-serving
+PIPELINE_IMAGE ?= tidegate-pipeline
+DEBIAN_BASE ?= debian:trixie-slim
 CA_BUNDLE ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 .PHONY: image-serving
 image-serving:  ## build the serving container's image (BASE_IMAGE, IMAGE, CA_BUNDLE and PIP_CONFIG_FILE may be set)
 	DOCKER_BUILDKIT=1 $(DOCKER) build --build-arg BASE_IMAGE=$(BASE_IMAGE) $(if $(CA_BUNDLE),--secret id=ca$(comma)src=$(CA_BUNDLE)) \
 	  $(if $(PIP_CONFIG_FILE),--secret id=pip$(comma)src=$(PIP_CONFIG_FILE)) -f docker/serving/Dockerfile -t $(IMAGE) .
+
+.PHONY: image-pipeline
+image-pipeline:  ## build the pipeline container's image, as image-serving does (its name: PIPELINE_IMAGE)
+	DOCKER_BUILDKIT=1 $(DOCKER) build --build-arg BASE_IMAGE=$(BASE_IMAGE) $(if $(CA_BUNDLE),--secret id=ca$(comma)src=$(CA_BUNDLE)) \
+	  $(if $(PIP_CONFIG_FILE),--secret id=pip$(comma)src=$(PIP_CONFIG_FILE)) -f docker/pipeline/Dockerfile -t $(PIPELINE_IMAGE) .
+
+.PHONY: image-debian
+image-debian:  ## build PostgreSQL, HAProxy, Prometheus and Alertmanager from Debian's packages (DEBIAN_BASE may be set)
+	DOCKER_BUILDKIT=1 $(DOCKER) build --build-arg BASE_IMAGE=$(DEBIAN_BASE) -f docker/debian/Dockerfile -t tidegate-debian .
+
+.PHONY: stack-secrets
+stack-secrets: $(READY)  ## make what is missing of the stack's secrets (root)
+	$(BIN)/python docker/make_secrets.py
+
+# STACK adds files, such as STACK="-f docker/compose.debian.yaml".
+STACK ?=
+STRATEGIES ?=
+COMPOSE = STRATEGIES=$(STRATEGIES) $(DOCKER) compose -f docker/compose.yaml $(STACK)
+
+.PHONY: stack-up
+stack-up:  ## start the whole stack in containers (STRATEGIES=name,name)
+	@test -n "$(STRATEGIES)" || { echo "name the strategies: STRATEGIES=simulated-demo make stack-up"; exit 2; }
+	$(COMPOSE) up --detach --wait
+
+.PHONY: stack-down
+stack-down:  ## stop the stack; what it keeps stays in its volumes
+	STRATEGIES=none $(DOCKER) compose -f docker/compose.yaml $(STACK) down
 
 .PHONY: demo
 demo: $(READY)  ## real EUR/USD is refused, the simulated market is promoted: the main job, whole

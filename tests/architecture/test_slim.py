@@ -68,13 +68,13 @@ def test_the_heavy_packages_are_known_by_these_names_here() -> None:
     assert [name for name in HEAVY if not version({"xgboost": "xgboost-cpu"}.get(name, name))] == []
 
 
-@pytest.mark.parametrize("lock", ["serving.lock", "build.lock"])
+@pytest.mark.parametrize("lock", ["serving.lock", "pipeline.lock", "build.lock"])
 def test_the_image_installs_the_versions_that_the_tests_run_with(lock: str) -> None:
     assert len(pins(lock)) >= 5
     assert pins(lock) - pins("tidegate.lock") == set()
 
 
-@pytest.mark.parametrize("lock", ["tidegate.lock", "serving.lock", "build.lock"])
+@pytest.mark.parametrize("lock", ["tidegate.lock", "serving.lock", "pipeline.lock", "build.lock"])
 def test_every_package_has_hashes_and_no_address(lock: str) -> None:
     text = (REQUIREMENTS / lock).read_text()
     assert "://" not in text

@@ -161,13 +161,25 @@ def base_image(engine: Engine) -> str:
 
 def build(engine: Engine, base: str, image: str = IMAGE) -> str:
     """Build the serving image and return its name."""
-    options = ["--build-arg", f"BASE_IMAGE={base}", "--file", "docker/serving/Dockerfile", "--tag", image]
+    _build(engine, base, "docker/serving/Dockerfile", image, timeout_s=280)
+    return image
+
+
+def _build(engine: Engine, base: str, file: str, image: str, *, timeout_s: float) -> None:
+    options = ["--build-arg", f"BASE_IMAGE={base}", "--file", file, "--tag", image]
     if _CA.exists():
         options += ["--secret", f"id=ca,src={_CA}"]
     if os.environ.get("PIP_CONFIG_FILE"):
         options += ["--secret", f"id=pip,src={os.environ['PIP_CONFIG_FILE']}"]
-    engine.run("build", *options, ".", timeout_s=280)
-    return image
+    engine.run("build", *options, ".", timeout_s=timeout_s)
+
+
+def build_others(engine: Engine, base: str) -> dict[str, str]:
+    """Build the pipeline's image and that of Debian's servers; gives the variables of docker/compose.yaml that name them."""
+    images = {"PIPELINE_IMAGE": "tidegate-test-pipeline", "DEBIAN_IMAGE": "tidegate-test-debian"}
+    for name, folder in zip(images.values(), ("pipeline", "debian"), strict=True):
+        _build(engine, base, f"docker/{folder}/Dockerfile", name, timeout_s=900)
+    return images
 
 
 def derive(engine: Engine, image: str, name: str, module: Path, folder: str) -> None:
