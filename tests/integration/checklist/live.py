@@ -31,7 +31,7 @@ from tidegate.watch.figures import Sample
 REAL = ("-m", "tests.integration.serving.http.real")
 NAME = "small"
 SERVICE_RULES = ("latency", "errors", "crashes", "bots")
-LIMIT_RPS = 250
+LIMIT_RPS = 10_000
 
 
 @dataclass

@@ -24,7 +24,7 @@ SOUND = (
     "environment.access_logs", "latency.windows_kept", "latency.loaded_once", "monitoring.latency", "monitoring.predictions",
     "monitoring.errors", "monitoring.resources", "monitoring.alert_latency", "monitoring.alert_errors", "monitoring.alert_down",
     "monitoring.alert_drift", "bot.client", "bot.end_to_end", "bot.dry_run", "communication.network", "communication.health_polling",
-    "trigger.latency", "trigger.errors", "trigger.crashes", "trigger.bots", "score.finite", "api.rate_limit",
+    "trigger.latency", "trigger.errors", "trigger.crashes", "trigger.bots", "score.finite",
 )  # fmt: skip
 
 
@@ -49,6 +49,13 @@ def lax(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     chosen = prepared(folder) | {"cors_origins": "*", "docs": "false"}
     with serving(folder / "root", *REAL, **chosen) as running:
         yield running
+
+
+def test_a_burst_is_stopped(system: Live, tmp_path: Path) -> None:
+    """By a service whose limit any machine can reach."""
+    with serving(tmp_path / "root", *REAL, **(prepared(tmp_path) | {"rate_limit_rps": 15})) as tight:
+        finding = found("api.rate_limit", system.context(checklist={"instances": (tight.url,), "burst": 400}))
+    assert finding.verdict == "pass", finding
 
 
 @pytest.mark.parametrize("name", SOUND)
