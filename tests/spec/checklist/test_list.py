@@ -93,3 +93,17 @@ def test_an_id_stands_once() -> None:
     section = RUBRIC.sections[0].model_dump()
     with pytest.raises(ValueError, match="stands twice: code"):
         Rubric.model_validate({"version": 1, "sections": [*map(dict, [RUBRIC.sections[1].model_dump()] * 2), section]})
+
+
+def test_every_probe_is_named_by_a_test_of_its_behaviour() -> None:
+    """By its whole name, or by its end where a test puts the names of a family together."""
+    folders = [ROOT / "tests" / kind / "checklist" for kind in ("unit", "spec", "integration")]
+    files = [path for folder in folders for path in folder.glob("test_*.py") if path != Path(__file__)]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    families = set(re.findall(r'f"((?:[a-z]+\.)(?:[a-z]+_)?)\{', text))
+
+    def is_named(name: str) -> bool:
+        ends = (name.removeprefix(family) for family in families if name.startswith(family))
+        return f'"{name}"' in text or any(f'"{end}"' in text for end in ends)
+
+    assert [name for name in probes() if not is_named(name)] == []
