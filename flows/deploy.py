@@ -26,12 +26,12 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow, load_flow_from_entrypoint
-from prefect.states import Cancelled, Crashed
-from prefect.types._datetime import now
+from prefect.states import Crashed
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
 from flows.automations import TAG, ensure_automations
+from flows.catching_up import Refuses, Rule, skip_missed_runs
 from tidegate.services.deployments import BACKUPS, DAILY, DRILLS, MONTHLY, MONTHS, PROPOSALS, WEEKLY
 from tidegate.services.worker import POOL
 from tidegate.settings.loading import load_settings
@@ -49,7 +49,7 @@ class Plan:
 
     Args:
         entrypoint: `file:function` of the flow, which takes the strategy's name as its parameter `strategy`.
-        cron: when it runs, UTC; None: when people start it.
+        cron: when it runs, in the schedules' time zone; None: when people start it.
         says: its description; `{}` is the strategy.
         suffix: of the deployment's name behind the strategy's.
         parameters: besides the strategy.
@@ -97,6 +97,7 @@ class Outcome:
     without_strategy: list[str] = field(default_factory=list)
     skipped_runs: int = 0
     crashed_runs: int = 0
+    not_caught_up: list[str] = field(default_factory=list)
 
 
 def deploy(
@@ -108,6 +109,8 @@ def deploy(
     plans: Sequence[Plan] = PLANS,
     webhook_urls: Sequence[str] = (),
     of_installation: Sequence[Plan] = (),
+    time_zone: str = "UTC",
+    rule: Refuses | None = None,
 ) -> Outcome:
     """Create or update the work pool and the deployments, and tidy up after a time without servers.
 
@@ -119,6 +122,8 @@ def deploy(
         plans: which deployments each strategy has.
         webhook_urls: whom Prefect tells of runs that fail or do not start; none: nobody.
         of_installation: deployments that belong to no strategy.
+        time_zone: of all schedules but the trainings', which have their own.
+        rule: says which missed trainings are not caught up; None: the newest one always is.
 
     Raises:
         ValueError: a flow does not take a strategy.
@@ -133,20 +138,23 @@ def deploy(
             for plan in plans:
                 flow, name = flows[plan.entrypoint], f"{strategy}{plan.suffix}"
                 wanted = description(root, strategy, flow, plan, pool=pool)
-                when = schedule if plan is RETRAIN else _cron(plan)
+                when = schedule if plan is RETRAIN else _cron(plan, time_zone)
                 done = ensure_deployment(client, flow, name, wanted, when)
                 getattr(outcome, done).append(f"{flow.name}/{name}")
         for plan in of_installation:
             flow = load_flow_from_entrypoint(str(root / plan.entrypoint), use_placeholder_flow=False)
             wanted = description(root, INSTALLATION, flow, plan, pool=pool) | {"parameters": {}}
-            done = ensure_deployment(client, flow, INSTALLATION, wanted, _cron(plan))
+            done = ensure_deployment(client, flow, INSTALLATION, wanted, _cron(plan, time_zone))
             getattr(outcome, done).append(f"{flow.name}/{INSTALLATION}")
         ours = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])))
         gone = set()
         for deployment in ours:
             outcome.crashed_runs += close_cut_off_runs(client, deployment)
-            outcome.skipped_runs += skip_missed_runs(client, deployment)
             strategy = deployment.parameters.get(PARAMETER, deployment.name)
+            refuses = rule if deployment.entrypoint == RETRAIN.entrypoint else None
+            skipped, why = skip_missed_runs(client, _runs(client, deployment, ["SCHEDULED"]), strategy, refuses)
+            outcome.skipped_runs += skipped
+            outcome.not_caught_up += [] if why is None else [f"{strategy}: {why}"]
             gone |= set() if strategy in {*strategies, INSTALLATION} else {strategy}
         outcome.without_strategy = sorted(gone)
         ensure_automations(client, webhook_urls)
@@ -160,8 +168,8 @@ def _flow(root: Path, entrypoint: str) -> Flow[..., Any]:
     return flow
 
 
-def _cron(plan: Plan) -> Schedule | None:
-    return None if plan.cron is None else CronSchedule(cron=plan.cron, timezone="UTC")
+def _cron(plan: Plan, time_zone: str) -> Schedule | None:
+    return None if plan.cron is None else CronSchedule(cron=plan.cron, timezone=time_zone)
 
 
 def description(root: Path, strategy: str, flow: Flow[..., Any], plan: Plan, *, pool: str) -> dict[str, Any]:
@@ -231,27 +239,6 @@ def ensure_deployment(
     return "updated"
 
 
-def skip_missed_runs(client: SyncPrefectClient, deployment: DeploymentResponse) -> int:
-    """Cancel all missed scheduled runs of a deployment but the newest, which catches up for all.
-
-    After three months without servers Prefect would otherwise run three late trainings one after another.
-
-    Returns:
-        How many were cancelled.
-    """
-    until = now("UTC")
-    missed = [
-        run
-        for run in _runs(client, deployment, ["SCHEDULED"])
-        if run.auto_scheduled and run.expected_start_time is not None and run.expected_start_time <= until
-    ]
-    missed.sort(key=lambda run: run.expected_start_time or until, reverse=True)
-    message = "Missed while no worker ran; the newest missed run catches up."
-    for run in missed[1:]:
-        client.set_flow_run_state(run.id, Cancelled(message=message), force=True)
-    return len(missed[1:])
-
-
 def close_cut_off_runs(client: SyncPrefectClient, deployment: DeploymentResponse) -> int:
     """Mark runs as crashed that a kill or power cut has left as running.
 
@@ -299,15 +286,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m flows.deploy", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
     parser.add_argument("--pool", default=POOL, help="name of the work pool")
-    parser.add_argument("--cron", default=MONTHLY, help="schedule, UTC")
+    parser.add_argument("--cron", default=MONTHLY, help="schedule, in prefect.time_zone")
     parser.add_argument("--answer", type=Path, help="file for the answer")
     parser.add_argument("strategies", nargs="*", help="names of strategies")
     given = parser.parse_args(arguments)
-    root, schedule = given.root.resolve(), CronSchedule(cron=given.cron, timezone="UTC")
+    root = given.root.resolve()
     settings = load_settings(root)
+    zone = settings.prefect.time_zone
+    schedule = CronSchedule(cron=given.cron, timezone=zone)
     whole = OF_INSTALLATION if settings.backup.repository else ()
     urls = settings.notify.webhook_urls
-    done = deploy(root, given.strategies, schedule, pool=given.pool, webhook_urls=urls, of_installation=whole)
+    done = deploy(
+        root,
+        given.strategies,
+        schedule,
+        pool=given.pool,
+        webhook_urls=urls,
+        of_installation=whole,
+        time_zone=zone,
+        rule=Rule(settings),
+    )
     outcome = json.dumps(asdict(done), indent=1)
     if given.answer:
         given.answer.write_text(outcome, encoding="utf-8")

@@ -11,6 +11,7 @@ from tidegate.services.process import Service
 from tidegate.services.worker import POOL, flow_environment
 from tidegate.settings.settings import Settings
 
+_LISTS = ("created", "updated", "unchanged", "without_strategy", "not_caught_up")
 NAME = "deploy"
 TITLE = "creating the deployments"
 MONTHLY = "17 3 1 * *"
@@ -33,6 +34,7 @@ class Deployed:
         without_strategy: strategies that have deployments and are not among those asked for; left alone.
         skipped_runs: missed scheduled runs that were cancelled, since a newer one catches up.
         crashed_runs: runs that a kill had left as running.
+        not_caught_up: strategies whose missed training is not caught up, and why.
     """
 
     created: tuple[str, ...]
@@ -41,6 +43,7 @@ class Deployed:
     without_strategy: tuple[str, ...]
     skipped_runs: int
     crashed_runs: int
+    not_caught_up: tuple[str, ...] = ()
 
 
 def service(
@@ -91,7 +94,7 @@ def read_outcome(logs: Path) -> Deployed:
     """
     try:
         content = json.loads(answer_file(logs).read_text(encoding="utf-8"))
-        lists = {name: tuple(content[name]) for name in ("created", "updated", "unchanged", "without_strategy")}
+        lists = {name: tuple(content[name]) for name in _LISTS}
         return Deployed(**lists, skipped_runs=int(content["skipped_runs"]), crashed_runs=int(content["crashed_runs"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ServiceError(

@@ -140,6 +140,8 @@ def _deploy(started: "_Started", service: Service, logs: Path) -> None:
     if done.crashed_runs:
         detail = f"{done.crashed_runs} runs that were cut off are marked as crashed"
         started.notify(Notice(service.name, "note", detail))
+    for detail in done.not_caught_up:
+        started.notify(Notice(service.name, "note", detail))
     for name in done.without_strategy:
         detail = f"deployment {name} has no strategy file any more; delete it in Prefect to end its schedule"
         started.notify(Notice(service.name, "note", detail))

@@ -5,6 +5,7 @@ What a *strategy* decides (features, costs, gates) stands in its own file: see `
 
 from pathlib import Path
 from typing import Final, Literal, Self
+from zoneinfo import available_timezones
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -62,6 +63,23 @@ class Prefect(Section):
         description="Database address, such as postgresql+asyncpg://user@host/prefect. Empty: SQLite under paths.data.",
     )
     start_timeout_s: int = Field(120, ge=5, le=900, description="Seconds to wait for a server to become ready.")
+    time_zone: str = Field(
+        "UTC",
+        description="Time zone of all schedules, such as Europe/Berlin. What runs look at are UTC days whatever it is, so a zone east of UTC runs monitoring before the day has ended there.",
+    )
+    catch_up_days: float = Field(
+        7.0,
+        ge=0,
+        le=27,
+        description="A monthly run that was missed is caught up within so many days of its time; later it is skipped, and people are told.",
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"is no time zone: {value!r}")
+        return value
 
 
 class Validation(Section):
