@@ -20,12 +20,15 @@ from tidegate.services.environment import child_environment
 from tidegate.services.probe import HOST
 from tidegate.settings.settings import Settings
 
-MARK: Final = "TIDEGATE_DEPLOYED_BY"
+MARK: Final = "DEPLOYED_BY_TIDEGATE"
+"""Not TIDEGATE_...: settings refuse names that they do not know."""
 _PORT: Final = "TIDEGATE_SERVING__PORT"
 _ROOT: Final = "TIDEGATE_ROOT"
 _STRATEGIES: Final = "TIDEGATE_SERVING__STRATEGIES"
 _PAUSE_S: Final = 0.1
 _GRACE_S: Final = 20.0
+_STARTED: Final[list["subprocess.Popen[bytes]"]] = []
+"""They outlive this process on purpose; kept so that nothing takes them for forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class Processes:
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with self._log.open("ab") as log:
-                subprocess.Popen(
+                process = subprocess.Popen(
                     (sys.executable, "-m", "tidegate.serving"),
                     cwd=self.root,
                     env=child_environment(os.environ, own, keep=("MLFLOW_TRACKING_",)),
@@ -132,6 +135,7 @@ class Processes:
                     stderr=log,
                     start_new_session=True,
                 )
+            _STARTED.append(process)
         except OSError as error:
             raise ServiceError(f"the new serving process cannot be started: {error}") from error
 

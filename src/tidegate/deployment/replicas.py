@@ -59,7 +59,7 @@ class Following:
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """The operator's own commands, of `deploy.*_command`. They find `TIDEGATE_DEPLOY_ID`, `_STRATEGY` and `_VERSION` in their environment.
+    """The operator's own commands, of `deploy.*_command`. They find `DEPLOY_ID`, `DEPLOY_STRATEGY` and `DEPLOY_VERSION` in their environment.
 
     A kill may come between a command and the journal, so that each must do nothing more when it is given twice, as `docker compose up -d` does.
 
@@ -112,7 +112,7 @@ class Commands:
             done = subprocess.run(  # noqa: S603  the operator's own words, without a shell
                 shlex.split(command),
                 cwd=self.root,
-                env={**os.environ, **{f"TIDEGATE_DEPLOY_{name}": value for name, value in own.items()}},
+                env={**os.environ, **{f"DEPLOY_{name}": value for name, value in own.items()}},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=self.settings.deploy.command_s,
