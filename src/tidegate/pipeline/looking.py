@@ -3,6 +3,7 @@
 import hashlib
 
 from tidegate.pipeline.data import Gathered, Prepared
+from tidegate.pipeline.fold_identity import source_of
 from tidegate.pipeline.job import Job
 from tidegate.registry.chain import canonical
 from tidegate.registry.looks import LookLedger
@@ -15,11 +16,13 @@ _NO_PART_IN_A_LOOK = {"gates", "monitor", "rollback", "source"}
 def look_key(job: Job, gathered: Gathered, prepared: Prepared) -> str:
     """SHA-256 over configuration, snapshots and the pooled test window: equal keys are one look.
 
-    A strategy file with other gates is the same look: the results are the same ones. Any other change of it is another look.
+    A strategy file with other gates is the same look: the results are the same ones. Any other change of it is another look, and so is
+    one of the file of a feature of the user's own.
     """
     content = canonical(
         {
             "strategy": job.strategy.model_dump(mode="json", exclude=_NO_PART_IN_A_LOOK),
+            "features": {feature.use: source_of(feature.use) for feature in job.strategy.features},
             "snapshots": {record.symbol: record.snapshot for record in gathered.symbols},
             "window": [prepared.folds[0].test.start_at, prepared.folds[-1].test.end_at],
         }

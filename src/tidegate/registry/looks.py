@@ -72,7 +72,7 @@ class LookLedger:
         with self.database.write() as connection:
             known = self._looks(connection, strategy)
             allowed = allowance(
-                spent([SpentLook(look["looked_at"], look["look_key"], look["level"]) for look in known], looked_at),
+                spent([_spent_look(look) for look in known], looked_at),
                 key,
                 _day(looked_at),
                 yearly_error=yearly_error,
@@ -139,6 +139,11 @@ def spent(known: Sequence[SpentLook], looked_at: int) -> list[SpentLook]:
     """
     today = _day(looked_at)
     return [replace(look, at_ms=today - abs(today - _day(look.at_ms))) for look in known]
+
+
+def _spent_look(row: dict[str, Any]) -> SpentLook:
+    share = row["yearly_error"] / row["looks_per_year"]
+    return SpentLook(row["looked_at"], row["look_key"], row["level"], share)
 
 
 def _day(at_ms: int) -> int:

@@ -31,11 +31,13 @@ class Look:
         at_ms: UTC ms.
         key: names strategy configuration, data snapshot and window; the same key is the same look.
         level: what it was charged.
+        share: its part of the year as it was laid out then, at least `level`; None where that is not known, and then `level` counts.
     """
 
     at_ms: int
     key: str
     level: float
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def allowance(looks: Sequence[Look], key: str, at_ms: int, *, yearly_error: floa
     Args:
         looks: all that were made; of several with one key the first counts. One dated after `at_ms` is charged as well: a clock that
             runs wrong does not create budget.
-        key: this look's. One that was made before gets its own level back and costs nothing.
+        key: this look's. One that was made before gets its own level back, but no more than today's share, and costs nothing.
         at_ms: UTC ms.
         yearly_error: the year's budget, in (0, 1).
         looks_per_year: scheduled, >= 1.
@@ -84,10 +86,16 @@ def allowance(looks: Sequence[Look], key: str, at_ms: int, *, yearly_error: floa
     charges = sorted((look.at_ms // DAY_MS + CHARGED_DAYS, look.level) for look in first.values())
     charges = [(ends, level) for ends, level in charges if ends > today]
     charged = math.fsum(level for _, level in charges)
-    share = yearly_error / looks_per_year
-    level = own.level if own else _left(share, yearly_error - charged)
+    # A share that is raised after looks were made at a smaller one would be chosen by what they showed: it holds once they have expired.
+    open_shares = [look.share for look in first.values() if look.share is not None and _is_charged(look, today)]
+    share = min([yearly_error / looks_per_year, *open_shares])
+    level = min(own.level, share) if own else _left(share, yearly_error - charged)
     returns_at = None if level >= share else _returns(charges, share, yearly_error)
     return Allowance(level, yearly_error, charged, returns_at)
+
+
+def _is_charged(look: Look, today: int) -> bool:
+    return look.at_ms // DAY_MS + CHARGED_DAYS > today
 
 
 def _left(share: float, rest: float) -> float:

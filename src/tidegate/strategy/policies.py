@@ -29,7 +29,7 @@ def named_policies(folder: Path) -> dict[str, Gates]:
 
 
 def load_policy(path: Path) -> Gates:
-    """Read a policy's file: a mapping like a strategy's `gates`; what it does not name has the defaults of the code.
+    """Read a policy's file: a mapping like a strategy's `gates`; what it does not name is as in the folder's `balanced`, or the code's.
 
     Raises:
         ConfigurationError: the file is missing or wrong, or names a policy itself.
@@ -40,6 +40,9 @@ def load_policy(path: Path) -> Gates:
             f"gate policy {path} names a policy", expected="gates and numbers", next_step="a policy builds on no other"
         )
     try:
+        below = path.with_name(f"{DEFAULT_POLICY}.yaml")
+        if path.stem != DEFAULT_POLICY and below.is_file():
+            content = overlay(load_policy(below).model_dump(exclude={"policy"}), content)
         gates = Gates.model_validate(content)
         return Gates.model_validate(gates.model_dump() | {"policy": path.stem})
     except ValidationError as error:

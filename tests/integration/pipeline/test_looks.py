@@ -21,6 +21,7 @@ from tidegate.pipeline.publish import record_reads
 from tidegate.pipeline.retrain import run_folds
 from tidegate.registry.database import Database
 from tidegate.registry.looks import LookLedger
+from tidegate.strategy.strategy import FeatureUse
 
 pytestmark = pytest.mark.slow
 SHARE = 0.05 / 12
@@ -107,6 +108,20 @@ def test_what_makes_another_look(stages: Stages) -> None:
     records = (dataclasses.replace(stages.gathered.symbols[0], snapshot="f" * 64),)
     others.append(look_key(stages.job, dataclasses.replace(stages.gathered, symbols=records), stages.prepared))
     assert len({same, *others}) == len(others) + 1
+
+
+def test_another_source_of_an_own_feature_is_another_look(
+    stages: Stages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = tmp_path / "feature_of_my_own.py"
+    own = FeatureUse(use="feature_of_my_own:drift", lookback=2)
+    job = dataclasses.replace(stages.job, strategy=stages.job.strategy.model_copy(update={"features": (own,)}))
+    keys = []
+    for content in ("ONE = 1\n", "ONE = 2\n", "ONE = 1\n"):
+        module.write_text(content)
+        keys.append(look_key(job, stages.gathered, stages.prepared))
+    assert keys[0] == keys[2] != keys[1]
 
 
 def test_a_year_that_is_spent_refuses_what_points_alone_would_promote(stages: Stages, looks: LookLedger) -> None:

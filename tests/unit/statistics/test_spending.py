@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from tidegate.statistics.spending import yearly_false_rate, yearly_pass_rate
+from tidegate.bars.interval import DAY_MS
+from tidegate.statistics.spending import Look, allowance, yearly_false_rate, yearly_pass_rate
 
 SHARE = 0.05 / 12
 
@@ -55,3 +56,25 @@ def test_same_answer_each_time() -> None:
 )
 def test_out_of_range_is_nan(level: float, overlap: float, looks: int, distance: float) -> None:
     assert math.isnan(yearly_pass_rate(level, overlap, looks, distance))
+
+
+def looked(day: int, key: str, level: float, share: float | None = None) -> Look:
+    return Look(day * DAY_MS, key, level, share)
+
+
+def level(looks: list[Look], key: str, day: int, error: float, per_year: int) -> float:
+    return allowance(looks, key, day * DAY_MS, yearly_error=error, looks_per_year=per_year).level
+
+
+def test_a_look_that_is_on_record_never_gets_more_than_todays_share() -> None:
+    before = [looked(0, "a", 0.49, 0.49)]
+    assert level(before, "a", 0, 0.01, 12) == 0.01 / 12
+    assert level([looked(0, "a", 0.001, 0.001)], "a", 0, 0.05, 12) == 0.001
+
+
+def test_a_larger_share_holds_once_the_looks_at_the_smaller_one_have_expired() -> None:
+    small = 0.05 / 366
+    peeks = [looked(30 * month, str(month), small, small) for month in range(12)]
+    assert level(peeks, "new", 330, 0.05, 1) == small
+    assert level(peeks, "new", 330 + 364, 0.05, 1) == small
+    assert level(peeks, "new", 330 + 365, 0.05, 1) == 0.05

@@ -41,6 +41,14 @@ def test_the_files_are_the_policies_that_the_code_knows() -> None:
     assert built_in()["balanced"] == Gates()
 
 
+def test_what_is_tightened_for_all_is_tightened_in_every_policy(tmp_path: Path) -> None:
+    policy_file(tmp_path, "balanced", {"max_drawdown": {"threshold": 0.05}, "yearly_error": 0.02})
+    strict = load_policy(policy_file(tmp_path, "strict", {"yearly_error": 0.01}))
+    mine = load_policy(policy_file(tmp_path, "mine", {"max_drawdown": {"blocking": False}}))
+    assert (strict.max_drawdown.threshold, strict.yearly_error, strict.policy) == (0.05, 0.01, "strict")
+    assert (mine.max_drawdown, mine.yearly_error) == (GateRule(threshold=0.05, blocking=False), 0.02)
+
+
 def test_balanced_is_written_out_in_full() -> None:
     written = yaml.safe_load((FOLDER / "balanced.yaml").read_text(encoding="utf-8"))
     assert set(written) == set(Gates.model_fields) - {"policy"}
