@@ -18,6 +18,7 @@ from prefect.utilities.annotations import quote
 
 from flows.fold_cache import KEPT, PREFIX, FoldSerializer, remove_stale_folds
 from flows.telling import tell_failure, tell_outcome
+from tidegate.backup.require import back_up_before
 from tidegate.checklist.checklist import require
 from tidegate.dataset.windows import FoldWindows
 from tidegate.errors import PromotionRefused, RegistryError, SourceError
@@ -212,10 +213,11 @@ def register_model(job: Job, bars: data.Gathered, folds: tuple[Fold, ...], judge
 def promote_model(
     job: Job, judged: judge.Judged, registered: publish.Registered, champion: Champion | None
 ) -> PromotionRecord:
-    """Promote what the gates let through, and, where settings ask for it, the lines of the production checklist about the model."""
+    """Promote what the gates let through, and, where settings ask for it, the lines of the production checklist about the model, after a backup."""
     if judged.decision.promote:
         try:
             require(job.settings, job.root, job.strategy, registered.version)
+            back_up_before(job.settings, job.root, f"{job.strategy.name} v{registered.version}", actor=job.actor)
         except PromotionRefused as refusal:
             before = None if champion is None else champion.version
             return PromotionRecord("refused", registered.version, before, str(refusal))

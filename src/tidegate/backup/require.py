@@ -9,7 +9,7 @@ from tidegate.backup.opening import open_repository
 from tidegate.backup.places import project_root
 from tidegate.backup.take import take_backup
 from tidegate.bars.bars import iso
-from tidegate.errors import BackupError
+from tidegate.errors import BackupError, PromotionRefused, TidegateError
 from tidegate.registry.database import system_clock
 from tidegate.settings.settings import Settings
 
@@ -37,6 +37,31 @@ def require_backup(settings: Settings, max_age_h: float) -> Listed:
             next_step="`tidegate backup` takes one",
         )
     return newest
+
+
+def back_up_before(settings: Settings, root: Path, what: str, *, actor: str) -> BackupRecord | None:
+    """The backup before a promotion, as `backup.before_promotion` has it; None where it asks for none.
+
+    Args:
+        settings: of the installation.
+        root: the project's folder.
+        what: is about to be promoted, such as `eurusd-sample v3`.
+        actor: who promotes.
+
+    Raises:
+        PromotionRefused: there is no backup, so nothing may be promoted.
+    """
+    wanted = settings.backup.before_promotion
+    if wanted == "no" or (wanted == "if_configured" and settings.backup.repository is None):
+        return None
+    try:
+        return take_or_refuse(settings, f"before the promotion of {what}", actor=actor, root=root)
+    except TidegateError as error:
+        raise PromotionRefused(
+            f"{what} not promoted: no backup could be taken before it ({error.what})",
+            setting="backup.before_promotion",
+            next_step=f"{error.next_step or 'see docs/backups.md'}; then promote it by hand, or retrain again",
+        ) from error
 
 
 def take_or_refuse(

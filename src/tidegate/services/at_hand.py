@@ -42,7 +42,8 @@ def mlflow_at_hand(settings: Settings) -> Iterator[Settings]:
     process = start(mlflow_server.service(own, logs, os.environ))
     try:
         wait_ready([process], settings.prefect.start_timeout_s)
-        yield _at(settings, mlflow_server.address(own))
+        # With its port as well, so that it is known as a server of tidegate's own, whose database a backup finds.
+        yield _at(own, mlflow_server.address(own))
     finally:
         process.stop()
 
@@ -66,6 +67,7 @@ def flow_variables(settings: Settings, inherited: Mapping[str, str]) -> dict[str
         own["PREFECT_API_DATABASE_CONNECTION_URL"] = prefect_server.database_url(settings)
     if settings.mlflow.tracking_uri is not None:
         own["TIDEGATE_MLFLOW__TRACKING_URI"] = settings.mlflow.tracking_uri
+        own["TIDEGATE_MLFLOW__PORT"] = str(settings.mlflow.port)
     own["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = inherited.get("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
     return own | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 

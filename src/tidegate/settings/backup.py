@@ -1,7 +1,7 @@
 """Settings of backups: where they go, who may read them, how long they stay."""
 
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -40,6 +40,10 @@ class Backup(Section):
     )
     mlflow_artifacts: Path | None = Field(
         None, description="Folder of artifacts of such a server. Empty: that of paths.mlruns."
+    )
+    before_promotion: Literal["require", "if_configured", "no"] = Field(
+        "if_configured",
+        description="Whether the monthly run takes a backup before it promotes, and refuses to promote where that fails. require: also where there is no repository.",
     )
     restic: str = Field("restic", min_length=1, description="The program restic, by name or path.")
     postgresql_programs: Path | None = Field(

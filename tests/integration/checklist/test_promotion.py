@@ -35,7 +35,7 @@ def step(folder: Path, *, asked: bool, promote: bool = True) -> PromotionRecord:
     (folder / "configs" / "checklist.yaml").write_text(text, encoding="utf-8")
     away = {"tracking_uri": "http://127.0.0.1:1", "retries": 0, "timeout_s": 1}
     settings = settings_of(folder, checklist={"require": asked}, mlflow=away)
-    job: Any = SimpleNamespace(settings=settings, root=folder, strategy=strategy())
+    job: Any = SimpleNamespace(settings=settings, root=folder, strategy=strategy(), actor="test")
     judged: Any = SimpleNamespace(decision=SimpleNamespace(promote=promote))
     registered: Any = SimpleNamespace(version=7)
     champion: Any = SimpleNamespace(version=6)
