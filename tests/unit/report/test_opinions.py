@@ -62,7 +62,10 @@ def test_statistics_that_only_show_say_so() -> None:
     )
     refusing = PolicyVerdict(promote=False, refused_by=("skill",))
     decision = made.decision.model_copy(update={"results": shown, "statistics": refusing})
-    assert halves(replace(made, decision=decision))[1].words == "skill beyond chance; under this policy statistics only show"
+    assert (
+        halves(replace(made, decision=decision))[1].words
+        == "skill beyond chance; under this policy statistics only show"
+    )
 
 
 @pytest.mark.parametrize("place", ["page", "summary"])
