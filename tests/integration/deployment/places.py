@@ -133,7 +133,7 @@ class Place:
         (self.folder / "boxes").mkdir(exist_ok=True)
         self.versions = KeptVersions(self.folder / "versions")
         database = Database(f"sqlite:///{self.folder}/ledger.db", busy_timeout_s=5)
-        self.promoter = Promoter(Ledger(database), self.versions, today=lambda _strategy: NOW)
+        self.promoter = Promoter(Ledger(database), self.versions, today=lambda _strategy: NOW, on_step=self.step)
         self.events = EventLedger(database)
         self.count = Count(self.folder / "count")
         if not self.versions.manifests:

@@ -28,6 +28,18 @@ KEPT = {
     "windows": ["maintenance_started", "maintenance_ended"],
     "deployments": 1,
 }
+# Named steps of a promotion, which are within `switch`.
+PROMOTION = [
+    "intent written",
+    "fence passed",
+    "previous set",
+    "production set",
+    "aliases verified",
+    "closing row written",
+    "committed",
+    "published",
+    "settled",
+]
 FIRED = Seen("fired", "errors: 12 % fail", {})
 
 
@@ -45,7 +57,7 @@ def killed_at(folder: Path, step: str, *, fires: bool = False) -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("step", [f"{name}{point}" for name in STEPS for point in (": done", "")])
+@pytest.mark.parametrize("step", [*(f"{name}{point}" for name in STEPS for point in (": done", "")), *PROMOTION])
 def test_the_end_is_the_same(tmp_path: Path, step: str) -> None:
     killed_at(tmp_path, step)
     again = Place(tmp_path)

@@ -1,0 +1,114 @@
+"""Whether bots are seen with the new version, and what a watch comes to, on looks that were made by hand and a clock that is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tidegate.deployment.looking import Looks, bots_follow, watch_until
+from tidegate.strategy.strategy import find_strategy
+from tidegate.watch.lookout import Lookout
+from tidegate.watch.scrape import BotSeen, Counts, Look, Target
+from tidegate.watch.strategies import Watched
+
+START = 1_780_000_000_000
+MINUTE = 60_000
+STRATEGIES = Path(__file__).parents[3] / "configs" / "strategies"
+WATCHED = Watched("small", find_strategy("simulated-demo", STRATEGIES))
+
+
+class Clock:
+    """Time passes only where somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def sleep(self, seconds: float) -> None:
+        self.now += round(seconds * 1000)
+
+    def ms(self) -> int:
+        return self.now
+
+
+def looks(clock: Clock, seen: Sequence[Look], poll_s: float = 10.0) -> Looks:
+    """The first look, then the second, and so on; the last one again and again."""
+    left = list(seen)
+
+    def look(_target: Target) -> Look:
+        found = left.pop(0) if len(left) > 1 else left[0]
+        return Look(
+            found.instance,
+            clock.now,
+            found.reachable,
+            found.ready,
+            found.started_at,
+            found.versions,
+            counts=found.counts,
+            bots=found.bots,
+        )
+
+    targets = [Target("one", "http://127.0.0.1:1")] if seen else []
+    return Looks(Lookout(look, 1.0, clock.ms), lambda: targets, clock.ms, poll_s, clock.sleep)
+
+
+def with_bots(*bots: tuple[str, int | None, int]) -> Look:
+    """Bots by name, version and seconds after the start at which they said so."""
+    said = tuple(BotSeen(name, "small", "key", "closed", START + 1000 * at, version) for name, version, at in bots)
+    return Look("one", START, reachable=True, ready=True, bots=said)
+
+
+def counted(asked: float, failed: float, version: int = 2) -> Look:
+    counts = Counts(asked, failed, ((0.005, asked), (float("inf"), asked)), asked / 1000)
+    return Look("one", START, True, True, START - MINUTE, {"small": version}, counts=counts, bots=())
+
+
+@pytest.mark.parametrize(
+    ("seen", "outcome"),
+    [
+        ([with_bots()], "done"),
+        ([with_bots(("a", 2, 1))], "done"),
+        ([with_bots(("a", 1, 1)), with_bots(("a", 2, 5))], "done"),
+        ([with_bots(("a", 1, 1))], "not_seen"),
+        ([with_bots(("a", None, 1))], "not_seen"),
+        ([with_bots(("a", 2, -1))], "not_seen"),
+        ([with_bots(("a", 2, 1), ("b", 1, 1))], "not_seen"),
+    ],
+    ids=["no bot", "it follows", "it follows later", "the old one", "none", "said before the switch", "one of two"],
+)
+def test_every_known_bot_must_name_the_version_after_the_switch(seen: list[Look], outcome: str) -> None:
+    clock = Clock()
+    found = bots_follow(looks(clock, seen), "small", 2, START, MINUTE)
+    assert found.outcome == outcome
+    assert clock.now - START <= MINUTE + 10_000
+
+
+def test_a_bots_newest_word_counts_whichever_process_has_it() -> None:
+    found = bots_follow(looks(Clock(), [with_bots(("a", 1, 1), ("a", 2, 2))]), "small", 2, START, MINUTE)
+    assert (found.outcome, found.details) == ("done", {"bots": {"a": 2}})
+
+
+def test_a_quiet_watch_lasts_until_its_end() -> None:
+    clock = Clock()
+    seen = [counted(100.0 * number, 0) for number in range(1, 400)]
+    found = watch_until(looks(clock, seen), WATCHED, 2, START + 30 * MINUTE, lambda: 2)
+    assert (found.outcome, clock.now - START) == ("done", 30 * MINUTE)
+    assert found.details["instances"] == ["one"]
+
+
+def test_errors_end_it_at_once_and_name_their_rule() -> None:
+    clock = Clock()
+    seen = [counted(100.0 * number, 50.0 * number) for number in range(1, 400)]
+    found = watch_until(looks(clock, seen), WATCHED, 2, START + 30 * MINUTE, lambda: 2)
+    assert found.outcome == "fired"
+    assert "errors" in found.evidence
+    assert clock.now - START < 30 * MINUTE
+
+
+def test_another_version_in_production_ends_it() -> None:
+    found = watch_until(looks(Clock(), [counted(1, 0)]), WATCHED, 2, START + 30 * MINUTE, lambda: 1)
+    assert (found.outcome, found.evidence) == ("left", "production is v1 by now")
+
+
+def test_without_any_process_nothing_was_watched() -> None:
+    found = watch_until(looks(Clock(), []), WATCHED, 2, START + 30 * MINUTE, lambda: 2)
+    assert found.outcome == "not_watched"
