@@ -123,7 +123,12 @@ def _path(
         turn = np.abs(np.diff(position[span], prepend=0.0, append=0.0))[:-1]
         costs[span] = turn * (COST if name != "hold" or at == 0 else 0.0)
         skill = CHANCES[name].edge_bps * 1e-4 * edge if name in CHANCES else 0.0
-        net[span] = position[span] * market[span] + np.abs(position[span]) * skill - costs[span]
+        if name == "hold":
+            # It keeps the units it bought, so a bar's profit grows with the price.
+            worth = np.concatenate(([1.0], np.cumprod(1.0 + market[: span.stop])))
+            net[span] = np.diff(worth[span.start :]) - costs[span]
+        else:
+            net[span] = position[span] * market[span] + np.abs(position[span]) * skill - costs[span]
         records.append(
             _month(month, starts[at : at + 2], outcome, number, (before, after), net[span], costs[span], acts, rng)
         )

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 
 from tidegate.bars.bars import Floats
-from tidegate.bars.interval import DAY_MS
-from tidegate.replay.page_figures import deployed
+from tidegate.replay.page_figures import daily, deployed
 from tidegate.replay.result import PathResult, ReplayResult
+from tidegate.replay.yardstick import ratio_returns
 from tidegate.report import formats
 from tidegate.report.sections.section import Block
 from tidegate.report.table import Cell, Column, Table, Tone, sign_tone
@@ -38,7 +38,7 @@ def compared(result: ReplayResult) -> Block | None:
         Column("Verdict", numeric=False),
     )
     remark = (
-        f"Ratios of daily returns, paired day by day (Ledoit and Wolf 2008). Told apart means p under {formats.tiny(level)}, which is {LEVEL:g} "
+        f"Ratios of daily returns, paired day by day (Ledoit and Wolf 2008); those of buy and hold are returns on what it was worth the day before. Told apart means p under {formats.tiny(level)}, which is {LEVEL:g} "
         "over the number of comparisons. Doing nothing is not in the table: against it stands the Sharpe ratio itself."
     )
     table = Table("The deployed procedure against each other path", columns, rows)
@@ -46,10 +46,8 @@ def compared(result: ReplayResult) -> Block | None:
 
 
 def _daily(path: PathResult) -> Floats:
-    """(d,) net returns by UTC day; a close at midnight ends its day."""
-    first = np.flatnonzero(np.diff((path.closed_at - 1) // DAY_MS, prepend=-1))
-    summed: Floats = np.add.reduceat(path.net_return, first)
-    return summed
+    """(d,) returns by UTC day that ratios are computed from."""
+    return ratio_returns(path.name, daily(path))
 
 
 def _row(own: PathResult, path: PathResult, found: SharpeDifference, level: float) -> tuple[Cell, ...]:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tidegate.backtest.ratios import wilson_interval
+from tidegate.backtest.ratios import sharpe, sharpe_standard_error, wilson_interval
 from tidegate.bars.bars import Floats
-from tidegate.replay.result import DecisionKind, Hindsight, PathResult, ReplayResult, Training
+from tidegate.bars.interval import DAY_MS
+from tidegate.replay.result import DecisionKind, Hindsight, Number, PathResult, ReplayResult, Training
+from tidegate.replay.yardstick import ratio_returns
 
 
 def profit(path: PathResult) -> Floats:
@@ -22,6 +24,22 @@ def drawdown(path: PathResult) -> Floats:
     peak = np.maximum(np.maximum.accumulate(equity), 1.0) if len(equity) else equity
     falls: Floats = (peak - equity) / peak
     return falls
+
+
+def daily(path: PathResult) -> Floats:
+    """(d,) net profits by UTC day, over the capital; a close at midnight ends its day."""
+    first = np.flatnonzero(np.diff((path.closed_at - 1) // DAY_MS, prepend=-1))
+    summed: Floats = np.add.reduceat(path.net_return, first) if len(first) else np.empty(0)
+    return summed
+
+
+def ratio(path: PathResult, periods_per_year: float) -> tuple[Number, Number]:
+    """Annual Sharpe ratio and its standard error, None where there is none; buy and hold's are of returns on its own equity."""
+    if path.name != "hold":
+        return path.summary.sharpe, path.summary.sharpe_standard_error
+    returns = ratio_returns(path.name, path.net_return)
+    found = sharpe(returns, periods_per_year), sharpe_standard_error(returns, periods_per_year)
+    return (found[0], found[1]) if np.isfinite(found).all() else (None, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from tidegate.replay.page_chart import SHAPES, Line, ReplayPicture, Shape, Sign, Term, replay_chart
 from tidegate.replay.page_compared import compared
-from tidegate.replay.page_figures import deployed, drawdown, profit
+from tidegate.replay.page_figures import deployed, drawdown, profit, ratio
 from tidegate.replay.page_headline import sharpe_with_error
 from tidegate.replay.result import MonthRecord, PathResult, ReplayResult
 from tidegate.report import formats
@@ -50,7 +50,7 @@ def equity(result: ReplayResult) -> Section:
     )
     caption = (
         "Every path trades the same capital and reinvests nothing, so equal distances are equal profits. "
-        "Drawdown at bar closes."
+        "Buy and hold buys once for that capital and keeps what it bought. Drawdown at bar closes."
     )
     blocks = [Block(figure=Figure("", replay_chart(picture), caption, legend=legend))]
     closer = _closer(result)
@@ -143,9 +143,10 @@ def paths(result: ReplayResult) -> Section:
     """The paths side by side."""
     lead = (
         "Profits are not reinvested: the annual return is the mean net return of a bar times the bars of a year. A standard error as "
-        "large as the Sharpe ratio means that the path may as well have no edge."
+        "large as the Sharpe ratio means that the path may as well have no edge. Buy and hold keeps the units it bought: its net return is what "
+        "a buyer had, and its Sharpe ratio is of returns on what these units were worth before each bar, since its profits grow with the price."
     )
-    rows = tuple(_row(path) for path in result.paths)
+    rows = tuple(_row(path, result.periods_per_year) for path in result.paths)
     columns = (
         Column("Path", numeric=False),
         Column("Net return"),
@@ -165,12 +166,13 @@ def paths(result: ReplayResult) -> Section:
     return Section("paths", "Paths side by side", lead, (block,) if against is None else (block, against))
 
 
-def _row(path: PathResult) -> tuple[Cell, ...]:
+def _row(path: PathResult, periods_per_year: float) -> tuple[Cell, ...]:
     summary, decides = path.summary, any(month.outcome != "none" for month in path.months)
 
     def number(value: int) -> Cell:
         return Cell(formats.count(value), value) if decides else Cell(formats.DASH, tone="muted")
 
+    sharpe, error = ratio(path, periods_per_year)
     left = summary.rollbacks + summary.halts + summary.expiries
     acts = f"{summary.rollbacks} ({summary.halts}, {summary.expiries})"
     return (
@@ -179,7 +181,7 @@ def _row(path: PathResult) -> tuple[Cell, ...]:
             formats.percent(summary.total_return, 1, signed=True), summary.total_return, sign_tone(summary.total_return)
         ),
         Cell(formats.percent(summary.annual_return, 1, signed=True), summary.annual_return),
-        Cell(sharpe_with_error(summary.sharpe, summary.sharpe_standard_error), _sortable(summary.sharpe)),
+        Cell(sharpe_with_error(sharpe, error), _sortable(sharpe)),
         Cell(formats.percent(summary.max_drawdown, 1), summary.max_drawdown),
         Cell(formats.count(summary.trades), summary.trades),
         Cell(formats.percent(summary.costs, 1), summary.costs),

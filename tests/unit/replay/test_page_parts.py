@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from tests import replay_records
 
+from tidegate.backtest.ratios import sharpe
 from tidegate.bars.interval import DAY_MS
 from tidegate.replay.page_compared import _daily, compared
 from tidegate.replay.page_decisions import decision_rows, decisions_lead, differences, hindsight
-from tidegate.replay.page_figures import drawdown, fit_share, judged, profit
+from tidegate.replay.page_figures import daily, drawdown, fit_share, judged, profit, ratio
 from tidegate.replay.page_headline import basis, earned, headline, sharpe_with_error, tiles
 from tidegate.replay.page_made import facts, timings
-from tidegate.replay.page_paths import _terms, equity, pointer_rows
+from tidegate.replay.page_paths import _terms, equity, paths, pointer_rows
 from tidegate.replay.result import Act, Hindsight, MonthRecord, PathResult, ReplayResult
 from tidegate.report.formats import NBSP
 
@@ -230,7 +231,33 @@ def test_a_path_that_is_the_deployed_one_has_no_difference_to_judge() -> None:
 
 def test_a_day_s_returns_end_with_its_midnight() -> None:
     path = replace(PATH, closed_at=np.array([0, 1, DAY_MS, DAY_MS + 1, 3 * DAY_MS]) + DAY_MS, net_return=np.arange(5.0))
-    assert _daily(path).tolist() == [0.0, 3.0, 3.0, 4.0]
+    assert daily(path).tolist() == [0.0, 3.0, 3.0, 4.0]
+    assert len(daily(replace(path, closed_at=np.empty(0, np.int64), net_return=np.empty(0)))) == 0
+
+
+def test_buy_and_hold_s_ratio_is_of_returns_on_its_own_equity_and_its_total_is_a_buyer_s() -> None:
+    rng = np.random.default_rng(11)
+    size = len(PATH.net_return)
+    returns = rng.normal(0.002, 0.02, size)
+    profits = np.diff(np.cumprod(1.0 + returns), prepend=1.0)
+    held = replace(next(path for path in MADE.paths if path.name == "hold"), net_return=profits)
+    ratio_of_returns = sharpe(returns, MADE.periods_per_year)
+    assert ratio(held, MADE.periods_per_year)[0] == pytest.approx(ratio_of_returns)
+    # The price has gone up, so that profits of fixed units tell another story.
+    assert abs(sharpe(profits, MADE.periods_per_year) - ratio_of_returns) > 0.1
+    (block,) = paths(replace(MADE, paths=(PATH, held))).blocks[:1]
+    assert block.table is not None
+    assert block.table.rows[1][3].text.startswith(f"{ratio_of_returns:.2f}")
+    assert profit(held)[-1] == pytest.approx(np.prod(1.0 + returns) - 1.0)
+
+
+def test_buy_and_hold_is_compared_by_days_on_what_it_was_worth_the_day_before() -> None:
+    held = next(path for path in MADE.paths if path.name == "hold")
+    closes = 1.0 + np.cumsum(held.net_return)
+    evening = closes[(held.closed_at % DAY_MS) == 0]
+    assert _daily(held) == pytest.approx(evening / np.concatenate(([1.0], evening[:-1])) - 1.0)
+    own = next(path for path in MADE.paths if path.name == "never")
+    assert _daily(own).tolist() == daily(own).tolist()
 
 
 def test_a_series_with_a_hole_has_no_deepest_fall() -> None:
