@@ -6,7 +6,7 @@ import typer
 from rich.markup import escape
 
 from tidegate.cli.acts import named
-from tidegate.cli.context import Project, person, served_project
+from tidegate.cli.context import Project, open_project, person, served_project
 from tidegate.cli.output import AsJson, console, errors, print_json, print_table
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def deploy(
 
     with served_project(quiet=as_json) as project:
         found, model = _model(project, strategy)
+        _refuse_passing_server(project)
         lock = project.settings.paths.runs / model / FOLDER / "deploy.lock"
         minutes = project.settings.deploy.watch_minutes if watch_minutes is None else watch_minutes
         wish = procedure.Wish(model, version, person(), (reason or "").strip(), minutes)
@@ -72,6 +73,20 @@ def deploy(
     _show(done, as_json=as_json)
     if done.verdict == "gone_back":
         raise typer.Exit(_GONE_BACK)
+
+
+def _refuse_passing_server(project: Project) -> None:
+    """A process that is started here must not follow a registry that ends with this command."""
+    from tidegate.errors import ConfigurationError
+
+    configured = open_project().settings.mlflow
+    passing = configured.tracking_uri is None and configured.port != project.settings.mlflow.port
+    if passing and project.settings.deploy.replicas == "processes":
+        raise ConfigurationError(
+            "deploy.replicas `processes` needs an MLflow server that stays",
+            setting="mlflow.tracking_uri",
+            next_step="start `tidegate up`, or name a server",
+        )
 
 
 def _model(project: Project, name: str) -> "tuple[Strategy, str]":

@@ -79,7 +79,8 @@ class Processes:
         found = self._own()
         if not found:
             raise ServiceError("the new serving process has ended", next_step=f"see {self._log}")
-        return require_ready(self.settings, [Target(self.name, f"http://{HOST}:{one.port}") for one in found])
+        asked = [Target(self.name, f"http://{HOST}:{one.port}") for one in found]
+        return require_ready(self.settings, asked, is_running=lambda: bool(self._own()))
 
     def switch(self) -> str:
         """Nothing to switch but the registry's word."""

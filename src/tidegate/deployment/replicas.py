@@ -4,7 +4,7 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,10 +128,17 @@ class Commands:
         return f"`{command}`" + (f": {said}" if said else "")
 
 
-def require_ready(settings: Settings, targets: Sequence[Target]) -> str:
+def require_ready(
+    settings: Settings, targets: Sequence[Target], *, is_running: Callable[[], bool] = lambda: True
+) -> str:
     """Require that processes are alive (`/healthz`) and ready (`/readyz`) within `deploy.ready_s`.
 
     One that has been silent in the registry and takes no connection is passed over: it is not there.
+
+    Args:
+        settings: `deploy.ready_s`, `watch.timeout_s` and `watch.api_key_file`.
+        targets: the processes.
+        is_running: asked while one is waited for; where it says no, waiting ends.
 
     Raises:
         ServiceError: names the process and what it said.
@@ -144,12 +151,12 @@ def require_ready(settings: Settings, targets: Sequence[Target]) -> str:
         for target in targets:
             if target.is_silent and not answers(f"{target.address.rstrip('/')}/healthz", settings.watch.timeout_s):
                 continue
-            _wait_ready(asker, target, ends_at)
+            _wait_ready(asker, target, ends_at, is_running)
             passed.append(target.instance)
     return f"alive and ready: {', '.join(passed)}" if passed else "no serving process answers"
 
 
-def _wait_ready(asker: Asker, target: Target, ends_at: float) -> None:
+def _wait_ready(asker: Asker, target: Target, ends_at: float, is_running: Callable[[], bool]) -> None:
     while True:
         told = "/healthz is not answered"
         if answers(f"{target.address.rstrip('/')}/healthz"):
@@ -159,7 +166,8 @@ def _wait_ready(asker: Asker, target: Target, ends_at: float) -> None:
                 told = str(error)
             else:
                 return
-        if time.monotonic() + _PAUSE_S >= ends_at:
+        told = told if is_running() else "it has ended"
+        if told == "it has ended" or time.monotonic() + _PAUSE_S >= ends_at:
             raise ServiceError(
                 f"{target.instance} at {target.address} is not ready: {told}",
                 setting="deploy.ready_s",

@@ -14,6 +14,7 @@ from tests.e2e.serving_process import Serving, get
 from tests.integration.backup.place import require_restic
 from tests.registry_factories import decision
 from tests.servers import free_port, mlflow_server
+from tests.unit.cli.run import CommandLine
 from tests.unit.model.small_model import small_files, small_manifest
 
 from tidegate.backup.take import take_backup
@@ -33,7 +34,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(300)]
 
 NAME = "small"
 FAR_MS = 10**14
-REPOSITORY = Path(__file__).parents[3]
+STRATEGIES = Path(__file__).parents[3] / "configs" / "strategies"
 
 
 @dataclass
@@ -79,7 +80,7 @@ class Place:
     bot: Bot
 
     def deploy(self, version: int, minutes: float) -> Deployed:
-        strategy = find_strategy("simulated-demo", REPOSITORY / "configs" / "strategies")
+        strategy = find_strategy(NAME, self.settings.paths.strategies)
         with opened(self.settings, self.folder, strategy, NAME, actor="ann") as ports:
             return deploy(ports, Wish(NAME, version, "ann", "the month's model", minutes))
 
@@ -148,6 +149,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         settings = load_settings(folder)
         for each in ("runs", "log", "strategies", "configs"):
             (folder / each).mkdir(exist_ok=True)
+        text = (STRATEGIES / "eurusd-sample.yaml").read_text(encoding="utf-8")
+        (folder / "strategies" / f"{NAME}.yaml").write_text(text.replace("eurusd-sample", NAME), encoding="utf-8")
         register(settings, folder)
         take_backup(settings, folder, reason="first", actor="test", init=True)
         old = stack.enter_context(
@@ -159,11 +162,34 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield Place(folder, settings, old, bot)
 
 
+@pytest.fixture
+def tidegate(place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    monkeypatch.setenv("TIDEGATE_ROOT", str(place.folder))
+    return CommandLine(monkeypatch, capsys)
+
+
 @pytest.fixture(scope="module")
 def second(place: Place) -> Iterator[Deployed]:
     done = place.deploy(2, 0.05)
     yield done
     place.processes(done).stop_new()
+
+
+def test_a_dry_run_shows_the_plan_and_changes_nothing(tidegate: CommandLine, place: Place) -> None:
+    told = tidegate("deploy", NAME, "2", "--dry-run", "--json")
+    assert told.code == 0, told.err
+    plan = json.loads(told.out)
+    assert (plan["from_version"], plan["version"], plan["rollback_to"], plan["rollback_verified"]) == (1, 2, 1, True)
+    assert plan["steps"][0] == "plan"
+    assert "going back: v1, answers its golden windows" in tidegate("deploy", NAME, "2", "--dry-run").out
+    assert EventLedger.from_settings(place.settings).rows(kinds=["deployment"]) == []
+
+
+def test_a_deployment_needs_a_reason_and_something_to_abandon(tidegate: CommandLine) -> None:
+    told = tidegate("deploy", NAME, "2")
+    assert (told.code, "needs a reason" in told.err) == (2, True)
+    told = tidegate("deploy", NAME, "--abandon")
+    assert (told.code, f"no deployment of {NAME} is open" in told.err) == (2, True)
 
 
 def test_the_new_version_is_served_by_old_and_new_and_the_bot_names_it(place: Place, second: Deployed) -> None:
@@ -194,14 +220,19 @@ def test_the_record_is_whole(place: Place, second: Deployed) -> None:
     assert second.entries["backup"].details == {"backup": backup.subject}
 
 
-def test_a_bot_that_does_not_follow_brings_the_old_version_back(place: Place, second: Deployed) -> None:
+def test_a_bot_that_does_not_follow_brings_the_old_version_back(
+    tidegate: CommandLine, place: Place, second: Deployed
+) -> None:
     place.bot.follows = False
-    done = place.deploy(3, 0.05)
-    assert (done.verdict, done.entries["bots"].outcome) == ("gone_back", "not_seen")
+    told = tidegate("deploy", NAME, "3", "--reason", "the next", "--watch-minutes", "0.05", "--json")
+    assert told.code == 7, told.err
+    done = json.loads(told.out)
+    steps = {one["name"]: one for one in done["steps"]}
+    assert (done["verdict"], steps["bots"]["outcome"]) == ("gone_back", "not_seen")
     assert served(place.old.port)["version"] == 2
     state = open_promoter(place.settings).ledger.state(NAME)
     assert state.current == 2
     assert state.barred == {3}
-    ended = int(done.entries["start"].evidence.rpartition(" ")[2])
+    ended = int(steps["start"]["evidence"].rpartition(" ")[2])
     kept = int(second.entries["start"].evidence.rpartition(" ")[2])
     assert (get(ended, "/readyz"), get(kept, "/readyz")) == (0, 200)

@@ -67,3 +67,9 @@ def test_what_does_not_answer_is_not_ready() -> None:
         require_ready(settings, [Target("one", "http://127.0.0.1:1", is_silent=True)]) == "no serving process answers"
     )
     assert require_ready(settings, []) == "no serving process is known that could be asked"
+
+
+def test_one_that_has_ended_is_not_waited_for() -> None:
+    settings = Settings(deploy=Deploy(ready_s=3600))
+    with pytest.raises(ServiceError, match="it has ended"):
+        require_ready(settings, [Target("one", "http://127.0.0.1:1")], is_running=lambda: False)
