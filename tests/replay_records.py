@@ -189,8 +189,10 @@ def _month(
         decision: DecisionKind = "promotion" if outcome == "promoted" else "refusal"
         hindsight.append(Hindsight(decision, number, span[0], span[1], _judgement(difference), difference))
     for act in acts:
-        if act.kind == "rollback" and act.from_version is not None:
-            difference = float(rng.normal(0.0, 0.02))
+        if act.kind != "expiry" and act.from_version is not None:
+            # A halt's draw is of its own, so that it moves no other figure.
+            draw = rng if act.kind == "rollback" else np.random.default_rng(act.at_ms)
+            difference = float(draw.normal(0.0, 0.02))
             hindsight.append(
                 Hindsight("rollback", act.from_version, act.at_ms, span[1], _judgement(difference), difference)
             )

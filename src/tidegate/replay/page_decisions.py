@@ -30,7 +30,7 @@ _ACTS: Final = {"rollback": "\u25bc Rolled back", "halt": "\u25a0 Halted", "expi
 KINDS: Final[Mapping[DecisionKind, str]] = {
     "promotion": "Promotions",
     "refusal": "Refusals",
-    "rollback": "Rollbacks",
+    "rollback": "Rollbacks and halts",
 }
 
 
@@ -107,10 +107,23 @@ def _production(month: MonthRecord) -> str:
 
 
 def _act(act: Act, hindsight: tuple[Hindsight, ...]) -> ActRow:
-    found = next((seen for seen in hindsight if seen.decision == act.kind and seen.at_ms == act.at_ms), None)
+    # Hindsight calls a halt a rollback, too; an expiry is nobody's decision.
+    found = next(
+        (
+            seen
+            for seen in hindsight
+            if seen.decision == "rollback" and (seen.version, seen.at_ms) == (act.from_version, act.at_ms)
+        ),
+        None,
+    )
     left = "nothing" if act.from_version is None else f"v{act.from_version}"
     place = "to nothing" if act.to_version is None else f"to v{act.to_version}"
-    return ActRow(_ACTS[act.kind], f"{formats.day(act.at_ms)}, {left} {place}", _sentence(act.reason), _seen(found))
+    return ActRow(
+        _ACTS[act.kind],
+        f"{formats.day(act.at_ms)}, {left} {place}",
+        _sentence(act.reason),
+        _seen(None if act.kind == "expiry" else found),
+    )
 
 
 def _sentence(text: str) -> str:
@@ -141,7 +154,7 @@ def decisions_lead(result: ReplayResult) -> str:
     said = (
         f"{formats.plural(len(path.months), 'month')}: {formats.plural(summary.promotions, 'promotion')}, "
         f"{formats.plural(summary.refusals, 'refusal')}, {formats.plural(summary.failures, 'month')} without a model, "
-        f"{formats.plural(summary.rollbacks, 'rollback')}."
+        f"{formats.plural(summary.rollbacks, 'rollback')}, {formats.plural(summary.halts, 'halt')}."
     )
     return f"{said} {' '.join(filter(None, (_right(kind, judged(path, kind)) for kind in KINDS)))}".strip()
 
@@ -172,7 +185,7 @@ def hindsight(result: ReplayResult) -> tuple[Block, ...]:
     )
     rule = (
         "A promotion was right if its version earned more until it left production than what it replaced would have; a refusal, if the "
-        "refused model would have earned no more over the next month than the path did; a rollback, if the version that was left "
+        "refused model would have earned no more over the next month than the path did; a rollback or halt, if the version that was left "
         "would have earned less for the rest of its term than the path did. A difference under the cost of one round trip is undecided. "
         "Spans overlap, so the sums are not the path's profit, and the intervals are too narrow where months resemble each other."
     )

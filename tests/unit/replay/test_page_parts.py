@@ -156,7 +156,7 @@ def test_figures_that_are_not_known_are_dashes_and_small_chances_are_not_zero() 
 
 def test_counts_are_said_with_their_intervals() -> None:
     lead = decisions_lead(replay_records.replay())
-    assert lead.startswith("72 months: 13 promotions, 58 refusals, 1 month without a model, 2 rollbacks.")
+    assert lead.startswith("72 months: 13 promotions, 58 refusals, 1 month without a model, 2 rollbacks, 4 halts.")
     assert f"Promotions right: 6 of 13 (95 % interval 23{NBSP}% to 71{NBSP}%)." in lead
     assert hindsight(replay_records.never_traded()) == ()
 
@@ -264,3 +264,23 @@ def test_a_series_with_a_hole_has_no_deepest_fall() -> None:
     broken = replace(PATH, net_return=np.where(np.arange(len(PATH.net_return)) == 5, np.nan, PATH.net_return))
     section = equity(replace(MADE, paths=(broken, *MADE.paths[1:])))
     assert "not known for every bar" in section.lead
+
+
+def test_a_halt_is_told_with_its_hindsight_and_an_expiry_has_none() -> None:
+    made = replay_records.replay()
+    acts = [(act, told) for month, row in zip(made.paths[0].months, decision_rows(made), strict=True)
+            for act, told in zip(month.acts, row.acts, strict=True)]  # fmt: skip
+    assert {act.kind for act, _ in acts} == {"rollback", "halt", "expiry"}
+    for act, told in acts:
+        assert (told.seen is None) == (act.kind == "expiry"), act
+    halted = judged(made.paths[0], "rollback")
+    assert halted.decided + halted.undecided == made.paths[0].summary.rollbacks + made.paths[0].summary.halts
+
+
+def test_two_acts_of_one_moment_keep_their_own_hindsights() -> None:
+    left, halted = Act(150, "rollback", 3, 2, "first"), Act(150, "halt", 2, None, "then")
+    seen = (Hindsight("rollback", 2, 150, 200, "wrong", -0.02), Hindsight("rollback", 3, 150, 200, "right", 0.01))
+    month = replace(PATH.months[0], acts=(left, halted), hindsight=seen)
+    (row,) = decision_rows(replace(MADE, paths=(replace(PATH, months=(month,)),)))
+    words = [told.seen.mark.word for told in row.acts if told.seen is not None]
+    assert words == ["Right", "Wrong"]
