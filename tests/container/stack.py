@@ -141,8 +141,12 @@ class Stack:
         shutil.copytree(DOCKER, self.folder / "docker", ignore=shutil.ignore_patterns("secrets", "__pycache__"))
         configs = self.folder / "configs"
         (configs / "strategies").mkdir(parents=True)
-        for name in ("base.yaml", "production.yaml"):
-            shutil.copy(ROOT / "configs" / name, configs)
+        for path in (ROOT / "configs").glob("*.yaml"):
+            shutil.copy(path, configs)
+        production = yaml.safe_load((configs / "production.yaml").read_text())
+        # The small model passes no production checklist, and backups have stories of their own.
+        production |= {"checklist": {"require": False}, "backup": {"before_promotion": "no"}}
+        (configs / "production.yaml").write_text(yaml.safe_dump(production))
         shutil.copytree(ROOT / "configs" / "policies", configs / "policies")
         written = self.strategy.model_dump(mode="json", exclude_unset=True)
         (configs / "strategies" / f"{self.strategy.name}.yaml").write_text(yaml.safe_dump(written))

@@ -53,7 +53,12 @@ def test_nothing_that_happens_costs_a_prediction(stack: Stack) -> None:
     told["healthy_s"] = round(time.monotonic() - begun)
     trained_by_schedule(stack)
     told["promoted_s"] = round(time.monotonic() - begun)
-    until(lambda: all(stack.inside(one, "/readyz") == 200 for one in SERVING), "readiness", 60)
+    until(
+        lambda: all(stack.inside(one, "/readyz") == 200 for one in SERVING),
+        "readiness",
+        60,
+        lambda: stack.compose("logs", "worker", SERVING[0]),
+    )
     until(lambda: proxied(stack) == set(SERVING), "readiness through the proxy", 30)
     key = stack.secret("api-key-bot")
     lookback = served_lookback(stack, key)
