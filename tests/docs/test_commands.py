@@ -48,6 +48,9 @@ def check_command(words: list[str]) -> None:
             assert set(targets) <= MAKE_TARGETS
         case "python", ["-m", module, *_]:
             assert importlib.util.find_spec(module) is not None
+        case "dask", [("scheduler" | "worker") as name, *arguments]:
+            program = importlib.import_module(f"distributed.cli.dask_{name}").main
+            program.make_context(name, arguments)
         case _:
             raise AssertionError(f"no check for {shlex.join(words)}")
 
