@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from tidegate.bars.bars import Floats
-from tidegate.replay.page_figures import daily, deployed
+from tidegate.replay.page_figures import daily, deployed, too_few
 from tidegate.replay.result import PathResult, ReplayResult
 from tidegate.replay.yardstick import ratio_returns
 from tidegate.report import formats
@@ -26,7 +26,11 @@ def compared(result: ReplayResult) -> Block | None:
         return None
     days = _daily(own)
     year = result.periods_per_year * len(days) / len(own.net_return)
-    found = [sharpe_difference(days, _daily(path), year, seed=result.seed) for path in others]
+    few = too_few(own)
+    found = [
+        None if few or too_few(path) else sharpe_difference(days, _daily(path), year, seed=result.seed)
+        for path in others
+    ]
     level = LEVEL / len(others)
     rows = tuple(_row(own, path, each, level) for path, each in zip(others, found, strict=True))
     columns = (
@@ -50,16 +54,18 @@ def _daily(path: PathResult) -> Floats:
     return ratio_returns(path.name, daily(path))
 
 
-def _row(own: PathResult, path: PathResult, found: SharpeDifference, level: float) -> tuple[Cell, ...]:
+def _row(own: PathResult, path: PathResult, found: SharpeDifference | None, level: float) -> tuple[Cell, ...]:
     gap = own.summary.total_return - path.summary.total_return
+    first = Cell(path.title), Cell(formats.percent(gap, 1, signed=True).replace("%", "pp"), gap, sign_tone(gap))
+    if found is None:
+        return (*first, *(Cell(formats.DASH, tone="muted") for _ in range(3)), Cell("too few to tell", tone="muted"))
     known = math.isfinite(found.difference)
     ratio = (
         f"{formats.decimal(found.difference, signed=True)} \u00b1{formats.NBSP}{formats.decimal(found.standard_error)}"
     )
     word, tone = _verdict(found, level)
     return (
-        Cell(path.title),
-        Cell(formats.percent(gap, 1, signed=True).replace("%", "pp"), gap, sign_tone(gap)),
+        *first,
         Cell(ratio if known else formats.DASH, found.difference),
         Cell(formats.interval((found.low, found.high), "ratio")),
         Cell(formats.decimal(found.p_value, 3) if known else formats.DASH, found.p_value),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -10,6 +11,10 @@ from tidegate.bars.bars import Floats
 from tidegate.bars.interval import DAY_MS
 from tidegate.replay.result import DecisionKind, Hindsight, Number, PathResult, ReplayResult, Training
 from tidegate.replay.yardstick import ratio_returns
+
+LEAST_TRADES: Final = 30
+LEAST_DAYS: Final = 30
+"""Trades, and days with a return, under which a Sharpe ratio's standard error means nothing: it is an estimate for many of both."""
 
 
 def profit(path: PathResult) -> Floats:
@@ -40,6 +45,17 @@ def ratio(path: PathResult, periods_per_year: float) -> tuple[Number, Number]:
     returns = ratio_returns(path.name, path.net_return)
     found = sharpe(returns, periods_per_year), sharpe_standard_error(returns, periods_per_year)
     return (found[0], found[1]) if np.isfinite(found).all() else (None, None)
+
+
+def days_with_return(path: PathResult) -> int:
+    """UTC days on which the path earned or lost anything."""
+    return int(np.count_nonzero(daily(path)))
+
+
+def too_few(path: PathResult) -> bool:
+    """Whether a path traded too little to tell skill from chance; buy and hold, which never closes a trade, is judged by its days."""
+    few_trades = path.name != "hold" and path.summary.trades < LEAST_TRADES
+    return few_trades or days_with_return(path) < LEAST_DAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +106,10 @@ def deployed(result: ReplayResult) -> PathResult:
 
 
 def fit_share(training: Training) -> float:
-    """XGBoost's own fits as a share of the time that the workers had; NaN where that is not known."""
+    """XGBoost's own fits as a share of the time that the workers had, each for one fit at a time.
+
+    NaN where that is not known: no total, or more than all of it, since a worker may train folds side by side and the record does not say how
+    many.
+    """
     total = training.seconds.get("total", 0.0) * training.workers
-    return training.fit_s / total if total > 0 else float("nan")
+    return training.fit_s / total if 0 < total >= training.fit_s else float("nan")

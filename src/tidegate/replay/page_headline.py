@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tidegate.replay.page_figures import deployed, judged
+from tidegate.replay.page_figures import LEAST_DAYS, LEAST_TRADES, days_with_return, deployed, judged, too_few
 from tidegate.replay.result import Name, PathResult, ReplayResult
 from tidegate.report import formats
 from tidegate.report.charts.gauge import gauge
@@ -25,7 +25,7 @@ _PHRASES: Final[dict[Name, str]] = {
 
 
 def headline(result: ReplayResult) -> Headline:
-    """The verdict. A gain that chance explains as well is never called a profit without saying so."""
+    """The verdict. A gain that chance explains as well is never called a profit without saying so; one of few trades, never at all."""
     path = deployed(result)
     summary = path.summary
     if not len(path.net_return):
@@ -35,6 +35,8 @@ def headline(result: ReplayResult) -> Headline:
         return Headline("NEVER TRADED", sentence, "warn")
     if not summary.total_return > 0:  # NaN is no profit either
         return Headline("LOSS" if summary.total_return < 0 else "NO PROFIT", sentence, "bad")
+    if too_few(path):
+        return Headline("TOO FEW TRADES", sentence, "warn")
     return (
         Headline("PROFIT", sentence, "good")
         if _beyond_chance(path)
@@ -96,6 +98,8 @@ def _sharpe_words(path: PathResult) -> str:
     sharpe, error = path.summary.sharpe, path.summary.sharpe_standard_error
     if sharpe is None or error is None or not (formats.known(sharpe) and formats.known(error)):
         return "There is no Sharpe ratio to judge by."
+    if too_few(path):
+        return f"{_counted(path)}: too few to tell skill from chance, for which the least is {LEAST_TRADES} trades and {LEAST_DAYS} days."
     said = f"Annual Sharpe ratio {sharpe_with_error(sharpe, error)} (standard error)"
     low, high = sharpe - _Z_95 * error, sharpe + _Z_95 * error
     span = f"from {formats.decimal(low)} to {formats.decimal(high)}"
@@ -103,6 +107,11 @@ def _sharpe_words(path: PathResult) -> str:
         return f"{said}: true values {span} fit it, zero among them, so chance alone may have brought it."
     side = "skill" if low > 0 else "a procedure that loses money"
     return f"{said}: true values {span} fit it, which speaks for {side}, if these years are like those to come."
+
+
+def _counted(path: PathResult) -> str:
+    days = formats.plural(days_with_return(path), "day")
+    return f"{formats.plural(path.summary.trades, 'trade')} on {days} with a return"
 
 
 def sharpe_with_error(sharpe: formats.Number, error: formats.Number) -> str:
@@ -163,6 +172,8 @@ def _sharpe_tile(path: PathResult) -> Tile:
     sharpe, error = path.summary.sharpe, path.summary.sharpe_standard_error
     if sharpe is None or error is None or not (formats.known(sharpe) and formats.known(error)):
         return Tile("Sharpe ratio", formats.NOT_MEASURED, "no trades, or no variation")
+    if too_few(path):
+        return Tile("Sharpe ratio", formats.decimal(sharpe), f"{_counted(path)}: too few to tell")
     ends = (sharpe - _Z_95 * error, sharpe + _Z_95 * error)
     words = f"Sharpe ratio {formats.decimal(sharpe)}, 95 % interval {formats.interval(ends, 'ratio')}; the mark is zero"
     detail = f"standard error {formats.decimal(error)}; the mark is zero"

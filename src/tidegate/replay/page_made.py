@@ -38,9 +38,11 @@ def _costs(result: ReplayResult) -> str:
 def _fits(result: ReplayResult) -> str:
     training, share = result.training, fit_share(result.training)
     took = f"{formats.plural(training.fits, 'fit')}, {formats.seconds(training.fit_s)}"
-    if training.fits == 0 or not formats.known(share):
+    if training.fits == 0 or not training.seconds.get("total"):
         return took
-    return f"{took}: {formats.percent(share, 0)} of the workers' time"
+    if not formats.known(share):
+        return f"{took}: more than the workers' time, since fits ran side by side; their share of it is not measurable"
+    return f"{took}: {formats.percent(share, 0)} of the workers' time, if each made one fit at a time"
 
 
 def timings(result: ReplayResult) -> Block | None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from tidegate.replay.page_chart import SHAPES, Line, ReplayPicture, Shape, Sign, Term, replay_chart
 from tidegate.replay.page_compared import compared
-from tidegate.replay.page_figures import deployed, drawdown, profit, ratio
+from tidegate.replay.page_figures import LEAST_DAYS, LEAST_TRADES, deployed, drawdown, profit, ratio, too_few
 from tidegate.replay.page_headline import sharpe_with_error
 from tidegate.replay.result import MonthRecord, PathResult, ReplayResult
 from tidegate.report import formats
@@ -144,7 +144,8 @@ def paths(result: ReplayResult) -> Section:
     lead = (
         "Profits are not reinvested: the annual return is the mean net return of a bar times the bars of a year. A standard error as "
         "large as the Sharpe ratio means that the path may as well have no edge. Buy and hold keeps the units it bought: its net return is what "
-        "a buyer had, and its Sharpe ratio is of returns on what these units were worth before each bar, since its profits grow with the price."
+        "a buyer had, and its Sharpe ratio is of returns on what these units were worth before each bar, since its profits grow with the price. "
+        f"With fewer than {LEAST_TRADES} trades, or {LEAST_DAYS} days with a return, no standard error is given: nothing can be told from so few."
     )
     rows = tuple(_row(path, result.periods_per_year) for path in result.paths)
     columns = (
@@ -181,7 +182,7 @@ def _row(path: PathResult, periods_per_year: float) -> tuple[Cell, ...]:
             formats.percent(summary.total_return, 1, signed=True), summary.total_return, sign_tone(summary.total_return)
         ),
         Cell(formats.percent(summary.annual_return, 1, signed=True), summary.annual_return),
-        Cell(sharpe_with_error(sharpe, error), _sortable(sharpe)),
+        Cell(sharpe_with_error(sharpe, None if too_few(path) else error), _sortable(sharpe)),
         Cell(formats.percent(summary.max_drawdown, 1), summary.max_drawdown),
         Cell(formats.count(summary.trades), summary.trades),
         Cell(formats.percent(summary.costs, 1), summary.costs),

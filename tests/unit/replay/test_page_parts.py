@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from tests import replay_records
 
-from tidegate.backtest.ratios import sharpe
+from tidegate.backtest.ratios import sharpe, sharpe_standard_error
 from tidegate.bars.interval import DAY_MS
 from tidegate.replay.page_compared import _daily, compared
 from tidegate.replay.page_decisions import decision_rows, decisions_lead, differences, hindsight
-from tidegate.replay.page_figures import daily, drawdown, fit_share, judged, profit, ratio
+from tidegate.replay.page_figures import daily, days_with_return, drawdown, fit_share, judged, profit, ratio, too_few
 from tidegate.replay.page_headline import basis, earned, headline, sharpe_with_error, tiles
 from tidegate.replay.page_made import facts, timings
 from tidegate.replay.page_paths import _terms, equity, paths, pointer_rows
@@ -19,8 +19,26 @@ from tidegate.report.formats import NBSP
 def deployed(result: ReplayResult, **changes: object) -> ReplayResult:
     """The result with other figures of its deployed path."""
     path = result.paths[0]
-    summary = replace(path.summary, **changes)  # type: ignore[arg-type]
+    summary = replace(path.summary, **{"trades": 300, **changes})  # type: ignore[arg-type]
     return replace(result, paths=(replace(path, summary=summary), *result.paths[1:]))
+
+
+def often(path: PathResult) -> PathResult:
+    """The path with trades enough to judge it by."""
+    return replace(path, summary=replace(path.summary, trades=300))
+
+
+def lucky() -> ReplayResult:
+    """The long replay, whose deployed path made one trade of twelve bars and won."""
+    made = replay_records.replay()
+    path = made.paths[0]
+    net = np.zeros(len(path.net_return))
+    net[5000:5012] = 0.02 / 12 + np.random.default_rng(0).normal(0.0, 0.001, 12)
+    summary = replace(
+        path.summary, trades=1, total_return=float(net.sum()),
+        sharpe=sharpe(net, made.periods_per_year), sharpe_standard_error=sharpe_standard_error(net, made.periods_per_year),
+    )  # fmt: skip
+    return replace(made, paths=(replace(path, net_return=net, summary=summary), *made.paths[1:]))
 
 
 MADE = replay_records.short()
@@ -44,6 +62,48 @@ def test_a_gain_within_chance_is_never_called_a_profit_alone(
 ) -> None:
     said = headline(deployed(MADE, total_return=total, sharpe=sharpe, sharpe_standard_error=error))
     assert (said.word, said.tone) == (word, tone)
+
+
+def test_one_winning_trade_is_neither_a_profit_nor_skill() -> None:
+    made = lucky()
+    path = made.paths[0]
+    assert path.summary.sharpe is not None
+    assert path.summary.sharpe_standard_error is not None
+    # By its standard error the one trade would be beyond chance: that error is for many trades.
+    assert path.summary.sharpe > 1.96 * path.summary.sharpe_standard_error
+    said = headline(made)
+    assert (said.word, said.tone) == ("TOO FEW TRADES", "warn")
+    words = basis(made)
+    assert words.startswith("1 trade on 1 day with a return: too few to tell skill from chance")
+    assert "speaks for" not in words
+    tile = next(each for each in tiles(made) if each.title == "Sharpe ratio")
+    assert tile.gauge is None
+    assert "too few to tell" in tile.detail
+    side, against = (block.table for block in paths(made).blocks)
+    assert side is not None
+    assert side.rows[0][3].text.endswith(f"\u00b1{NBSP}?")
+    assert against is not None
+    assert {row[-1].text for row in against.rows} == {"too few to tell"}
+    assert {row[3].text for row in against.rows} == {"\u2013"}
+
+
+def test_a_loss_of_few_trades_is_a_loss_that_says_nothing_about_the_procedure() -> None:
+    made = lucky()
+    path = made.paths[0]
+    summary = replace(path.summary, total_return=-path.summary.total_return, sharpe=-3.0, sharpe_standard_error=1.0)
+    lost = replace(made, paths=(replace(path, net_return=-path.net_return, summary=summary), *made.paths[1:]))
+    assert headline(lost).word == "LOSS"
+    assert "speaks for" not in basis(lost)
+
+
+@pytest.mark.parametrize(("trades", "days", "few"), [(30, 30, False), (29, 30, True), (30, 29, True)])
+def test_the_floor_is_of_trades_and_of_days(trades: int, days: int, few: bool) -> None:
+    net = np.where(PATH.closed_at <= PATH.closed_at[0] // DAY_MS * DAY_MS + days * DAY_MS, 0.001, 0.0)
+    path = replace(PATH, net_return=net, summary=replace(PATH.summary, trades=trades))
+    assert days_with_return(path) == days
+    assert too_few(path) is few
+    # Who buys and holds closes no trade.
+    assert too_few(replace(path, name="hold")) is (days < 30)
 
 
 def test_the_sentence_counts_who_did_better() -> None:
@@ -113,6 +173,12 @@ def test_the_share_of_fits_is_of_the_time_that_all_workers_had() -> None:
     assert (
         "workers' time" not in dict(facts(replace(MADE, training=replace(training, seconds={}))))["XGBoost's own fits"]
     )
+    # One process that trains two folds at a time: 127 % is a share of nothing.
+    beside = replace(training, fit_s=63.5, workers=1)
+    assert np.isnan(fit_share(beside))
+    told = dict(facts(replace(MADE, training=beside)))["XGBoost's own fits"]
+    assert told.endswith("not measurable")
+    assert "%" not in told
     assert timings(replace(MADE, training=replace(training, seconds={}))) is None
 
 
@@ -204,9 +270,9 @@ def test_paths_are_told_apart_only_beyond_chance() -> None:
     year = replay_records.replay(12, 6)
     size = len(year.paths[0].net_return)
     noise = rng.normal(0.0, 0.002, size)
-    own = replace(year.paths[0], net_return=noise + 0.0006)
+    own = replace(often(year.paths[0]), net_return=noise + 0.0006)
     same, worse = (
-        replace(path, net_return=rng.normal(0.0, 0.002, size) + drift)
+        replace(often(path), net_return=rng.normal(0.0, 0.002, size) + drift)
         for path, drift in zip(year.paths[1:3], (0.0006, -0.0006), strict=True)
     )
     block = compared(replace(year, paths=(own, same, worse, year.paths[-1])))
@@ -220,8 +286,9 @@ def test_paths_are_told_apart_only_beyond_chance() -> None:
 
 
 def test_a_path_that_is_the_deployed_one_has_no_difference_to_judge() -> None:
-    twin = replace(PATH, name="checklist", title="Twin")
-    block = compared(replace(MADE, paths=(PATH, twin)))
+    own = often(PATH)
+    twin = replace(own, name="checklist", title="Twin")
+    block = compared(replace(MADE, paths=(own, twin)))
     assert block is not None
     assert block.table is not None
     assert [cell.text for cell in block.table.rows[0]][2:] == ["\u2013", "\u2013", "\u2013", "cannot be computed"]
