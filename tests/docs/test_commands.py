@@ -50,7 +50,8 @@ def check_command(words: list[str]) -> None:
             assert importlib.util.find_spec(module) is not None
         case "dask", [("scheduler" | "worker") as name, *arguments]:
             program = importlib.import_module(f"distributed.cli.dask_{name}").main
-            program.make_context(name, arguments)
+            known = {option for parameter in program.params for option in parameter.opts}
+            assert {word for word in arguments if word.startswith("--")} <= known
         case _:
             raise AssertionError(f"no check for {shlex.join(words)}")
 
