@@ -25,7 +25,7 @@ from tidegate.replay.plan import Plan, make_plan, require_past
 from tidegate.replay.replay import replay as live_through
 from tidegate.replay.result import ReplayResult
 from tidegate.replay.training import train_month
-from tidegate.replay.workers import local_cluster, result_of
+from tidegate.replay.workers import connected, local_cluster, result_of
 from tidegate.settings.loading import load_settings
 from tidegate.settings.settings import Settings
 from tidegate.strategy.strategy import find_strategy, slug
@@ -35,9 +35,18 @@ TAGS = ["replay"]
 
 
 def cluster() -> AbstractContextManager[Any]:
-    """What months are trained on: the cluster that the settings name, or one of this run's own. Asked for by the first month of a run."""
+    """What months are trained on: the cluster that the settings name, or one of this run's own. Asked for by the first month of a run.
+
+    Raises:
+        ConfigurationError: the scheduler is encrypted, and there are no certificates.
+        ServiceError: no scheduler or no worker answers, or a worker's libraries differ from those here.
+    """
     settings = _settings()[1]
-    return nullcontext(settings.compute.dask_address) if settings.compute.dask_address else local_cluster(settings)
+    address = settings.compute.dask_address
+    if address:
+        with connected(settings):  # refused as on the command line, before a month is given away
+            pass
+    return nullcontext(address) if address else local_cluster(settings)
 
 
 # Not yet a cluster: that is made for a run, and gone after it.

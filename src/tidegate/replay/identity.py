@@ -10,8 +10,12 @@ from typing import Final
 
 import tidegate
 from tidegate.bars.bars import Bars
-from tidegate.pipeline.fold_identity import LIBRARIES, library_versions, source_of
+from tidegate.pipeline.fold_identity import LIBRARIES as OF_A_FOLD
+from tidegate.pipeline.fold_identity import library_versions, source_of
 from tidegate.replay.plan import Configuration
+
+LIBRARIES: Final = (*OF_A_FOLD, "arch")
+"""Libraries that take part in a trained month: those of its folds, and what measures them."""
 
 # Packages whose code takes part in a trained month: a new version of the command line or of a page trains nothing anew.
 _CODE: Final = (

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +14,13 @@ from typing import Any, Final
 import numpy as np
 
 from tidegate.backtest.result import Times
-from tidegate.errors import ConfigurationError
-from tidegate.pipeline.fold_identity import LIBRARIES, library_versions
+from tidegate.errors import ConfigurationError, ServiceError
+from tidegate.pipeline.fold_identity import library_versions
 from tidegate.pipeline.threads import limit_linear_algebra
 from tidegate.replay.figures import Walked, path_result
 from tidegate.replay.hindsight import Hindsights
 from tidegate.replay.history import collect
+from tidegate.replay.identity import LIBRARIES
 from tidegate.replay.journal import Journal, chained
 from tidegate.replay.life import Life, Newest
 from tidegate.replay.mapping import Mapper, in_order
@@ -71,6 +72,7 @@ def replay(
         ConfigurationError: another replay is working in this folder.
         DataError: the source cannot be read, or has no bars in a month.
         ModelError, LedgerError: files in the folder are damaged.
+        ServiceError: a month was trained by other code than this process has.
     """
     limit_linear_algebra(plan.settings.compute.threads)
     timing = Timing()
@@ -80,8 +82,9 @@ def replay(
             history = collect(plan)
         market = Market(history, plan.strategy, plan.settings.validation)
         walk = _Walk(plan, market, timing, on_month)
-        missing = walk.missing()
-        trained = _trained(plan, mapper, missing, timing)
+        expected = _expected(plan, timing)
+        missing = [month for month in plan.months if not expected[month.name].is_dir()]
+        trained = _trained(plan, mapper, expected, missing, timing)
         for number, month in enumerate(plan.months):
             walk.step(month, next(trained), number)
         with timing.stage("hindsight"):
@@ -103,16 +106,6 @@ class _Walk:
         self._tried: dict[str, float] = {}
         self._closed_at: list[Times] = []
         self.names: list[str] = []
-
-    def missing(self) -> list[Month]:
-        """Months that are not trained yet."""
-        months = self._plan.folder / "months"
-        with self._timing.stage("bars"):
-            return [
-                month
-                for month in self._plan.months
-                if not (months / read_inputs(self._plan.folder, month.name).name).is_dir()
-            ]
 
     def step(self, month: Month, trained: TrainedMonth, number: int) -> None:
         """One month of all paths."""
@@ -180,18 +173,37 @@ class _Path:
         return path_result(self._life, closed_at, self._walked, months, strategy)
 
 
-def _trained(plan: Plan, mapper: Mapper, missing: list[Month], timing: Timing) -> Iterator[TrainedMonth]:
+def _expected(plan: Plan, timing: Timing) -> dict[str, Path]:
+    """By month, the folder that it has once it is trained; its name tells by what code and from which inputs."""
+    with timing.stage("bars"):
+        return {month.name: plan.folder / "months" / read_inputs(plan.folder, month.name).name for month in plan.months}
+
+
+def _trained(
+    plan: Plan, mapper: Mapper, expected: Mapping[str, Path], missing: list[Month], timing: Timing
+) -> Iterator[TrainedMonth]:
     """Every month in order; those that are missing are trained as the mapper sees fit."""
     fresh = iter(mapper(train_month, [plan.reference(month) for month in missing]) if missing else ())
     names = {month.name for month in missing}
     for month in plan.months:
         with timing.stage("train"):
             if month.name in names:
-                folder = Path(next(fresh))
-            else:
-                folder = plan.folder / "months" / read_inputs(plan.folder, month.name).name
-            found = read_trained(folder)
+                _require_same(month.name, expected[month.name], Path(next(fresh)))
+            found = read_trained(expected[month.name])
         yield found
+
+
+def _require_same(month: str, expected: Path, returned: Path) -> None:
+    """Refuse what a worker trained by other code, Python, libraries or inputs than are here."""
+    if returned.name != expected.name:
+        raise ServiceError(
+            f"month {month} was trained by other code, libraries or inputs than this process has",
+            expected=expected.name,
+            actual=returned.name,
+            setting="compute.dask_address",
+            next_step="install the same tidegate, Python and libraries on every worker, start the workers anew, and replay again: "
+            "what they trained is left aside",
+        )
 
 
 def _training(plan: Plan, names: Sequence[str], missing: Sequence[Month], timing: Timing, workers: int) -> Training:

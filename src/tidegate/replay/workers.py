@@ -17,8 +17,9 @@ from distributed.security import Security
 
 from tidegate.errors import ConfigurationError, ServiceError
 from tidegate.logs.starting import start_logging
-from tidegate.pipeline.fold_identity import LIBRARIES, library_versions
+from tidegate.pipeline.fold_identity import library_versions
 from tidegate.pipeline.threads import limit_linear_algebra
+from tidegate.replay.identity import LIBRARIES
 from tidegate.replay.mapping import Mapper
 from tidegate.settings.operations import Logs
 from tidegate.settings.settings import Settings

@@ -1,6 +1,7 @@
 """Other lives on the small market: a halt and what ends it, several symbols, and the command."""
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import yaml
 from tests.integration.replay.small_replay import CONTENT, market, small_plan, write_bars
 from tests.unit.cli.run import CommandLine
 
+from tidegate.errors import ServiceError
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.replay.replay import replay
 from tidegate.replay.result import ReplayResult
+from tidegate.replay.trained import write_outcome
 
 
 def test_a_halt_ends_with_the_next_model_that_the_gates_let_through(tmp_path: Path) -> None:
@@ -33,6 +36,20 @@ def test_a_halt_ends_with_the_next_model_that_the_gates_let_through(tmp_path: Pa
     rows = Ledger(Database(f"sqlite:///{kept}")).rows("small")
     acts = [(row.action, row.to_version) for row in rows if row.state == "committed"]
     assert acts == [("promote", 1), ("promote", 2), ("halt", None), ("bar", 2), ("clear", None), ("promote", 3)]
+
+
+def test_a_month_that_a_worker_trained_by_other_code_is_refused(tmp_path: Path) -> None:
+    plan = small_plan(tmp_path, "2025-06")
+
+    def elsewhere(_function: Callable[[str], str], references: Sequence[str]) -> Iterator[str]:
+        for reference in references:
+            folder = Path(f"{reference}-0123456789abcdef")
+            folder.mkdir(parents=True)
+            write_outcome(folder, folder.name[:7], plan.start_ms, "nothing was trained")
+            yield str(folder)
+
+    with pytest.raises(ServiceError, match=r"month 2025-06 was trained by other code.* was 2025-06-0123456789abcdef"):
+        replay(plan, elsewhere)
 
 
 def test_several_symbols_are_one_portfolio(tmp_path: Path) -> None:

@@ -11,12 +11,15 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 from tests.integration.replay import dask_work
 
+from flows import replay as flow
 from tidegate.errors import ConfigurationError, ModelError, ServiceError
-from tidegate.pipeline.fold_identity import LIBRARIES, library_versions
+from tidegate.pipeline import fold_identity
+from tidegate.pipeline.fold_identity import library_versions
 from tidegate.replay import workers
+from tidegate.replay.identity import LIBRARIES
 from tidegate.replay.mapping import Mapper
 from tidegate.replay.workers import dask_mapper
 from tidegate.settings.settings import Settings
@@ -119,12 +122,37 @@ def test_an_encrypted_scheduler_without_certificates_is_refused_at_once(tmp_path
 
 
 class OtherWorkers:
-    """A client whose workers have an older XGBoost."""
+    """A client whose workers have an older library."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def run(self, *_given: object) -> dict[str, Any]:
-        return {"tcp://10.0.0.1:1": library_versions(LIBRARIES) | {"numpy": "1.26.4"}}
+        return {"tcp://10.0.0.1:1": library_versions(LIBRARIES) | {self._name: "1.26.4"}}
 
 
-def test_workers_with_other_libraries_are_refused() -> None:
-    with pytest.raises(ServiceError, match=r"worker tcp://10.0.0.1:1 has other versions of numpy.*was numpy 1.26.4"):
-        workers._require_same_libraries(OtherWorkers())
+@pytest.mark.parametrize("name", ["numpy", "arch"])
+def test_workers_with_other_libraries_are_refused(name: str) -> None:
+    told = rf"worker tcp://10.0.0.1:1 has other versions of {name}.*was {name} 1.26.4"
+    with pytest.raises(ServiceError, match=told):
+        workers._require_same_libraries(OtherWorkers(name))
+
+
+def older_there() -> None:
+    """Let a worker say that its libraries are older."""
+    vars(fold_identity)["version"] = lambda _name: "0.1"
+
+
+def test_the_flow_asks_a_scheduler_by_address_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_ROOT", str(tmp_path))
+    monkeypatch.setenv("TIDEGATE_COMPUTE__DASK_ADDRESS", "tls://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match="needs certificates"):
+        flow.cluster()
+    with LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
+        monkeypatch.setenv("TIDEGATE_COMPUTE__DASK_ADDRESS", cluster.scheduler_address)
+        with flow.cluster() as address:
+            assert address == cluster.scheduler_address
+        with Client(cluster) as client:
+            client.run(older_there)
+        with pytest.raises(ServiceError, match=r"other versions of .*arch.*compute.dask_address"):
+            flow.cluster()
