@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from prefect import runtime
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled
@@ -42,6 +43,10 @@ class Rule:
         """Why a missed retraining is not caught up, None where it is. Who is skipped for being too late is told to people."""
         if self._is_finished(strategy, at):
             return f"Missed, and {at:%Y-%m} has a finished retraining already."
+        return self.too_late(strategy, due, at)
+
+    def too_late(self, strategy: str, due: datetime, at: datetime) -> str | None:
+        """Why a retraining is skipped that was due long ago, None where it is not; people are told."""
         days = self.settings.prefect.catch_up_days
         if at - due <= timedelta(days=days):
             return None
@@ -77,6 +82,14 @@ class Rule:
             notifier.send("warning", title, body, strategy=strategy, subject=f"retrain/missed/{due:%Y-%m-%d}")
         finally:
             notifier.close()
+
+
+def is_too_late(strategy: str, settings: Settings) -> bool:
+    """Whether this run was due so long ago that it is skipped, as where the machine slept while the servers ran. Never for a run without a deployment."""
+    due = runtime.flow_run.scheduled_start_time
+    if not runtime.deployment.id or due is None:
+        return False
+    return Rule(settings).too_late(strategy, due, now("UTC")) is not None
 
 
 def skip_missed_runs(

@@ -16,6 +16,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
+from flows.catching_up import is_too_late
 from flows.fold_cache import KEPT, PREFIX, FoldSerializer, remove_stale_folds
 from flows.telling import tell_failure, tell_outcome
 from tidegate.backup.require import back_up_before
@@ -57,6 +58,9 @@ def retrain(strategy: str, as_of: str | None = None, symbols: str | None = None)
         symbols: a list with commas, such as BTC/USDT,ETH/USDT. Empty: those of the file.
     """
     remove_stale_folds()
+    if is_too_late(strategy, load_settings(project_root())):
+        get_run_logger().warning("%s was due longer ago than prefect.catch_up_days, and is skipped", strategy)
+        return []
     return [retrain_model(job) for job in jobs(strategy, as_of, symbols)]
 
 
@@ -100,9 +104,14 @@ def whole(value: T) -> T:
     return cast("T", quote(value))
 
 
+def project_root() -> Path:
+    """The project's folder."""
+    return Path(os.environ.get("TIDEGATE_ROOT", ".")).resolve()
+
+
 def jobs(strategy: str, as_of: str | None, symbols: str | None) -> list[Job]:
     """One job for each model of the strategy."""
-    root = Path(os.environ.get("TIDEGATE_ROOT", ".")).resolve()
+    root = project_root()
     settings = load_settings(root)
     if runtime.deployment.id:
         join_logging(settings.logs, "retrain")  # at a person's terminal the command has begun its own log

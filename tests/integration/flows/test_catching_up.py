@@ -9,10 +9,14 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.flow_engine import run_flow
+from prefect.states import Scheduled
 from prefect.types._datetime import now
 
 from flows.catching_up import Rule
 from flows.deploy import RETRAIN, Outcome, deploy
+from flows.retrain import retrain
+from tidegate.errors import ConfigurationError
 from tidegate.registry.events import EventLedger
 from tidegate.registry.retrains import RetrainLedger
 from tidegate.settings.settings import Paths, Prefect, Settings
@@ -100,6 +104,32 @@ def test_never_two_for_a_month(client: SyncPrefectClient, settings: Settings) ->
     assert set(states(client, name)) == {"CANCELLED"}
     assert done.not_caught_up == [f"done: Missed, and {month} has a finished retraining already."]
     assert told(settings) == [], "nothing is wrong"
+
+
+@pytest.mark.parametrize(("days_late", "runs"), [(6, True), (8, False)])
+def test_a_run_that_starts_too_late_skips_itself(
+    client: SyncPrefectClient,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    days_late: int,
+    runs: bool,
+) -> None:
+    for name in ("data", "runs", "strategies"):
+        monkeypatch.setenv(f"TIDEGATE_PATHS__{name.upper()}", str(getattr(settings.paths, name)))
+    monkeypatch.setenv("TIDEGATE_ROOT", str(tmp_path))
+    deployed("asleep", settings)
+    due = now("UTC") - timedelta(days=days_late)
+    found = client.read_deployment_by_name("retrain/asleep")
+    run = client.create_flow_run_from_deployment(found.id, state=Scheduled(scheduled_time=due))
+    if runs:
+        with pytest.raises(
+            ConfigurationError, match="asleep"
+        ):  # it has no strategy file, which is what a run asks first
+            run_flow(retrain, flow_run=client.read_flow_run(run.id), parameters={"strategy": "asleep"})
+        return
+    assert run_flow(retrain, flow_run=client.read_flow_run(run.id), parameters={"strategy": "asleep"}) == []
+    assert told(settings) == ["asleep: the month's retraining was missed and is skipped"]
 
 
 @pytest.mark.parametrize(
