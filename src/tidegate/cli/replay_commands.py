@@ -139,7 +139,8 @@ def _show(result: "ReplayResult", page: Path) -> None:
     rows = []
     for path in result.paths:
         found = path.summary
-        ratio = "" if found.sharpe is None else f"{found.sharpe:.2f} ± {found.sharpe_standard_error or 0:.2f}"
+        error = "?" if found.sharpe_standard_error is None else f"{found.sharpe_standard_error:.2f}"
+        ratio = "" if found.sharpe is None else f"{found.sharpe:.2f} ± {error}"
         decisions = f"{found.promotions}/{found.refusals}/{found.rollbacks + found.halts}" if path.policy else ""
         fall = f"{found.max_drawdown:.1%}"
         rows.append((path.title, f"{found.total_return:+.1%}", ratio, fall, found.trades, decisions))

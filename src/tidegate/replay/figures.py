@@ -8,7 +8,8 @@ import numpy as np
 from tidegate.backtest.ratios import sharpe, sharpe_standard_error
 from tidegate.backtest.result import Floats, Times
 from tidegate.replay.life import Life, Stepped, finite
-from tidegate.replay.result import MonthRecord, PathResult, Summary
+from tidegate.replay.result import MonthRecord, Name, PathResult, Summary
+from tidegate.replay.yardstick import ratio_returns
 from tidegate.strategy.strategy import Strategy
 
 
@@ -46,20 +47,23 @@ def path_result(
     """
     net = np.concatenate([month.net_return for month in walked])
     return PathResult(
-        life.name, life.title, life.policy, closed_at, net, months, _summary(net, walked, months, strategy)
+        life.name, life.title, life.policy, closed_at, net, months, _summary(life.name, net, walked, months, strategy)
     )
 
 
-def _summary(net: Floats, walked: Sequence[Walked], months: Sequence[MonthRecord], strategy: Strategy) -> Summary:
+def _summary(
+    name: Name, net: Floats, walked: Sequence[Walked], months: Sequence[MonthRecord], strategy: Strategy
+) -> Summary:
     per_year = strategy.periods_per_year
+    returns = ratio_returns(name, net)
     equity = 1.0 + np.concatenate(([0.0], np.cumsum(net)))
     outcomes = [month.outcome for month in months]
     acts = [act.kind for month in months for act in month.acts]
     return Summary(
         total_return=float(net.sum()),
         annual_return=float(net.mean()) * per_year,
-        sharpe=finite(sharpe(net, per_year)),
-        sharpe_standard_error=finite(sharpe_standard_error(net, per_year)),
+        sharpe=finite(sharpe(returns, per_year)),
+        sharpe_standard_error=finite(sharpe_standard_error(returns, per_year)),
         max_drawdown=float((1.0 - equity / np.maximum.accumulate(equity)).max()),
         trades=sum(month.live.trades for month in months),
         costs=sum(month.live.costs for month in months),
