@@ -16,7 +16,7 @@ from tidegate.pipeline.judge import Measured
 from tidegate.replay.market import Market
 from tidegate.replay.plan import Month
 from tidegate.replay.result import Act, Live, MonthRecord, Name, Number, Outcome
-from tidegate.replay.trading import Stint, Traded, close, enter, idle, trade
+from tidegate.replay.trading import Stint, Traded, close, enter, idle, join, settling, trade
 from tidegate.replay.trained import TrainedMonth
 
 _SHOWN = ("sharpe", "sharpe_standard_error", "win_rate", "max_drawdown", "trades")
@@ -117,17 +117,7 @@ class Desk:
 
 def with_closing(traded: Traded, cost: float, ended: Trades) -> Traded:
     """A month whose first bar also pays for closing what another version had held."""
-    if not len(ended):
-        return traded
-    first = np.zeros(len(traded.net_return))
-    first[0] = cost
-    return Traded(
-        traded.closed_at,
-        traded.net_return - first,
-        traded.cost + first,
-        traded.position,
-        Trades.concatenate([ended, traded.trades]),
-    )
+    return join([settling(cost, ended), traded]) if len(ended) else traded
 
 
 def record_of(

@@ -4,7 +4,7 @@ Bars are traded month by month. Nothing is computed twice but what is still held
 does next depends on no earlier bar. At the end of a month an open position stays, valued at the last close.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -50,6 +50,7 @@ class Traded:
         net_return, cost: (n,) over the capital, in the bar.
         position: (n,) mean over the symbols of the absolute side held.
         trades: closed in these bars, in order of exit.
+        owed: cost of closing, over the capital, where there was no bar to bear it; the next bar does, see `join`.
     """
 
     closed_at: Times
@@ -57,11 +58,12 @@ class Traded:
     cost: Floats
     position: Floats
     trades: Trades = field(default_factory=lambda: _NO_TRADES)
+    owed: float = 0.0
 
     @property
     def total(self) -> float:
         """Net profit over the capital."""
-        return float(self.net_return.sum())
+        return float(self.net_return.sum()) - self.owed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +92,8 @@ def trade(
         stint: up to `start_ms`.
         start_ms: UTC ms; earlier bars are settled.
         end_ms: UTC ms.
-        leaves: whether the version leaves production then: its position is closed at the last close, with costs.
+        leaves: whether the version leaves production then: its position is closed at the last close, with costs. Where the span has no
+            bar of the symbol, that close lies before it, and the span's first bar of any symbol bears the cost.
     Returns:
         what was earned, and the stint up to `end_ms`.
     """
@@ -118,7 +121,7 @@ def close(market: Market, bundle: Bundle, stint: Stint, at_ms: int) -> tuple[flo
     cost, ended = 0.0, []
     for symbol in market.strategy.symbols:
         found = _run(market, bundle, symbol, stint, at_ms)
-        if found is not None and found.exit_cost:
+        if found is not None:
             cost += found.exit_cost
             trades = found.backtest.trades
             ended.append(trades.take(trades.forced_exit))
@@ -130,13 +133,26 @@ def idle(market: Market, start_ms: int, end_ms: int) -> Traded:
     return _put_together(market, dict.fromkeys(market.strategy.symbols), start_ms, end_ms, leaves=False)
 
 
-def join(parts: list[Traded]) -> Traded:
-    """Parts one after the other."""
+def settling(cost: float, ended: Trades) -> Traded:
+    """What `close` found, as a part without a bar."""
+    return Traded(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0), ended, cost)
+
+
+def join(parts: Sequence[Traded]) -> Traded:
+    """Parts one after the other. What one owes is paid in the next bar there is; without any it is owed still."""
     series = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("closed_at", "net_return", "cost", "position")
     }
-    return Traded(**series, trades=Trades.concatenate(part.trades for part in parts))
+    owed, bars = 0.0, 0
+    for part in parts:
+        if owed and len(part.closed_at):
+            series["net_return"][bars] -= owed
+            series["cost"][bars] += owed
+            owed = 0.0
+        owed += part.owed
+        bars += len(part.closed_at)
+    return Traded(**series, trades=Trades.concatenate(part.trades for part in parts), owed=owed)
 
 
 def _run(market: Market, bundle: Bundle, symbol: str, stint: Stint, end_ms: int) -> _Series | None:
@@ -173,7 +189,7 @@ def _put_together(
     strategy = market.strategy
     opened_at = np.unique(np.concatenate([market.span(symbol, start_ms, end_ms).opened_at for symbol in runs]))
     net, cost, position = (np.zeros(len(opened_at)) for _ in range(3))
-    trades = []
+    trades, owed = [], 0.0
     for found in runs.values():
         if found is None:
             continue
@@ -181,14 +197,19 @@ def _put_together(
         rows = np.flatnonzero(backtest.opened_at >= start_ms)
         where = np.searchsorted(opened_at, backtest.opened_at[rows])
         earned, paid = backtest.net_return[rows] * backtest.capital, backtest.cost[rows] * backtest.capital
-        if not leaves and len(rows):
+        if leaves and not len(rows):
+            owed += found.exit_cost
+        elif not leaves and len(rows):
             earned[-1] += found.exit_cost
             paid[-1] -= found.exit_cost
         net[where] += earned
         cost[where] += paid
         position[where] += np.abs(backtest.position[rows])
-        ended = backtest.trades.exit_at >= start_ms
-        trades.append(backtest.trades.take(ended & (leaves | ~backtest.trades.forced_exit)))
+        # One that is closed for leaving belongs here, also where its last close lies before the span.
+        ended = np.where(backtest.trades.forced_exit, leaves, backtest.trades.exit_at >= start_ms)
+        trades.append(backtest.trades.take(ended))
+    if len(opened_at):
+        net[0], cost[0], owed = net[0] - owed, cost[0] + owed, 0.0
     closed = Trades.concatenate(trades)
     return Traded(
         closed_at=opened_at + strategy.bar.milliseconds,
@@ -196,4 +217,5 @@ def _put_together(
         cost=cost / strategy.capital,
         position=position / len(runs),
         trades=closed.take(np.argsort(closed.exit_at, kind="stable")),
+        owed=owed / strategy.capital,
     )

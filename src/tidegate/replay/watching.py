@@ -51,15 +51,13 @@ class Watch:
 
         Args:
             bundle: of the version.
-            stint: its trades; those that were closed after `as_of` are not looked at.
+            stint: its trades; those that were closed at `as_of` or later are not looked at, see `closed_before`.
             as_of: UTC ms.
             closed_at: (n,) closes of the path's bars since the stint began, or since the Sharpe ratio's window.
             net_return: (n,) the path's net returns there.
         """
         bounds = self._strategy.rollback
-        exits = np.asarray(stint.exit_at, np.int64)
-        known = exits <= as_of
-        exits, won = exits[known], np.asarray(stint.won, np.float64)[known]
+        exits, won = closed_before(stint, as_of)
         found = []
         if bounds.sequential_action == "roll_back":
             test = sequential.test(self.design(bundle), stint.version, won)
@@ -105,6 +103,17 @@ class Watch:
     @property
     def _window_ms(self) -> int:
         return self._strategy.rollback.sharpe_window_days * DAY_MS
+
+
+def closed_before(stint: Stint, as_of: int) -> tuple[Times, Floats]:
+    """Exits of the trades that were closed before a moment, and whether each won.
+
+    A trade that is closed at that very moment is filled at the open of the bar that begins then. A version that leaves at that moment
+    never makes this fill: it is closed at the last close. So no rule may know of it.
+    """
+    exits = np.asarray(stint.exit_at, np.int64)
+    known = exits < as_of
+    return exits[known], np.asarray(stint.won, np.float64)[known]
 
 
 def asks(findings: Sequence[Finding]) -> bool:

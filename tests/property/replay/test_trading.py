@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from tests.property.replay.scripted import HOUR, START, Model, Scripted, strategy, walk
 
 from tidegate.policy.policy import PositionPolicy
-from tidegate.replay.trading import Traded, close, enter, join, trade
+from tidegate.replay.life import with_closing
+from tidegate.replay.trading import Traded, close, enter, idle, join, trade
+from tidegate.replay.watching import closed_before
+from tidegate.strategy.strategy import Costs
 
 COUNT = 240
 
@@ -68,6 +71,53 @@ def test_closing_at_a_month_s_first_moment_costs_what_leaving_there_does(seed: i
     assert stayed.total - cost == np.float64(left.total) or abs(stayed.total - cost - left.total) < 1e-12
     assert len(stayed.trades) + len(ended) == len(left.trades)
     assert sorted(ended.net_pnl.tolist()) == sorted(left.trades.net_pnl[left.trades.forced_exit].tolist())
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10_000), cut=st.integers(110, COUNT - 1))
+def test_what_a_rule_knows_of_at_a_moment_stays_as_it_is_when_the_version_leaves_then(seed: int, cut: int) -> None:
+    market, model = world(seed, symbols=2, impact=0.0, entries=0.9)
+    start, moment = START + 100 * HOUR, START + cut * HOUR
+    _, moved = trade(market, model, enter(1, start, market.strategy), start, START + COUNT * HOUR, leaves=False)
+    left, _ = trade(market, model, enter(1, start, market.strategy), start, moment, leaves=True)
+    kept = left.trades.take(~left.trades.forced_exit)
+    exits, won = closed_before(moved, moment)
+    assert kept.exit_at.tolist() == exits.tolist()
+    assert (kept.net_pnl > 0).tolist() == won.tolist()
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 10_000),
+    cut=st.integers(150, COUNT - 30),
+    free=st.booleans(),
+    silent=st.sampled_from([("BTC/USDT",), ("BTC/USDT", "ETH/USDT")]),
+)
+def test_closing_is_paid_for_where_a_span_has_no_bars(seed: int, cut: int, free: bool, silent: tuple[str, ...]) -> None:
+    """A version leaves in a hole of the market; at the moment before the hole it would have paid the same."""
+    market, model = world(seed, symbols=2, impact=0.0, entries=0.9)
+    if free:
+        costs = Costs(fee_bps=0.0, half_spread_bps=0.0, slippage_bps=0.0)
+        market.strategy = market.strategy.model_copy(update={"costs": costs})
+    start, hole, end = (START + at * HOUR for at in (100, cut, cut + 10))
+    for name in silent:
+        inside = (market._bars[name].opened_at >= hole) & (market._bars[name].opened_at < end)
+        market._bars[name] = market._bars[name].take(~inside)
+        market._probability[name] = market._probability[name][~inside]
+    _, stint = trade(market, model, enter(1, start, market.strategy), start, hole, leaves=False)
+    cost, ended = close(market, model, stint, hole)
+    after = idle(market, end, START + COUNT * HOUR)
+    if len(silent) == 2:
+        found, _ = trade(market, model, stint, hole, end, leaves=True)
+        assert (len(found.closed_at), found.owed) == (0, cost)
+        assert found.trades.net_pnl.tolist() == ended.take(np.argsort(ended.exit_at, kind="stable")).net_pnl.tolist()
+        whole = join([found, after])
+        assert (whole.owed, whole.total, whole.cost[0], whole.net_return[0]) == (0.0, -cost, cost, -cost)
+        assert with_closing(idle(market, hole, end), cost, ended).owed == cost * bool(len(ended))
+    else:
+        held = trade(market, model, stint, hole, end, leaves=True)[0].trades
+        mine, theirs = (each.take(each.symbol == silent[0]) for each in (held, ended))
+        assert mine.net_pnl.tolist() == theirs.net_pnl.tolist()
 
 
 @settings(deadline=None, max_examples=25)

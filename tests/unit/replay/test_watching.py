@@ -10,7 +10,7 @@ from tidegate.bars.bars import parse_time
 from tidegate.bars.interval import DAY_MS
 from tidegate.monitoring import sequential
 from tidegate.replay.trading import Stint
-from tidegate.replay.watching import Watch, asks
+from tidegate.replay.watching import Watch, asks, closed_before
 from tidegate.strategy.strategy import Strategy
 
 ENTERED = parse_time("2018-01-01")
@@ -58,7 +58,16 @@ def test_the_sequential_test_is_production_s_on_the_trades_known_by_then() -> No
         for day in judge.days(ENTERED, ENTERED + 8 * DAY_MS)
         if asks(judge.findings(BUNDLE, traded, day, *no_returns()))
     )
-    assert first == -(-traded.exit_at[alarm] // DAY_MS) * DAY_MS
+    assert first == (traded.exit_at[alarm] // DAY_MS + 1) * DAY_MS
+
+
+def test_a_trade_that_is_closed_at_midnight_is_known_a_day_later() -> None:
+    traded = stint([False, True, False], a_day=1)
+    assert traded.exit_at[0] == ENTERED + DAY_MS
+    for day, known in ((1, [0]), (2, [0]), (3, [0, 1])):
+        exits, won = closed_before(traded, ENTERED + day * DAY_MS)
+        assert exits.tolist() == list(traded.exit_at[: day - 1])
+        assert won.tolist() == known[: day - 1]
 
 
 def test_wins_raise_no_alarm() -> None:
