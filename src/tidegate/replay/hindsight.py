@@ -6,21 +6,24 @@
 | refusal | the model that was refused would have earned no more over the next month than the path did |
 | rollback, halt | the version that was left would have earned less than the path did, until the next promotion or its own expiry |
 
-A version is followed alone: flat at first, closed at the end of the span, at the strategy's costs. A difference under the cost of one round
-trip of the capital is `undecided`.
+A version is followed alone: flat at first, closed at the end of the span, at the strategy's costs. A difference no larger than the cost of one
+round trip of the capital, with the impact it would have had at the time of the decision, is `undecided`; so is one of zero where trading is free.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
-from tidegate.backtest.costs import BPS
+from tidegate.backtest.costs import BPS, IMPACT_BARS, side_rates
 from tidegate.backtest.result import Floats, Times
 from tidegate.replay.market import Market
 from tidegate.replay.result import Act, DecisionKind, Hindsight, Judgement, MonthRecord
 from tidegate.replay.trading import enter, trade
 from tidegate.replay.trained import TrainedMonth
+
+_ROUNDING: Final = 1e-12  # of sums over the same bars in another order; it would decide where trading is free
 
 
 class Hindsights:
@@ -79,7 +82,8 @@ class Hindsights:
         if act.from_version is None:
             return None
         expires_at = self._versions[act.from_version].bundle.manifest.expires_at
-        end = min([*(at for at in promoted_at if at > act.at_ms), expires_at, self._end_ms])
+        # A promotion at that moment came after the act, and left nothing to be compared.
+        end = min([*(at for at in promoted_at if at >= act.at_ms), expires_at, self._end_ms])
         earned = float(net[(closed_at > act.at_ms) & (closed_at <= end)].sum())
         difference = earned - self.alone(act.from_version, act.at_ms, end)
         return self._told("rollback", act.from_version, act.at_ms, end, difference)
@@ -100,9 +104,19 @@ class Hindsights:
         return self._alone[key]
 
     def _told(self, decision: DecisionKind, version: int, at_ms: int, end_ms: int, difference: float) -> Hindsight:
-        round_trip = 2.0 * self._market.strategy.costs.side_bps * BPS
         judgement: Judgement = "undecided"
-        if abs(difference) >= round_trip and np.isfinite(difference):
-            # A refused model that earned exactly what the path did was refused rightly; so small a difference is undecided before that.
+        if abs(difference) > max(self._round_trip(at_ms), _ROUNDING) and np.isfinite(difference):
             judgement = "right" if difference > 0 else "wrong"
         return Hindsight(decision, version, at_ms, end_ms, judgement, difference)
+
+    def _round_trip(self, at_ms: int) -> float:
+        """What buying and selling with all of the capital costs, over the capital, with the impact of orders at a time."""
+        strategy = self._market.strategy
+        if strategy.costs.impact_coefficient == 0:
+            return 2.0 * strategy.costs.side_bps * BPS
+        share, rates = strategy.capital / len(strategy.symbols), []
+        for symbol in strategy.symbols:
+            bars = self._market.before(symbol, at_ms, IMPACT_BARS)
+            rows = np.array([len(bars)] if len(bars) else [], np.intp)
+            rates.append(side_rates(bars, rows, share / bars.close[rows - 1], strategy.costs).sum())
+        return 2.0 * float(np.mean(rates))

@@ -59,7 +59,7 @@ class Hindsight:
         version: the version promoted, refused or gone back from.
         at_ms: UTC ms of the decision.
         until_ms: UTC ms of the end of the span that was compared.
-        judgement: `undecided` where the difference is under the cost of one round trip of the capital.
+        judgement: `undecided` where the difference is no larger than the cost of one round trip of the capital.
         difference: what the decision earned less what the other choice would have, as a share of the capital.
     """
 

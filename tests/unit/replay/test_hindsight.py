@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.property.replay.scripted import Model, strategy
 
+from tidegate.bars.bars import Bars
 from tidegate.policy.policy import PositionPolicy
 from tidegate.replay.hindsight import Hindsights
 from tidegate.replay.result import Act, Live, MonthRecord, Outcome
@@ -18,9 +19,9 @@ POLICY = PositionPolicy(long_at=0.6, short_at=0.4, take_profit=0.02, stop_loss=0
 class Known(Hindsights):
     """Versions earn a tenth of their number a month of 30 days, to the day."""
 
-    def __init__(self, expires: dict[int, int]) -> None:
+    def __init__(self, expires: dict[int, int], **costs: float) -> None:
         versions = {version: _Month(Model(POLICY, expires_at)) for version, expires_at in expires.items()}
-        super().__init__(cast("Any", _Market()), cast("Any", versions), END)
+        super().__init__(cast("Any", _Market(**costs)), cast("Any", versions), END)
 
     def alone(self, version: int | None, start_ms: int, end_ms: int) -> float:
         if version is None:
@@ -30,7 +31,17 @@ class Known(Hindsights):
 
 
 class _Market:
-    strategy = strategy()
+    """Bars whose close swings by a percent, with a volume of 1,000 units."""
+
+    def __init__(self, **costs: float) -> None:
+        self.strategy = strategy(("BTC/USDT",), **costs)
+
+    def before(self, symbol: str, start_ms: int, count: int) -> Bars:
+        close = np.where(np.arange(count) % 2, 100.0, 101.0)
+        at = start_ms - 3_600_000 * np.arange(count, 0, -1)
+        return Bars.of(
+            symbol, "1h", opened_at=at, open=close, high=close, low=close, close=close, volume=np.full(count, 1000.0)
+        )
 
 
 class _Month:
@@ -45,9 +56,11 @@ def month(
     return MonthRecord(f"m{at}", at * DAY, outcome, version, before, after, (), {}, live, acts)
 
 
-def judged(months: list[MonthRecord], daily: float, expires: dict[int, int]) -> list[tuple[str, int, str, float]]:
+def judged(
+    months: list[MonthRecord], daily: float, expires: dict[int, int], **costs: float
+) -> list[tuple[str, int, str, float]]:
     closed = np.arange(1, 91) * DAY
-    found = Known(expires).judge(months, closed, np.full(90, daily))
+    found = Known(expires, **costs).judge(months, closed, np.full(90, daily))
     return [
         (each.decision, each.version, each.judgement, round(each.difference, 6))
         for record in found
@@ -81,6 +94,28 @@ def test_a_refusal_is_compared_with_the_next_month_of_the_path() -> None:
 def test_less_than_a_round_trip_is_undecided(daily: float, said: str) -> None:
     found = judged([month(0, "refused", 1, None, None)], daily, {1: END})
     assert found[0][2] == said  # a round trip at 6 bps a side costs 0.0012 of the capital
+
+
+def test_what_earned_the_same_is_undecided_also_where_trading_is_free() -> None:
+    free = {"fee_bps": 0.0, "half_spread_bps": 0.0, "slippage_bps": 0.0}
+    assert judged([month(0, "refused", 1, None, None)], 0.1 / 30, {1: END}, **free)[0][2] == "undecided"
+    assert judged([month(0, "refused", 1, None, None)], 0.11 / 30, {1: END}, **free)[0][2] == "right"
+
+
+def test_a_round_trip_costs_its_impact_too() -> None:
+    # 10 units of 1,000 a bar, a volatility of a percent: 0.5 * 0.01 * sqrt(0.01) a side, and the 6 bps.
+    impact = 2 * (0.5 * np.log(1.01) * np.sqrt(10.0 / 1000.0) + 0.0006)
+    for more, said in ((0.99, "undecided"), (1.01, "right")):
+        found = judged(
+            [month(30, "refused", 1, None, None)], (0.1 + more * impact) / 30, {1: END}, impact_coefficient=0.5
+        )
+        assert found[0][2] == said
+
+
+def test_a_rollback_at_the_moment_of_a_promotion_left_nothing_to_compare() -> None:
+    act = Act(30 * DAY, "rollback", 1, None, "the test alarmed")
+    months = [month(0, "promoted", 1, None, 1, act), month(30, "promoted", 2, None, 2)]
+    assert judged(months, -0.01, {1: 200 * DAY, 2: 200 * DAY})[1] == ("rollback", 1, "undecided", 0.0)
 
 
 def test_months_without_a_decision_have_no_hindsight() -> None:
