@@ -16,6 +16,7 @@ from tidegate.bars.commit import write_atomically
 from tidegate.bars.interval import DAY_MS
 from tidegate.errors import ConfigurationError
 from tidegate.features.features import resolve
+from tidegate.gates.evaluation import require_sane
 from tidegate.settings.settings import Compute, Paths, Settings, Validation
 from tidegate.strategy.gates import POLICIES, Gates
 from tidegate.strategy.policies import named_policies, under
@@ -25,6 +26,9 @@ CONFIGURATION: Final = "configuration.json"
 # What judges, watches or takes back a model, and does not change it: another policy goes on with the months that are trained already.
 _NO_PART_IN_A_MODEL: Final = {"gates", "monitor", "rollback"}
 _DIGITS: Final = 12
+# Rules of validation that judge a bar by later ones too: a replay knows a whole month of them, and a bot that trades does not.
+_LOOK_AHEAD: Final = ("zero_volume", "flat", "jumps", "unit_mixup")
+_MOST_MISSING: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +94,18 @@ def make_plan(
         last: month such as 2023-12, inclusive.
         out: the folder of all replays; by default `replay` under `paths.runs`.
     Raises:
-        ConfigurationError: the months cannot be read or are in the wrong order, or a rule of the strategy cannot be judged in a replay.
+        ConfigurationError: the months cannot be read or are in the wrong order, a rule of the strategy or of validation cannot be judged in
+            a replay, or a gate's threshold makes no sense.
     """
     _require_judgeable(strategy)
-    found = months_between(first, last)
+    _require_blind(settings.validation)
+    found, policies = months_between(first, last), _policies(strategy, settings)
+    for gates in policies.values():
+        require_sane(gates)
     place = out if out is not None else settings.paths.runs / "replay"
     digest = hashlib.sha256(json.dumps(_identity(strategy, settings), sort_keys=True).encode()).hexdigest()
     folder = place.resolve() / f"{strategy.name}-{digest[:_DIGITS]}"
-    return Plan(strategy, settings, root, folder, found, _policies(strategy, settings))
+    return Plan(strategy, settings, root, folder, found, policies)
 
 
 def require_past(plan: Plan, now_ms: int) -> None:
@@ -139,7 +147,7 @@ def months_between(first: str, last: str) -> tuple[Month, ...]:
 def first_wanted_ms(strategy: Strategy, as_of_ms: int, missing_share: float) -> int:
     """UTC ms of the first bar that features, labels and all folds of a retrain can need.
 
-    Bars may be missing: as many as validation lets pass, a share of the whole span, have to be made up for by earlier ones.
+    Bars may be missing: as many as validation lets pass, a share of the whole span under 1, have to be made up for by earlier ones.
     """
     windows = strategy.windows
     bars = resolve(strategy.features).lookback + strategy.labels.volatility_bars + windows.embargo_bars
@@ -251,4 +259,23 @@ def _require_judgeable(strategy: Strategy) -> None:
             actual="roll_back",
             setting="rollback.drift_action",
             next_step="replay the strategy with another action for drift",
+        )
+
+
+def _require_blind(rules: Validation) -> None:
+    for name in _LOOK_AHEAD:
+        if getattr(rules, name) == "quarantine":
+            raise ConfigurationError(
+                f"the rule {name} sets bars aside for what came after them, and in a replay nobody would have traded on these",
+                expected="warn, fatal or off",
+                actual="quarantine",
+                setting=f"validation.{name}",
+                next_step="replay with another severity of this rule",
+            )
+    if rules.max_missing_share > _MOST_MISSING:
+        raise ConfigurationError(
+            "a replay cannot make up for so many missing bars by earlier ones",
+            expected=f"at most {_MOST_MISSING}",
+            actual=rules.max_missing_share,
+            setting="validation.max_missing_share",
         )

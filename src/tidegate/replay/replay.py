@@ -14,7 +14,8 @@ from typing import Any, Final
 import numpy as np
 
 from tidegate.backtest.result import Times
-from tidegate.errors import ConfigurationError, ServiceError
+from tidegate.bars.bars import Bars
+from tidegate.errors import ConfigurationError, ServiceError, ValidationFailed
 from tidegate.pipeline.fold_identity import library_versions
 from tidegate.pipeline.threads import limit_linear_algebra
 from tidegate.replay.figures import Walked, path_result
@@ -70,7 +71,7 @@ def replay(
         on_month: told of progress.
     Raises:
         ConfigurationError: another replay is working in this folder.
-        DataError: the source cannot be read, or has no bars in a month.
+        DataError: the source cannot be read, or has no bars in a month, or validation leaves none.
         ModelError, LedgerError: files in the folder are damaged.
         ServiceError: a month was trained by other code than this process has.
     """
@@ -118,8 +119,10 @@ class _Walk:
                 self._tried |= measured.trials
             newest = Newest(month, trained, version, measured, self._tried)
             self.names.append(trained.name)
-            bars = [self._market.month(symbol, month.name).content_hash() for symbol in self._plan.strategy.symbols]
-            axes = [path.step(newest, bars) for path in self._paths]
+            bars = [self._market.month(symbol, month.name) for symbol in self._plan.strategy.symbols]
+            _require_bars(month.name, bars)
+            hashes = [each.content_hash() for each in bars]
+            axes = [path.step(newest, hashes) for path in self._paths]
             self._closed_at.append(axes[0])
         self._on_month(f"lived through {month.name}", number + 1, len(self._plan.months))
 
@@ -203,6 +206,17 @@ def _require_same(month: str, expected: Path, returned: Path) -> None:
             setting="compute.dask_address",
             next_step="install the same tidegate, Python and libraries on every worker, start the workers anew, and replay again: "
             "what they trained is left aside",
+        )
+
+
+def _require_bars(month: str, bars: Sequence[Bars]) -> None:
+    """Refuse a month in which nothing could be traded, and so nothing closed."""
+    if not any(map(len, bars)):
+        raise ValidationFailed(
+            f"validation leaves no bar of {', '.join(each.symbol for each in bars)} in {month}, and a replay needs bars in each of its months",
+            expected="at least one usable bar",
+            actual=0,
+            next_step="choose other months by --from and --to, or correct the source",
         )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ import yaml
 from tests.integration.replay.small_replay import CONTENT, market, small_plan, write_bars
 from tests.unit.cli.run import CommandLine
 
-from tidegate.errors import ServiceError
+from tidegate.bars.bars import parse_time
+from tidegate.errors import ServiceError, ValidationFailed
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.replay.replay import replay
 from tidegate.replay.result import ReplayResult
 from tidegate.replay.trained import write_outcome
+from tidegate.replay.training import read_inputs
 
 
 def test_a_halt_ends_with_the_next_model_that_the_gates_let_through(tmp_path: Path) -> None:
@@ -50,6 +53,22 @@ def test_a_month_that_a_worker_trained_by_other_code_is_refused(tmp_path: Path) 
 
     with pytest.raises(ServiceError, match=r"month 2025-06 was trained by other code.* was 2025-06-0123456789abcdef"):
         replay(plan, elsewhere)
+
+
+def test_a_month_of_which_validation_leaves_nothing_is_refused(tmp_path: Path) -> None:
+    bars = market()
+    june = (bars.opened_at >= parse_time("2025-06-01")) & (bars.opened_at < parse_time("2025-07-01"))
+    plan = small_plan(tmp_path, "2025-06", replace(bars, low=np.where(june, bars.high * 2, bars.low)))
+
+    def failing(_function: Callable[[str], str], references: Sequence[str]) -> Iterator[str]:
+        for reference in references:
+            folder = plan.folder / "months" / read_inputs(plan.folder, Path(reference).name).name
+            folder.mkdir(parents=True)
+            write_outcome(folder, folder.name[:7], plan.start_ms, "nothing was trained")
+            yield str(folder)
+
+    with pytest.raises(ValidationFailed, match="validation leaves no bar of BTC/USDT in 2025-06"):
+        replay(plan, failing)
 
 
 def test_several_symbols_are_one_portfolio(tmp_path: Path) -> None:

@@ -102,6 +102,24 @@ def test_what_cannot_be_judged_is_refused_before_the_start(tmp_path: Path) -> No
         plan(tmp_path, interval="7h")
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [*((rule, "quarantine") for rule in ("zero_volume", "flat", "jumps", "unit_mixup")), ("max_missing_share", 1)],
+)
+def test_validation_that_a_replay_cannot_follow_is_refused_before_the_start(
+    tmp_path: Path, setting: str, value: str | int
+) -> None:
+    settings = Settings(validation=Validation.model_validate({setting: value}))
+    with pytest.raises(ConfigurationError, match=f"validation.{setting}"):
+        make_plan(Strategy.model_validate(CONTENT), settings, tmp_path, "2018-01", "2018-01", out=tmp_path)
+
+
+@pytest.mark.parametrize("gates", [{"max_drawdown": {"threshold": 15}}, {"win_rate": {"threshold": 58}}])
+def test_a_threshold_that_production_refuses_is_refused(tmp_path: Path, gates: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="gates"):
+        plan(tmp_path, gates=gates)
+
+
 def test_a_month_that_is_not_over_is_refused_for_a_real_market(tmp_path: Path) -> None:
     made = plan(tmp_path)
     require_past(made, made.end_ms)
