@@ -112,11 +112,12 @@ class Hindsights:
     def _round_trip(self, at_ms: int) -> float:
         """What buying and selling with all of the capital costs, over the capital, with the impact of orders at a time."""
         strategy = self._market.strategy
+        without = 2.0 * strategy.costs.side_bps * BPS
         if strategy.costs.impact_coefficient == 0:
-            return 2.0 * strategy.costs.side_bps * BPS
+            return without
         share, rates = strategy.capital / len(strategy.symbols), []
         for symbol in strategy.symbols:
             bars = self._market.before(symbol, at_ms, IMPACT_BARS)
             rows = np.array([len(bars)] if len(bars) else [], np.intp)
             rates.append(side_rates(bars, rows, share / bars.close[rows - 1], strategy.costs).sum())
-        return 2.0 * float(np.mean(rates))
+        return max(2.0 * float(np.mean(rates)), without)
