@@ -197,7 +197,7 @@ def seen_by_prometheus(stack: Stack) -> dict[str, float]:
 
 
 def works_after_all(stack: Stack) -> None:
-    """After the database's restart a run goes through Prefect, the worker, the ledger and MLflow, and finds the month done."""
+    """After the database's restart a run goes through Prefect, the worker, the ledger and MLflow, which has a second version then."""
     login = stack.secret("prefect-login")
     name = stack.strategy.name
     before = len(runs(stack))
@@ -210,4 +210,4 @@ def works_after_all(stack: Stack) -> None:
         f"/api/2.0/mlflow/registered-models/get?name={name}",
         f"serving:{stack.secret('mlflow-serving-password')}",
     )
-    assert {one["alias"]: one["version"] for one in model["registered_model"]["aliases"]}["production"] == "1"
+    assert {one["alias"]: one["version"] for one in model["registered_model"]["aliases"]}["production"] == "2"
