@@ -18,8 +18,8 @@ from tidegate.features.features import resolve
 from tidegate.model.bundle import sha256
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
-from tidegate.registry.state import Draft
 from tidegate.registry.looks import LookLedger
+from tidegate.registry.state import Draft
 from tidegate.registry.trials import HoldoutRead, Trial, TrialLedger
 from tidegate.settings.reference import reference, rows
 from tidegate.strategy.strategy import find_strategy
