@@ -111,6 +111,10 @@ COMMIT = $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2> /dev
 test: $(READY) build-rust  ## run all tests that this machine can run (TEST_WORKERS=0: one after another)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --junitxml runs/checklist/tests.xml -o junit_suite_name=$(COMMIT)
 
+.PHONY: test-stack
+test-stack: $(READY)  ## build the whole stack's images and run its story in a container engine (root, many minutes)
+	TIDEGATE_TEST_STACK=1 $(BIN)/python -m pytest tests/container/test_stack.py
+
 # Debian's packages that some tests need: a program that shows that a package is there already, and the package's name.
 SYSTEM := /usr/lib/postgresql/*/bin/initdb=postgresql /usr/sbin/dockerd=docker.io /usr/bin/mmdebstrap=mmdebstrap /usr/bin/prometheus=prometheus \
   /usr/bin/prometheus-alertmanager=prometheus-alertmanager /usr/sbin/rsyslogd=rsyslog /usr/bin/chromium=chromium /usr/bin/npm=npm \

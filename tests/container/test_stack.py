@@ -19,7 +19,13 @@ from tests.container.stack import DOCKER, SERVING, SYMBOLS, Answers, Stack, aski
 
 from tidegate.serving.log.reader import read
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    # A long form: images of 2 GB are built first, which takes longer than all other tests together.
+    pytest.mark.skipif("TIDEGATE_TEST_STACK" not in os.environ, reason="the whole stack runs in `make test-stack`"),
+]
 
 STARTED = ("postgres", "mlflow", "prefect", "worker", "watch", *SERVING, "proxy", "prometheus", "alertmanager")
 
