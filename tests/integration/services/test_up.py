@@ -208,7 +208,7 @@ class Project:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = tmp_path_factory.mktemp("project")
     (root / "flows").mkdir()
-    for name in ("__init__.py", "deploy.py", "automations.py"):
+    for name in ("__init__.py", "automations.py", "catching_up.py", "deploy.py"):
         shutil.copy(Path(str(flows.__file__)).parent / name, root / "flows" / name)
     (root / "flows" / "retrain.py").write_text(FLOW)
     for name, parameter in (("monitor", "period"), ("propose", "month"), ("rollback", "reason")):
