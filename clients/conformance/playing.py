@@ -101,7 +101,7 @@ class Play:
 
     async def _open(self, config: Json, key: str | None, environment: Json | None = None) -> Json:
         # Drivers that have not heard of it need it for few cases only.
-        more = {"environment": environment} if environment else {}
+        more: Json = {"environment": environment} if environment else {}
         return await self._ask("open", config=self._filled(config), api_key=key, **more)
 
     def _filled(self, value: Any) -> Any:  # noqa: ANN401 -- any JSON value
