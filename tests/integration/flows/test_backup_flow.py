@@ -55,7 +55,9 @@ def test_its_deployments_are_made_once() -> None:
     names = ["backup/installation", "restore-drill/installation"]
     assert deploy(PROJECT, [], schedule, plans=(), of_installation=OF_INSTALLATION).created == names
     again = deploy(PROJECT, [], schedule, plans=(), of_installation=OF_INSTALLATION)
-    assert (again.created, again.updated, again.unchanged, again.without_strategy) == ([], [], names, [])
+    # Other tests of this server may have left deployments of strategies that are gone; these two are none of them.
+    assert (again.created, again.updated, again.unchanged) == ([], [], names)
+    assert not {"installation", *names} & set(again.without_strategy)
     with get_client(sync_client=True) as client:
         found = client.read_deployment_by_name("backup/installation")
     assert [one.schedule.cron for one in found.schedules if isinstance(one.schedule, CronSchedule)] == ["30 2 * * *"]
