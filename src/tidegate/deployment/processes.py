@@ -66,8 +66,7 @@ class Processes:
         """Start one on a free port, where none of this deployment runs."""
         found = self._own()
         if not found:
-            self._start()
-            found = self._own()
+            found = self._seen(self._start())
         if not found:
             raise ServiceError(
                 "the new serving process has ended at once", next_step=f"see {self._log}", setting="deploy.replicas"
@@ -114,7 +113,14 @@ class Processes:
             if MARK in there and all(there.get(name) == value for name, value in wanted.items())
         ]
 
-    def _start(self) -> None:
+    def _seen(self, process: "subprocess.Popen[bytes]") -> list[Found]:
+        """What was started, as soon as its environment can be read: while a program is being replaced by another one it has none."""
+        ends_at = time.monotonic() + _GRACE_S
+        while not (found := self._own()) and process.poll() is None and time.monotonic() < ends_at:
+            time.sleep(_PAUSE_S)
+        return found
+
+    def _start(self) -> "subprocess.Popen[bytes]":
         own = {
             MARK: self.name,
             _ROOT: str(self.root),
@@ -139,6 +145,7 @@ class Processes:
             _STARTED.append(process)
         except OSError as error:
             raise ServiceError(f"the new serving process cannot be started: {error}") from error
+        return process
 
 
 def _stop(found: list[Found]) -> str:
