@@ -100,6 +100,7 @@ class Calls:
         deadline = {"decide_ms": BLACK_HOLE_DECIDE_MS, "attempt_ms": 100, "connect_ms": 50}
         changes = {"deadline": deadline, "retry": {"attempts": 10, "backoff_ms": 5}}
         folder = self.folder / "late"
+        (self.folder / "late").mkdir(exist_ok=True)
         with (
             Serving(folder, self.market.registry, free_port(), NAME) as serving,
             FaultProxy(serving.port) as proxy,
