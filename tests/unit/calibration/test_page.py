@@ -44,6 +44,15 @@ def test_the_page_loads_nothing_and_is_the_same_each_time(found: Calibration) ->
     assert len(text.encode()) < 400_000
 
 
+def test_its_script_needs_nothing_that_the_page_does_not_have(found: Calibration) -> None:
+    text = render(found, CREATED)
+    script = text[text.rindex("<script>") : text.rindex("</script>")]
+    needed = set(re.findall(r'getElementById\("(\w+)"\)\.', script))
+    assert needed <= set(re.findall(r' id="([^"]+)"', text))
+    assert 'querySelectorAll("table.sortable")' in script
+    assert '<table class="sortable">' in text
+
+
 def test_the_page_tells_everything_once(found: Calibration) -> None:
     text = render(found, CREATED)
     for section in sections(found):

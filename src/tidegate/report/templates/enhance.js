@@ -25,7 +25,8 @@
     });
   };
 
-  const { rows, currency } = JSON.parse(document.getElementById("pointer").textContent);
+  // A page without an equity chart of its own has nothing for the pointer to show.
+  const { rows, currency } = JSON.parse(document.getElementById("pointer")?.textContent ?? '{"rows": []}');
   const money = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
   const pointer = (chart) => {
     const [x0, x1, y0, y1, t0, t1] = ["x0", "x1", "y0", "y1", "t0", "t1"].map((name) => Number(chart.dataset[name]));
