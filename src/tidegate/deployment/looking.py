@@ -42,7 +42,7 @@ class Looks:
 
 
 def bots_follow(looks: Looks, strategy: str, version: int, since_ms: int, limit_ms: int) -> Seen:
-    """Wait until every known bot has named a version in a heartbeat since a time.
+    """Wait until every known bot has named a version in a heartbeat since a time. A process that answers and does not say its bots may know one that has not.
 
     Args:
         looks: how to look.
@@ -52,15 +52,19 @@ def bots_follow(looks: Looks, strategy: str, version: int, since_ms: int, limit_
         limit_ms: how long after that time they may take.
     """
     while True:
-        known = _bots(looks.once(), strategy)
+        seen = looks.once()
+        known = _bots(seen, strategy)
+        unread = sorted(look.instance for look in seen if look.reachable and look.bots is None)
         behind = sorted(name for name, bot in known.items() if bot.received_at < since_ms or bot.version != version)
         details = {name: bot.version for name, bot in known.items()}
-        if not known:
+        if not unread and not known:
             return Seen("done", "no bot is known to the serving processes", {"bots": details})
-        if not behind:
+        if not unread and not behind:
             return Seen("done", f"all {len(known)} bots name {named(version)}", {"bots": details})
         if looks.now_ms() >= since_ms + limit_ms:
             told = f"bots that do not name {named(version)}: {', '.join(behind)}"
+            if unread:
+                told = f"/v1/bots could not be read at {', '.join(unread)}" + (f"; {told}" if behind else "")
             return Seen("not_seen", f"{told} within {limit_ms / _MINUTE_MS:g} minutes", {"bots": details})
         looks.sleep(looks.poll_s)
 

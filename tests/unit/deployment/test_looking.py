@@ -57,6 +57,9 @@ def with_bots(*bots: tuple[str, int | None, int]) -> Look:
     return Look("one", START, reachable=True, ready=True, bots=said)
 
 
+NOT_SAID = Look("one", START, reachable=True, ready=True, bots=None)
+
+
 def counted(asked: float, failed: float, version: int = 2) -> Look:
     counts = Counts(asked, failed, ((0.005, asked), (float("inf"), asked)), asked / 1000)
     return Look("one", START, True, True, START - MINUTE, {"small": version}, counts=counts, bots=())
@@ -72,9 +75,15 @@ def counted(asked: float, failed: float, version: int = 2) -> Look:
         ([with_bots(("a", None, 1))], "not_seen"),
         ([with_bots(("a", 2, -1))], "not_seen"),
         ([with_bots(("a", 2, 1), ("b", 1, 1))], "not_seen"),
+        ([NOT_SAID], "not_seen"),
+        ([NOT_SAID, with_bots(("a", 2, 5))], "done"),
+        ([Look("one", START, reachable=False)], "done"),
     ],
-    ids=["no bot", "it follows", "it follows later", "the old one", "none", "said before the switch", "one of two"],
-)
+    ids=[
+        "no bot", "it follows", "it follows later", "the old one", "none", "said before the switch", "one of two", "bots could not be read",
+        "bots are read later", "a process that is gone",
+    ],
+)  # fmt: skip
 def test_every_known_bot_must_name_the_version_after_the_switch(seen: list[Look], outcome: str) -> None:
     clock = Clock()
     found = bots_follow(looks(clock, seen), "small", 2, START, MINUTE)
