@@ -1,14 +1,6 @@
 """The replay's page: everything inline, nothing loaded, complete without scripts."""
 
-import base64
-import hashlib
-import os
-import secrets
-from importlib.resources import files
 from pathlib import Path
-
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from tidegate.replay.page_decisions import decision_rows, decisions_lead, differences, hindsight
 from tidegate.replay.page_figures import deployed
@@ -17,8 +9,7 @@ from tidegate.replay.page_made import facts, timings
 from tidegate.replay.page_markdown import markdown
 from tidegate.replay.page_paths import equity, kinds_drawn, paths, pointer_rows
 from tidegate.replay.result import ReplayResult
-from tidegate.report import formats
-from tidegate.report.page import unbroken_dates
+from tidegate.report.document import document, write_whole
 
 __all__ = ["markdown", "render", "write_page"]
 
@@ -33,22 +24,12 @@ def render(result: ReplayResult) -> str:
     Raises:
         ValueError: the path `deployed` is missing.
     """
-    style = _packaged("tidegate.report", "style.css") + _packaged("tidegate.replay", "replay.css")
-    script = _packaged("tidegate.report", "enhance.js") + _packaged("tidegate.replay", "replay.js")
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("tidegate.replay"), PackageLoader("tidegate.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["dates"] = unbroken_dates
-    return environment.get_template("replay.html.j2").render(
+    return document(
+        "tidegate.replay",
+        "replay.html.j2",
+        styles=("style.css", "replay.css"),
+        scripts=("enhance.js", "replay.js"),
         result=result,
-        formats=formats,
-        style=style,
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(str(script).encode()).digest()).decode(),
         headline=headline(result),
         basis=basis(result),
         tiles=tiles(result),
@@ -77,18 +58,4 @@ def write_page(result: ReplayResult, path: Path) -> None:
         OSError: the file cannot be written; what stood there before still stands.
         ValueError: the path `deployed` is missing.
     """
-    text = render(result)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _packaged(package: str, name: str) -> Markup:
-    return Markup((files(package) / "templates" / name).read_text(encoding="utf-8"))  # noqa: S704  the packages' own files
+    write_whole(render(result), path)

@@ -12,7 +12,8 @@ from tests import report_records
 
 from tidegate.backtest.result import Backtest, Trades
 from tidegate.gates.result import GateResult, Verdict
-from tidegate.report.page import render, unbroken_dates, write_report
+from tidegate.report.document import unbroken_dates
+from tidegate.report.page import render, write_report
 from tidegate.report.record import CalibrationCurve, ContestRecord, PromotionRecord, RunRecord, SymbolRecord
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
