@@ -1,19 +1,18 @@
 """HTTP as the probes use it: small bounded questions, no redirects."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
 from tidegate.errors import ServiceError
+from tidegate.rollback.body import LARGEST, TooLarge, TooSlow, read_body
 from tidegate.settings.reference import without_password
-
-_LARGEST: Final = 8_000_000
-_PIECE: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +60,19 @@ class Web:
         user, _, host = parts.netloc.rpartition("@")
         url = urlunsplit(parts._replace(netloc=host))
         headers = {**(urllib3.make_headers(basic_auth=unquote(user)) if user else {}), **(headers or {})}
+        until = time.monotonic() + self._timeout_s
         try:
             response = self._http.request(
                 method, url, headers=headers, body=body, timeout=urllib3.Timeout(total=self._timeout_s),
                 redirect=False, preload_content=False,
             )  # fmt: skip
-            try:
-                content = bytearray()
-                while piece := response.read1(_PIECE):
-                    content += piece
-                    if len(content) > _LARGEST:
-                        response.close()
-                        raise ServiceError(f"the answer of {url} is too large", expected=f"at most {_LARGEST} bytes")
-            finally:
-                response.release_conn()
-        except (HTTPError, ValueError, OSError) as error:
+            content = read_body(response, until)
+        except TooLarge as error:
+            raise ServiceError(f"the answer of {url} is too large", expected=f"at most {LARGEST} bytes") from error
+        except (TooSlow, HTTPError, ValueError, OSError) as error:
             raise ServiceError(f"{url} does not answer", actual=type(error).__name__) from error
         named = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status, named, bytes(content))
+        return Reply(response.status, named, content)
 
     def json(self, url: str) -> Any:  # noqa: ANN401  any JSON
         """The JSON that an address answers with.

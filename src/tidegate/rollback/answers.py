@@ -10,12 +10,11 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from tidegate.bars.bars import COLUMNS
 from tidegate.model.manifest import GoldenVector
+from tidegate.rollback.body import TooLarge, TooSlow, read_body
 
 TOLERANCE: Final = 1e-6
 """Largest difference of a probability: processors may differ in the last bits of log and exp, as the contract of golden vectors allows. Which model
 answers is told by its digest, which must be the very one."""
-_LARGEST_ANSWER: Final = 8_000_000
-_PIECE: Final = 65_536
 _HALF_S: Final = 0.5
 
 
@@ -161,31 +160,14 @@ class Asker:
                 redirect=False,
                 preload_content=False,
             )
-            content = _read(reply, until)
+            content = read_body(reply, until)
+        except (TooLarge, TooSlow) as error:
+            raise NoAnswer("its answer is too long or comes too slowly") from error
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise NotThere(f"{path}: nobody takes a connection ({type(error).__name__})") from error
         except (HTTPError, ValueError, OSError) as error:
             raise NoAnswer(f"{path}: no answer within {limit_s:.1f} s ({type(error).__name__})") from error
         return reply.status, content
-
-
-def _read(reply: urllib3.BaseHTTPResponse, until: float) -> bytes:
-    """A body within bounds of size and time: the library's limit holds for each read, not for all of them."""
-    pieces: list[bytes] = []
-    try:
-        while piece := reply.read1(_PIECE):
-            pieces.append(piece)
-            _require_within(sum(map(len, pieces)), until)
-    except BaseException:
-        reply.close()
-        raise
-    reply.release_conn()
-    return b"".join(pieces)
-
-
-def _require_within(size: int, until: float) -> None:
-    if size > _LARGEST_ANSWER or time.monotonic() > until:
-        raise NoAnswer("its answer is too long or comes too slowly")
 
 
 def _cut(body: bytes) -> str:

@@ -15,8 +15,8 @@ import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 from urllib3.exceptions import HTTPError
 
-_LARGEST_ANSWER: Final = 8_000_000
-_PIECE: Final = 65_536
+from tidegate.rollback.body import TooLarge, TooSlow, read_body
+
 _PREDICT: Final = "/v1/predict"
 _OUTCOMES: Final = "tidegate_prediction_outcomes"
 
@@ -187,30 +187,13 @@ class Scraper:
                 redirect=False,
                 preload_content=False,
             )
+            return response.status, read_body(response, ends_at)
+        except TooLarge as error:
+            raise _Unreadable(str(error)) from error
+        except TooSlow as error:
+            raise _Unreadable(f"no whole answer within {self._timeout_s:g} s") from error
         except (HTTPError, ValueError, OSError) as error:
             raise _Unreadable(f"{type(error).__name__}") from error
-        try:
-            body = self._body(response, ends_at)
-        except (HTTPError, ValueError, OSError) as error:
-            response.close()
-            raise _Unreadable(f"{type(error).__name__}") from error
-        except _Unreadable:
-            response.close()
-            raise
-        response.release_conn()
-        return response.status, body
-
-    def _body(self, response: urllib3.BaseHTTPResponse, ends_at: float) -> bytes:
-        # Piece by piece: the library's time limit holds for each read, and a process that sends a byte a second is not answering.
-        pieces, size = [], 0
-        while piece := response.read1(_PIECE):
-            size += len(piece)
-            if size > _LARGEST_ANSWER:
-                raise _Unreadable(f"more than {_LARGEST_ANSWER} bytes")
-            if time.monotonic() > ends_at:
-                raise _Unreadable(f"no whole answer within {self._timeout_s:g} s")
-            pieces.append(piece)
-        return b"".join(pieces)
 
 
 def told_of(body: bytes) -> Told:

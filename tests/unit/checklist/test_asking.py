@@ -1,7 +1,11 @@
 """How probes ask: over HTTP, Prometheus, programs; and what they make of answers that are none."""
 
 import base64
+import contextlib
+import socket
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -38,6 +42,22 @@ def test_an_answer_that_is_too_large_or_no_json_or_another_status_is_told() -> N
         WEB.json(address)
     with answering(404, b"{}") as address, pytest.raises(ServiceError, match="another status"):
         WEB.json(address)
+
+
+def test_an_answer_that_comes_byte_by_byte_is_waited_for_no_longer_than_one_that_does_not_come() -> None:
+    def trickle() -> None:
+        near, _ = listener.accept()
+        with near, contextlib.suppress(OSError):
+            near.recv(65_536)
+            near.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
+            for _ in range(20):
+                near.sendall(b"x")
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=trickle, daemon=True).start()
+        with pytest.raises(ServiceError, match="does not answer"):
+            Web(0.2).ask(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
 
 def test_prometheus_gives_values_or_says_why_not() -> None:
