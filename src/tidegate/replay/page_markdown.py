@@ -1,18 +1,12 @@
 """The replay's verdict, its paths and its decisions as Markdown, for a Prefect artifact or a terminal."""
 
-import re
-from typing import Final
-
 from tidegate.replay.page_decisions import DecisionRow, decision_rows, decisions_lead, differences
 from tidegate.replay.page_headline import basis, headline
 from tidegate.replay.page_made import facts
 from tidegate.replay.page_paths import paths
 from tidegate.replay.result import ReplayResult
+from tidegate.report.markdown_text import MOST_BYTES, fitting, literal
 from tidegate.report.table import Table
-
-MOST_BYTES: Final = 20_000
-_LONGEST: Final = 300
-_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]#|~!])")
 
 
 def markdown(result: ReplayResult) -> str:
@@ -22,21 +16,21 @@ def markdown(result: ReplayResult) -> str:
         ValueError: the path `deployed` is missing.
     """
     said = headline(result)
-    lines = [f"# {said.word}: replay of {_text(result.strategy)}", ""]
+    lines = [f"# {said.word}: replay of {literal(result.strategy)}", ""]
     if result.kind == "simulated":
         lines += ["> **SIMULATED MARKET: this says nothing about real markets.**", ""]
-    lines += [_text(said.sentence, longest=1500), "", _text(basis(result), longest=1000), ""]
+    lines += [literal(said.sentence, longest=1500), "", literal(basis(result), longest=1000), ""]
     for block in paths(result).blocks:
         if block.table is not None:
             lines += [*_table(block.table), ""]
-    lines += [_text(decisions_lead(result), longest=1000), "", _text(differences(result).lead, longest=1000), ""]
-    foot = ["", *(f"- {_text(name)}: {_text(value)}" for name, value in facts(result)), ""]
+    lines += [literal(decisions_lead(result), longest=1000), "", literal(differences(result).lead, longest=1000), ""]
+    foot = ["", *(f"- {literal(name)}: {literal(value)}" for name, value in facts(result)), ""]
     head = [
         "| Month | Decision | What stood against it | Pooled Sharpe | p | Next month | In hindsight | Then |",
         "|:--|:--|:--|--:|--:|--:|:--|:--|",
     ]
     rows = [_decision(row) for row in decision_rows(result)]
-    kept = _newest_fitting(rows, MOST_BYTES - 200 - len("\n".join(lines + head + foot).encode()))
+    kept = fitting(reversed(rows), MOST_BYTES - 200 - len("\n".join(lines + head + foot).encode()))
     if kept < len(rows):
         lines += [f"{len(rows) - kept} earlier months do not fit here: see the HTML page.", ""]
     return "\n".join(lines + head + rows[len(rows) - kept :] + foot)
@@ -45,9 +39,9 @@ def markdown(result: ReplayResult) -> str:
 def _table(table: Table) -> list[str]:
     titles = [f"{column.title} ({column.note})" if column.note else column.title for column in table.columns]
     return [
-        f"| {' | '.join(_text(title) for title in titles)} |",
+        f"| {' | '.join(literal(title) for title in titles)} |",
         f"|{'|'.join('--:' if column.numeric else ':--' for column in table.columns)}|",
-        *(f"| {' | '.join(_text(cell.text) for cell in row)} |" for row in table.rows),
+        *(f"| {' | '.join(literal(cell.text) for cell in row)} |" for row in table.rows),
     ]
 
 
@@ -56,20 +50,4 @@ def _decision(row: DecisionRow) -> str:
     acts = "; ".join(f"{act.what} {act.where}" for act in row.acts)
     decided = f"{row.mark.icon} {row.mark.word} {row.version}".strip()
     cells = (row.month, decided, row.against, row.sharpe, row.p, row.live, seen, acts)
-    return f"| {' | '.join(_text(cell, longest=120) for cell in cells)} |"
-
-
-def _newest_fitting(rows: list[str], room: int) -> int:
-    used = 0
-    for number, row in enumerate(reversed(rows)):
-        used += len(row.encode()) + 1
-        if used > room:
-            return number
-    return len(rows)
-
-
-def _text(text: str, longest: int = _LONGEST) -> str:
-    """Text that Markdown and HTML take literally, on one line."""
-    flat = " ".join(text.split(None)).strip()
-    cut = flat if len(flat) <= longest else f"{flat[: longest - 1]}\u2026"
-    return _SPECIAL.sub(r"\\\1", cut.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+    return f"| {' | '.join(literal(cell, longest=120) for cell in cells)} |"

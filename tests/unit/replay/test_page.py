@@ -13,8 +13,8 @@ import pytest
 from tests import replay_records
 
 from tidegate.replay.page import markdown, render, write_page
-from tidegate.replay.page_markdown import MOST_BYTES
 from tidegate.replay.result import Act, Hindsight, ReplayResult
+from tidegate.report.markdown_text import MOST_BYTES
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 LOADING = {"src", "srcset", "data", "poster", "action", "formaction", "background", "xlink:href"}

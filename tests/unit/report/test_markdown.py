@@ -4,7 +4,8 @@ import pytest
 from tests import report_records
 
 from tidegate.gates.result import Verdict
-from tidegate.report.markdown import MOST_BYTES, markdown_summary
+from tidegate.report.markdown import markdown_summary
+from tidegate.report.markdown_text import MOST_BYTES
 
 
 def test_it_says_the_verdict_first_and_names_every_gate() -> None:

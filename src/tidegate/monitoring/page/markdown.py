@@ -1,8 +1,6 @@
 """The verdict, the figures that matter, two small plots, rules and checklist as Markdown, for a Prefect artifact."""
 
 import math
-import re
-from typing import Final
 
 from tidegate.monitoring.page.headline import basis, headline
 from tidegate.monitoring.page.record import MonitorRecord
@@ -11,28 +9,25 @@ from tidegate.monitoring.page.sections.wins import alarm_words
 from tidegate.monitoring.page.sparkline import sparkline
 from tidegate.monitoring.page.tiles import tiles
 from tidegate.report import formats
-
-MOST_BYTES: Final = 20_000
-_LONGEST: Final = 300
-_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]#|~!])")
+from tidegate.report.markdown_text import MOST_BYTES, fitting, literal
 
 
 def markdown_summary(record: MonitorRecord) -> str:
     """Verdict first, under 20 kB; long reasons are cut, and what does not fit is said to be missing."""
     said = headline(record)
-    lines = [f"# {said.word}: {_text(record.strategy.name)}", ""]
+    lines = [f"# {said.word}: {literal(record.strategy.name)}", ""]
     if record.strategy.kind == "simulated":
         lines += ["> **SIMULATED MARKET: this says nothing about real markets.**", ""]
     now = "nothing in production" if record.now is None else f"v{record.now} in production"
-    place = (f"{_text(record.period)} run", _text(", ".join(record.strategy.symbols)), record.strategy.interval, now, f"as of {formats.moment(record.as_of)}")  # fmt: skip
-    lines += [_text(said.sentence, longest=1500), "", " \u00b7 ".join(place), "", _text(basis(record)), ""]
-    lines += [f"> {_text(alert)}" for alert in record.alerts[:10]] + ([""] if record.alerts else [])
+    place = (f"{literal(record.period)} run", literal(", ".join(record.strategy.symbols)), record.strategy.interval, now, f"as of {formats.moment(record.as_of)}")  # fmt: skip
+    lines += [literal(said.sentence, longest=1500), "", " \u00b7 ".join(place), "", literal(basis(record)), ""]
+    lines += [f"> {literal(alert)}" for alert in record.alerts[:10]] + ([""] if record.alerts else [])
     if record.own is not None:
         lines += ["| Figure | Live | Promised | |", "|:--|--:|:--|:--|"]
         for tile in tiles(record):
             verdict = f"{tile.mark.icon} {tile.mark.word}; " if tile.mark else ""
             lines.append(
-                f"| {tile.title} | {_text(tile.value)} | {_text(tile.threshold)} | {verdict}{_text(tile.detail)} |"
+                f"| {tile.title} | {literal(tile.value)} | {literal(tile.threshold)} | {verdict}{literal(tile.detail)} |"
             )
         lines.append("")
     lines += [*_plots(record), *_tables(record, MOST_BYTES - 400 - len("\n".join(lines).encode()))]
@@ -79,7 +74,7 @@ def _tables(record: MonitorRecord, room: int) -> list[str]:
             lines += [f"No {name} were judged.", ""]
             continue
         room -= len("\n".join(heads[name]).encode()) + 80
-        kept = _fitting(body, room)
+        kept = fitting(body, room)
         room -= sum(len(row.encode()) + 1 for row in body[:kept])
         lines += [*heads[name], *body[:kept], ""]
         if kept < len(body):
@@ -89,29 +84,13 @@ def _tables(record: MonitorRecord, room: int) -> list[str]:
 
 def _finding(row: FindingRow) -> str:
     return (
-        f"| {row.mark.icon} {_text(row.mark.word)} | {_text(row.title)} | {_text(row.observed)} | {_text(row.threshold)} | {row.n} | "
-        f"{_text(row.acts)} | {_text(row.reason)} | {_text(row.error_rate)} |"
+        f"| {row.mark.icon} {literal(row.mark.word)} | {literal(row.title)} | {literal(row.observed)} | {literal(row.threshold)} | {row.n} | "
+        f"{literal(row.acts)} | {literal(row.reason)} | {literal(row.error_rate)} |"
     )
 
 
 def _check(row: CheckRow) -> str:
     return (
-        f"| {row.mark.icon} {_text(row.mark.word)} | {_text(row.row)} | {_text(row.observed)} | {_text(row.threshold)} | {_text(row.period)} | "
-        f"{_text(row.reason)} |"
+        f"| {row.mark.icon} {literal(row.mark.word)} | {literal(row.row)} | {literal(row.observed)} | {literal(row.threshold)} | {literal(row.period)} | "
+        f"{literal(row.reason)} |"
     )
-
-
-def _fitting(rows: list[str], room: int) -> int:
-    used = 0
-    for number, row in enumerate(rows):
-        used += len(row.encode()) + 1
-        if used > room:
-            return number
-    return len(rows)
-
-
-def _text(text: str, longest: int = _LONGEST) -> str:
-    """Text that Markdown and HTML take literally, on one line."""
-    flat = " ".join(text.split(None)).strip()
-    cut = flat if len(flat) <= longest else f"{flat[: longest - 1]}\u2026"
-    return _SPECIAL.sub(r"\\\1", cut.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))

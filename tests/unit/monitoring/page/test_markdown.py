@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from tests import monitoring_records
 
-from tidegate.monitoring.page.markdown import MOST_BYTES, markdown_summary
+from tidegate.monitoring.page.markdown import markdown_summary
 from tidegate.monitoring.page.record import ChecklistRow
 from tidegate.monitoring.page.sparkline import BLOCKS, sparkline
+from tidegate.report.markdown_text import MOST_BYTES
 
 
 def test_verdict_first_then_figures_plots_rules_and_checklist() -> None:
