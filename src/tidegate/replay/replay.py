@@ -4,10 +4,8 @@ import fcntl
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +15,7 @@ from tidegate.backtest.result import Times
 from tidegate.bars.bars import Bars
 from tidegate.errors import ConfigurationError, ServiceError, ValidationFailed
 from tidegate.pipeline.fold_identity import library_versions
+from tidegate.pipeline.job import Stopwatch
 from tidegate.pipeline.threads import limit_linear_algebra
 from tidegate.replay.figures import Walked, path_result
 from tidegate.replay.hindsight import Hindsights
@@ -35,22 +34,6 @@ from tidegate.strategy.strategy import Strategy
 
 OnMonth = Callable[[str, int, int], None]
 """What is being done, months done, months in all."""
-
-
-@dataclass(slots=True)
-class Timing:
-    """Seconds by stage, by a clock that nothing else looks at."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add to a stage."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 def replay(
@@ -76,7 +59,7 @@ def replay(
         ServiceError: a month was trained by other code than this process has.
     """
     limit_linear_algebra(plan.settings.compute.threads)
-    timing = Timing()
+    timing = Stopwatch()
     with _alone(plan.folder), timing.stage("total"):
         with timing.stage("bars"):
             write_configuration(plan)
@@ -97,7 +80,7 @@ def replay(
 class _Walk:
     """All paths, side by side through the months."""
 
-    def __init__(self, plan: Plan, market: Market, timing: Timing, on_month: OnMonth) -> None:
+    def __init__(self, plan: Plan, market: Market, timing: Stopwatch, on_month: OnMonth) -> None:
         self._plan = plan
         self._market = market
         self._timing = timing
@@ -176,14 +159,14 @@ class _Path:
         return path_result(self._life, closed_at, self._walked, months, strategy)
 
 
-def _expected(plan: Plan, timing: Timing) -> dict[str, Path]:
+def _expected(plan: Plan, timing: Stopwatch) -> dict[str, Path]:
     """By month, the folder that it has once it is trained; its name tells by what code and from which inputs."""
     with timing.stage("bars"):
         return {month.name: plan.folder / "months" / read_inputs(plan.folder, month.name).name for month in plan.months}
 
 
 def _trained(
-    plan: Plan, mapper: Mapper, expected: Mapping[str, Path], missing: list[Month], timing: Timing
+    plan: Plan, mapper: Mapper, expected: Mapping[str, Path], missing: list[Month], timing: Stopwatch
 ) -> Iterator[TrainedMonth]:
     """Every month in order; those that are missing are trained as the mapper sees fit."""
     fresh = iter(mapper(train_month, [plan.reference(month) for month in missing]) if missing else ())
@@ -220,7 +203,7 @@ def _require_bars(month: str, bars: Sequence[Bars]) -> None:
         )
 
 
-def _training(plan: Plan, names: Sequence[str], missing: Sequence[Month], timing: Timing, workers: int) -> Training:
+def _training(plan: Plan, names: Sequence[str], missing: Sequence[Month], timing: Stopwatch, workers: int) -> Training:
     fresh = {month.name for month in missing}
     notes: list[dict[str, Any]] = []
     for name in names:
