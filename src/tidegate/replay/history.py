@@ -107,7 +107,7 @@ def collect(plan: Plan) -> History:
     history = History(plan.folder, strategy.bar)
     for symbol in strategy.symbols:
         have = history.months(symbol)
-        if not (isinstance(strategy.source, CcxtSource) and _spanned(start, plan.end_ms) <= have):
+        if not (isinstance(strategy.source, CcxtSource) and have.issuperset(months_of(start, plan.end_ms))):
             source = open_source(_whole(strategy.source, start, plan.end_ms), plan.root)
             raw = source.fetch(symbol, strategy.bar, start, plan.end_ms, plan.end_ms)
             history.write(symbol, raw)
@@ -129,9 +129,16 @@ def _whole(source: Source, start_ms: int, end_ms: int) -> Source:
     return source
 
 
-def _spanned(start_ms: int, end_ms: int) -> frozenset[str]:
+def months_of(start_ms: int, end_ms: int) -> tuple[str, ...]:
+    """Months that a span touches, in order.
+
+    >>> months_of(0, 86_400_000 * 32)
+    ('1970-01', '1970-02')
+    """
+    if end_ms <= start_ms:
+        return ()
     first, last = (np.datetime64(at, "ms").astype("datetime64[M]") for at in (start_ms, end_ms - 1))
-    return frozenset(str(month) for month in np.arange(first, last + 1))
+    return tuple(str(month) for month in np.arange(first, last + 1))
 
 
 def _require_months(have: frozenset[str], wanted: tuple[Month, ...], symbol: str) -> None:

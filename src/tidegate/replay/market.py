@@ -11,7 +11,7 @@ from tidegate.bars.month import month_end_ms, month_start_ms
 from tidegate.features.features import FeatureSet, from_specs, usable
 from tidegate.model.bundle import Bundle
 from tidegate.model.onnx_model import OnnxModel
-from tidegate.replay.history import History
+from tidegate.replay.history import History, months_of
 from tidegate.settings.settings import Validation
 from tidegate.strategy.strategy import Strategy
 from tidegate.validation.validate import judge
@@ -118,15 +118,3 @@ class Market:
                 kept.popitem(last=False)
         found: T = kept[key]
         return found
-
-
-def months_of(start_ms: int, end_ms: int) -> tuple[str, ...]:
-    """Months that a span touches, in order.
-
-    >>> months_of(0, 86_400_000 * 32)
-    ('1970-01', '1970-02')
-    """
-    if end_ms <= start_ms:
-        return ()
-    first, last = (np.datetime64(at, "ms").astype("datetime64[M]") for at in (start_ms, end_ms - 1))
-    return tuple(str(month) for month in np.arange(first, last + 1))

@@ -12,8 +12,8 @@ from tidegate.bars.bars import Bars, Floats, parse_time
 from tidegate.bars.interval import DAY_MS, Interval
 from tidegate.bars.sources.source import RawBars
 from tidegate.features.features import resolve
-from tidegate.replay.history import History
-from tidegate.replay.market import Market, months_of
+from tidegate.replay.history import History, months_of
+from tidegate.replay.market import Market
 from tidegate.settings.settings import Validation
 from tidegate.strategy.strategy import FeatureUse
 
