@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.calibration_worlds import FIGURES, strategy
+from tests.pages import assert_charts_inside, assert_only_its_own_script, assert_stands_alone, links_and_places
 
 from tidegate.calibration.calibrate import Options, calibrate
 from tidegate.calibration.charts import earned_chart, percent, power_chart, rates_chart
@@ -40,8 +41,11 @@ def test_the_page_loads_nothing_and_is_the_same_each_time(found: Calibration) ->
     text = render(found, CREATED)
     assert text == render(found, CREATED)
     assert re.findall(r"(?:src|href)=\"(?!#|data:)", text) == []
-    assert "default-src 'none'" in text
-    assert len(text.encode()) < 400_000
+    assert_stands_alone(text, 400_000)
+    assert_only_its_own_script(text)
+    assert_charts_inside(text, 3)
+    links, places = links_and_places(text)
+    assert links <= places
 
 
 def test_its_script_needs_nothing_that_the_page_does_not_have(found: Calibration) -> None:

@@ -1,10 +1,10 @@
 """The page, Markdown and JSON of one look."""
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from tests.pages import Page, assert_stands_alone
 from tests.unit.checklist.looked import ALL, line, looked
 
 from tidegate.checklist.markdown import markdown
@@ -12,31 +12,8 @@ from tidegate.checklist.page import render, write_page
 from tidegate.checklist.words import headline
 
 
-class Read(HTMLParser):
-    """Text by element, and attributes that could load or run something."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.loads: list[str] = []
-        self.text: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.loads += [f"{name}={value}" for name, value in attrs if name in {"src", "onclick", "onload", "style"}]
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-
-def read(page: str) -> Read:
-    found = Read()
-    found.feed(page)
-    return found
-
-
 def test_every_line_is_there_with_verdict_evidence_time_and_link() -> None:
-    text = " ".join(" ".join(read(render(ALL)).text).split())
+    text = Page(render(ALL)).text
     for one in ALL.lines:
         assert one.item.text in text
         assert one.item.id in text
@@ -55,9 +32,9 @@ def test_every_line_is_there_with_verdict_evidence_time_and_link() -> None:
 
 def test_the_page_loads_and_runs_nothing() -> None:
     page = render(ALL)
-    found = read(page)
-    assert found.loads == []
-    assert "script" not in found.tags
+    assert_stands_alone(page, 100_000)
+    tags = Page(page).tags
+    assert not [tag for tag, attributes in tags if tag == "script" or "style" in attributes]
     assert "&lt;script&gt;alert(1)" in page
     assert "default-src 'none'" in page
 

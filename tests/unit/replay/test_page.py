@@ -1,24 +1,25 @@
-import base64
-import hashlib
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests import replay_records
+from tests.pages import (
+    HOSTILE,
+    Page,
+    assert_charts_inside,
+    assert_only_its_own_script,
+    assert_stands_alone,
+    links_and_places,
+)
 
 from tidegate.replay.page import markdown, render, write_page
 from tidegate.replay.result import Act, Hindsight, ReplayResult
 from tidegate.report.markdown_text import MOST_BYTES
 
-VOID = {"meta", "link", "br", "img", "input", "hr"}
-LOADING = {"src", "srcset", "data", "poster", "action", "formaction", "background", "xlink:href"}
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7191 }}"
 SECTIONS = {"equity", "paths", "decisions", "policies", "made"}
 
 
@@ -43,36 +44,6 @@ VARIANTS: dict[str, Callable[[], ReplayResult]] = {
 }
 
 
-class Page(HTMLParser):
-    """Checks nesting while it collects what tests ask for."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.faults: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open.pop() != tag:
-            self.faults.append(f"</{tag}> at {self.getpos()}")
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open and "script" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
-
-
 @pytest.fixture(scope="module")
 def pages() -> dict[str, str]:
     return {name: render(make()) for name, make in VARIANTS.items()}
@@ -80,51 +51,20 @@ def pages() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_page_is_well_formed_small_and_loads_nothing(pages: dict[str, str], name: str) -> None:
-    text = pages[name]
-    page = Page(text)
-    assert page.faults == []
-    assert page.open == []
-    assert len(text.encode()) < 500_000
-    for tag, attributes in page.tags:
-        assert tag not in {"iframe", "object", "embed", "base", "img"}
-        # A path's outline is its `d`; nothing else on the page names something to load.
-        assert not LOADING & set(attributes)
-        assert not any(key.startswith("on") for key in attributes)
-        if tag == "link":
-            assert attributes["href"] == "data:,"
-    style = text[text.index("<style>") : text.index("</style>")]
-    assert "url(" not in style
-    assert "@import" not in style
-    assert not re.search(r"\b(nan|inf|None|Undefined)\b", page.text)
+    assert_stands_alone(pages[name], 500_000)
+    assert not re.search(r"\b(nan|inf|None|Undefined)\b", Page(pages[name]).text)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_ids_are_unique_and_every_anchor_leads_somewhere(pages: dict[str, str], name: str) -> None:
-    tags = Page(pages[name]).tags
-    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
-    assert len(ids) == len(set(ids))
-    anchors = {str(attributes["href"])[1:] for tag, attributes in tags if tag == "a"}
-    assert anchors == SECTIONS
-    assert anchors <= set(ids)
+    links, places = links_and_places(pages[name])
+    assert links == {f"#{name}" for name in SECTIONS}
+    assert links <= places
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_chart_is_xml_with_a_title_inside_its_frame(pages: dict[str, str], name: str) -> None:
-    charts = re.findall(r"<svg class=\"chart.*?</svg>", pages[name], re.DOTALL)
-    assert len(charts) >= (0 if name == "bare" else 2)
-    for chart in charts:
-        root = ET.fromstring(chart)  # noqa: S314  our own output
-        assert (root.findtext("title") or "").strip()
-        assert root.get("role") == "img"
-        width, height = (float(part) for part in str(root.get("viewBox")).split()[2:])
-        for text in root.iter("text"):
-            reach = 6.2 * len(text.text or "")
-            left = (
-                float(str(text.get("x")))
-                - {"start": 0.0, "middle": reach / 2, "end": reach}[str(text.get("text-anchor"))]
-            )
-            assert -4 <= left <= left + reach <= width + 6, text.text
-            assert 0 <= float(str(text.get("y"))) <= height
+    assert_charts_inside(pages[name], 0 if name == "bare" else 2, letter_px=6.2, over_px=4)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -143,9 +83,7 @@ def test_the_page_says_that_one_history_proves_nothing(pages: dict[str, str], na
 
 
 def test_its_script_is_the_one_that_its_policy_allows(pages: dict[str, str]) -> None:
-    script = re.findall(r"<script>(.*?)</script>", pages["short"], re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in pages["short"]
+    assert_only_its_own_script(pages["short"])
 
 
 def test_the_verdict_comes_before_every_figure_and_names_every_path(pages: dict[str, str]) -> None:

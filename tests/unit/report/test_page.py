@@ -1,57 +1,26 @@
 import math
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests import report_records
+from tests.pages import (
+    HOSTILE,
+    Page,
+    assert_charts_inside,
+    assert_only_its_own_script,
+    assert_stands_alone,
+    links_and_places,
+)
 
 from tidegate.backtest.result import Backtest, Trades
 from tidegate.gates.result import GateResult, Verdict
 from tidegate.report.document import unbroken_dates
 from tidegate.report.page import render, write_report
 from tidegate.report.record import CalibrationCurve, ContestRecord, PromotionRecord, RunRecord, SymbolRecord
-
-VOID = {"meta", "link", "br", "img", "input", "hr"}
-LOADING = {"src", "srcset", "data", "poster", "action", "formaction", "background", "xlink:href"}
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7191 }}"
-
-
-class Page(HTMLParser):
-    """Checks nesting while it collects what tests ask for."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.faults: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open.pop() != tag:
-            self.faults.append(f"</{tag}> at {self.getpos()}")
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open and "script" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
 
 
 def bare() -> RunRecord:
@@ -89,52 +58,22 @@ def pages() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_page_is_well_formed_small_and_loads_nothing(pages: dict[str, str], name: str) -> None:
-    text = pages[name]
-    page = Page(text)
-    assert page.faults == []
-    assert page.open == []
-    assert len(text.encode()) < 600_000
-    for tag, attributes in page.tags:
-        assert tag not in {"iframe", "object", "embed", "base", "img"}
-        assert not LOADING & set(attributes) or tag == "svg"
-        assert not any(key.startswith("on") for key in attributes)
-        if tag == "link":
-            assert attributes["href"] == "data:,"
-    style = text[text.index("<style>") : text.index("</style>")]
-    assert "url(" not in style
-    assert "@import" not in style
-    assert not re.search(r"\b(nan|inf|None|Undefined)\b", page.text.replace("is nan", "").replace("is inf", ""))
+    assert_stands_alone(pages[name], 600_000)
+    assert not re.search(
+        r"\b(nan|inf|None|Undefined)\b", Page(pages[name]).text.replace("is nan", "").replace("is inf", "")
+    )
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_ids_are_unique_and_every_anchor_leads_somewhere(pages: dict[str, str], name: str) -> None:
-    tags = Page(pages[name]).tags
-    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
-    assert len(ids) == len(set(ids))
-    anchors = {
-        str(attributes["href"])[1:] for tag, attributes in tags if tag == "a" and str(attributes["href"])[0] == "#"
-    }
-    assert {"gates", "equity", "trades", "data", "provenance"} <= anchors <= set(ids)
+    links, places = links_and_places(pages[name])
+    within = {link for link in links if link[0] == "#"}
+    assert {"#gates", "#equity", "#trades", "#data", "#provenance"} <= within <= places
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_chart_is_xml_with_a_title_inside_its_frame(pages: dict[str, str], name: str) -> None:
-    charts = re.findall(r"<svg class=\"chart.*?</svg>", pages[name], re.DOTALL)
-    assert len(charts) >= (0 if name == "bare" else 3)
-    for chart in charts:
-        root = ET.fromstring(chart)  # noqa: S314  our own output
-        assert (root.findtext("title") or "").strip()
-        assert root.get("role") == "img"
-        width, height = (float(part) for part in str(root.get("viewBox")).split()[2:])
-        for text in root.iter("text"):
-            # 0.55 em of a 12 px font a letter is a little more than these fonts need.
-            reach = 6.6 * len(text.text or "")
-            left = (
-                float(str(text.get("x")))
-                - {"start": 0.0, "middle": reach / 2, "end": reach}[str(text.get("text-anchor"))]
-            )
-            assert -3 <= left <= left + reach <= width + 6, text.text
-            assert 0 <= float(str(text.get("y"))) <= height
+    assert_charts_inside(pages[name], 0 if name == "bare" else 3)
 
 
 @pytest.mark.parametrize("name", ["promoted", "refused", "empty"])
@@ -229,15 +168,7 @@ def test_hostile_text_is_shown_and_never_runs() -> None:
 
 
 def test_the_policy_allows_the_pages_own_script_only(pages: dict[str, str]) -> None:
-    import base64
-    import hashlib
-
-    text = pages["refused"]
-    policy = next(a["content"] for tag, a in Page(text).tags if tag == "meta" and a.get("http-equiv"))
-    assert policy is not None
-    assert "default-src 'none'" in policy
-    script = text[text.rindex("<script>") + len("<script>") : text.rindex("</script>")]
-    assert f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in policy
+    assert_only_its_own_script(pages["refused"])
 
 
 def test_the_same_record_gives_the_same_page() -> None:

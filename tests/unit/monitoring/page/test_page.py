@@ -1,58 +1,29 @@
-import base64
-import hashlib
 import math
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests import monitoring_records
+from tests.pages import (
+    HOSTILE,
+    Page,
+    assert_charts_inside,
+    assert_only_its_own_script,
+    assert_stands_alone,
+    links_and_places,
+)
 
 from tidegate.backtest.result import Backtest, Trades
 from tidegate.monitoring.page.page import render, write_page
 from tidegate.monitoring.page.record import ChecklistRow, FindingLine, MonitorRecord
 
-VOID = {"meta", "link", "br", "img", "input", "hr"}
-LOADING = {"src", "srcset", "data", "poster", "action", "formaction", "background", "xlink:href"}
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7191 }}"
 VARIANTS: dict[str, Callable[[], MonitorRecord]] = {
     name: getattr(monitoring_records, name)
     for name in ("healthy", "early", "edge_gone", "rolled_back", "halted", "nothing", "several", "broken")
 }
-
-
-class Page(HTMLParser):
-    """Checks nesting while it collects what tests ask for."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.faults: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open.pop() != tag:
-            self.faults.append(f"</{tag}> at {self.getpos()}")
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open and "script" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
 
 
 @pytest.fixture(scope="module")
@@ -62,49 +33,23 @@ def pages() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_page_is_well_formed_small_and_loads_nothing(pages: dict[str, str], name: str) -> None:
-    text = pages[name]
-    page = Page(text)
-    assert page.faults == []
-    assert page.open == []
-    assert len(text.encode()) < 400_000
-    for tag, attributes in page.tags:
-        assert tag not in {"iframe", "object", "embed", "base", "img"}
-        assert not LOADING & set(attributes)
-        assert not any(key.startswith("on") for key in attributes)
-    style = text[text.index("<style>") : text.index("</style>")]
-    assert "url(" not in style
-    assert "@import" not in style
-    assert not re.search(r"\b(nan|inf|None(?! of)|Undefined)\b", page.text)
+    assert_stands_alone(pages[name], 400_000)
+    assert not re.search(r"\b(nan|inf|None(?! of)|Undefined)\b", Page(pages[name]).text)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_ids_are_unique_and_every_anchor_leads_somewhere(pages: dict[str, str], name: str) -> None:
-    tags = Page(pages[name]).tags
-    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
-    assert len(ids) == len(set(ids))
-    anchors = {str(attributes["href"])[1:] for tag, attributes in tags if tag == "a"}
-    assert {"rules", "checklist", "provenance"} <= anchors <= set(ids)
-    sections = {attributes["id"] for tag, attributes in tags if tag == "section" and "id" in attributes}
-    assert sections == anchors
+    links, places = links_and_places(pages[name])
+    assert {"#rules", "#checklist", "#provenance"} <= links <= places
+    sections = {
+        f"#{attributes['id']}" for tag, attributes in Page(pages[name]).tags if tag == "section" and "id" in attributes
+    }
+    assert sections == links
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_chart_is_xml_with_a_title_inside_its_frame(pages: dict[str, str], name: str) -> None:
-    charts = re.findall(r"<svg class=\"chart.*?</svg>", pages[name], re.DOTALL)
-    assert len(charts) >= {"nothing": 0, "broken": 0, "early": 2}.get(name, 6)
-    for chart in charts:
-        root = ET.fromstring(chart)  # noqa: S314  our own output
-        assert (root.findtext("title") or "").strip()
-        assert root.get("role") == "img"
-        width, height = (float(part) for part in str(root.get("viewBox")).split()[2:])
-        for text in root.iter("text"):
-            reach = 6.6 * len(text.text or "")
-            left = (
-                float(str(text.get("x")))
-                - {"start": 0.0, "middle": reach / 2, "end": reach}[str(text.get("text-anchor"))]
-            )
-            assert -3 <= left <= left + reach <= width + 6, text.text
-            assert 0 <= float(str(text.get("y"))) <= height
+    assert_charts_inside(pages[name], {"nothing": 0, "broken": 0, "early": 2}.get(name, 6))
 
 
 def test_the_verdict_comes_first_and_simulated_markets_say_so(pages: dict[str, str]) -> None:
@@ -161,12 +106,7 @@ def test_hostile_text_is_shown_and_never_runs() -> None:
 
 
 def test_the_policy_allows_the_pages_own_script_only(pages: dict[str, str]) -> None:
-    text = pages["healthy"]
-    policy = next(a["content"] for tag, a in Page(text).tags if tag == "meta" and a.get("http-equiv"))
-    assert policy is not None
-    assert "default-src 'none'" in policy
-    script = text[text.rindex("<script>") + len("<script>") : text.rindex("</script>")]
-    assert f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in policy
+    assert_only_its_own_script(pages["healthy"])
 
 
 def test_the_same_record_gives_the_same_page(pages: dict[str, str]) -> None:
