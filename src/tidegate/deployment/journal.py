@@ -29,6 +29,7 @@ STEPS: Final = (
 )
 """In their order. Nothing that bots see changes before `switch`; the old process is stopped last."""
 FAILED: Final = "failed"
+_GOOD: Final = frozenset({"done", "kept"})
 _KINDS: Final[tuple[Kind, ...]] = ("deployment",)
 
 
@@ -51,6 +52,11 @@ class Entry:
     details: Mapping[str, Any] = field(default_factory=dict)
     at: int = 0
     by: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it came to its good end."""
+        return self.outcome in _GOOD
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,32 +163,26 @@ STEPS = {
     "steps.prediction": "prediction",
     "steps.logs": "verdict",
     "steps.restart_bot": "switch",
-    "steps.bot_receives": "bot",
+    "steps.bot_receives": "bots",
     "steps.monitored": "watch",
 }
 
 
-def deployment(place: Place, *, without: str = "", failed: str = "", watched_min: float = 30, **changes: Any) -> None:  # noqa: ANN401
+def deployment(
+    place: Place, name: str = "deployment-1", *, without: str = "", failed: str = "", watched_min: float = 30
+) -> None:
     at = now() - 2 * HOUR_MS
-    steps = []
-    for count, name in enumerate(
-        ("backup", "start", "health", "prediction", "switch", "bot", "watch", "verdict", "stop")
-    ):
-        late = watched_min * 60_000 if name in {"watch", "verdict", "stop"} else 0
-        outcome = "failed" if name == failed else "done"
-        if name != without:
-            steps.append(
-                {"name": name, "at": round(at + count + late), "outcome": outcome, "evidence": f"{name} was seen"}
-            )
-    told = {
-        "version": 1,
-        "by": "Ada",
-        "changes": "a new month",
-        "rollback_plan_verified": True,
-        "steps": steps,
-        **changes,
-    }
-    place.event("deployment", "deployment-1", **told)
+    told: dict[str, Any] = {"version": 1, "by": "Ada", "changes": "a new month", "rollback_plan_verified": True}
+    for count, step in enumerate(DEPLOYMENT_STEPS):
+        late = watched_min * 60_000 if step in {"watch", "verdict", "stop", "record"} else 0
+        if step != without:
+            entry(place, name, step, round(at + count + late), "failed" if step == failed else "done", **told)
+            told = {}
+
+
+def entry(place: Place, name: str, step: str, at: int, outcome: str = "done", **told: Any) -> None:  # noqa: ANN401
+    evidence = f"{step} was seen"
+    place.event("deployment", name, **{"name": step, "at": at, "outcome": outcome, "evidence": evidence, **told})
 
 
 @pytest.mark.parametrize(("name", "step"), STEPS.items())
@@ -218,7 +212,7 @@ def test_a_watch_of_less_than_half_an_hour_fails(place: Place) -> None:
         ("field.by", "by", ""),
         ("field.version", "version", None),
         ("field.rollback_verified", "rollback_plan_verified", False),
-        ("field.date", "steps", []),
+        ("field.date", "outcome", "failed"),
         ("after.documented", "changes", " "),
         ("after.documented", "version", 2),
     ],
@@ -228,8 +222,8 @@ def test_a_field_that_is_not_told_fails(place: Place, name: str, field: str, emp
     assert place.verdict(name) == "not_measured"
     deployment(place)
     assert place.verdict(name) == "pass"
-    told: dict[str, Any] = {"version": 1, "by": "Ada", "changes": "x", "rollback_plan_verified": True, "steps": []}
-    place.event("deployment", "deployment-2", **{**told, field: empty})
+    told: dict[str, Any] = {"version": 1, "by": "Ada", "changes": "x", "rollback_plan_verified": True, field: empty}
+    entry(place, "deployment-2", "plan", now(), **told)
     assert place.verdict(name) == "fail"
 
 
@@ -265,23 +259,15 @@ def test_a_step_that_a_closed_journal_lacks_fails(place: Place) -> None:
 def test_the_backup_comes_before_the_switch(place: Place) -> None:
     deployment(place)
     assert place.verdict("corruption.backup_first") == "pass"
-    for changes in ({"without": "backup"}, {"failed": "backup"}):
-        deployment_of(place, **changes)
-        assert place.verdict("corruption.backup_first") == "fail"
-    place.event("deployment", "late", steps=[
-        {"name": "backup", "at": 2, "outcome": "done"}, {"name": "switch", "at": 1, "outcome": "done"},
-    ])  # fmt: skip
+    deployment(place, "without one", without="backup")
+    assert "took no backup" in found("corruption.backup_first", place.later()).evidence
     assert place.verdict("corruption.backup_first") == "fail"
-
-
-def deployment_of(place: Place, **changes: Any) -> None:  # noqa: ANN401
-    """A further deployment with an id of its own."""
-    event = place.event
-    place.event = lambda kind, _subject, **content: event(kind, f"deployment-{time.time_ns()}", **content)  # type: ignore[method-assign]
-    try:
-        deployment(place, **changes)
-    finally:
-        place.event = event  # type: ignore[method-assign]
+    deployment(place, "it failed", failed="backup")
+    assert place.verdict("corruption.backup_first") == "fail"
+    for step, at in (("backup", 2), ("switch", 1)):
+        entry(place, "late", step, at)
+    assert "AFTER" in found("corruption.backup_first", place.later()).evidence
+    assert place.verdict("corruption.backup_first") == "fail"
 
 
 @pytest.mark.parametrize("name", ["deployment.backup", "corruption.backup_first"])

@@ -114,7 +114,7 @@ def step(context: Context, *, names: tuple[str, ...]) -> Finding:
             found.id,
         )
     return judged(
-        done.is_done,
+        done.is_good,
         f"deployment {found.id}: {done.name} {done.outcome} at {iso(done.at)}: {done.evidence[:200]}",
         found.id,
     )
@@ -131,7 +131,7 @@ def monitored(context: Context) -> Finding:
     began = max((one.at for one in found.steps.values() if one.at < watch.at), default=watch.at)
     minutes = (watch.at - began) / 60_000
     return judged(
-        watch.is_done and watch.at - began >= WATCH_MS,
+        watch.is_good and watch.at - began >= WATCH_MS,
         f"deployment {found.id}: watched {minutes:.0f} minutes, {watch.outcome}",
         found.id,
     )
@@ -220,7 +220,7 @@ def field(context: Context, *, name: str) -> Finding:
 def _field(found: Deployment, name: str) -> str:
     match name:
         case "date":
-            return iso(found.at)[:10] if any(one.is_done for one in found.steps.values()) else ""
+            return iso(found.at)[:10] if any(one.is_good for one in found.steps.values()) else ""
         case "rollback_plan_verified":
             return "yes" if found.told.get(name) is True else ""
         case _:
@@ -236,10 +236,10 @@ PROBES: Final[Mapping[str, Probe]] = {
     "steps.stop_old": partial(step, names=("stop",)),
     "steps.deploy_new": partial(step, names=("start",)),
     "steps.health": partial(step, names=("health",)),
-    "steps.prediction": partial(step, names=("prediction", "test_prediction")),
+    "steps.prediction": partial(step, names=("prediction",)),
     "steps.logs": partial(step, names=("verdict", "watch")),
     "steps.restart_bot": partial(step, names=("switch",)),
-    "steps.bot_receives": partial(step, names=("bot", "bots")),
+    "steps.bot_receives": partial(step, names=("bots",)),
     "steps.monitored": monitored,
     "after.dashboard": dashboard,
     "after.latency": latency,

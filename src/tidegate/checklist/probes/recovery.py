@@ -52,7 +52,7 @@ def backup_first(context: Context) -> Finding:
         return failed(f"deployment {found.id} took no backup", found.id)
     before = switch is None or taken.at <= switch.at
     return judged(
-        taken.is_done and before,
+        taken.is_good and before,
         f"deployment {found.id}: backup {taken.outcome} at {iso(taken.at)}, {'before' if before else 'AFTER'} the switch",
         found.id,
     )
