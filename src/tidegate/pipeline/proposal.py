@@ -19,6 +19,7 @@ from tidegate.pipeline.tried import Compared, Tried, compare
 from tidegate.statistics.overfitting import probability_of_overfitting
 from tidegate.statistics.paired import sharpe_difference
 from tidegate.statistics.sharpe import deflated_sharpe
+from tidegate.strategy.gates import overlay
 from tidegate.strategy.strategy import Strategy
 
 LEVEL: Final = 0.05
@@ -130,14 +131,7 @@ def patched(strategy: Strategy, patch: Mapping[str, Any]) -> Strategy:
     Raises:
         ValidationError: the change is none that a strategy file may hold.
     """
-    return Strategy.model_validate(_merged(strategy.model_dump(mode="json"), patch))
-
-
-def _merged(content: dict[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(content)
-    for key, value in patch.items():
-        merged[key] = _merged(merged[key], value) if isinstance(value, Mapping) and key in merged else value
-    return merged
+    return Strategy.model_validate(overlay(strategy.model_dump(mode="json"), patch))
 
 
 def _judge(strategy: Strategy, compared: Compared, scores: Floats, level: float, overfitting: float) -> Alternative:

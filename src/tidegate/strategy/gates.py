@@ -198,11 +198,11 @@ def _is_rule(value: object) -> bool:
 
 
 def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Two mappings as one: what both hold as mappings is merged key by key, anything else is taken from `over`."""
+    """Two mappings as one: what both hold as mappings is merged key by key, at any depth; anything else is taken from `over`."""
     merged = dict(under)
     for name, value in over.items():
         below = merged.get(name)
-        merged[name] = below | value if isinstance(below, dict) and isinstance(value, dict) else value
+        merged[name] = overlay(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
 
 
