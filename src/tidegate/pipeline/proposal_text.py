@@ -1,15 +1,15 @@
 """A proposal as Markdown with its evidence, and as the change to a strategy file that people may make."""
 
-import re
 from typing import Final
 
 import yaml
 
 from tidegate.pipeline.proposal import LEVEL, MOST_OVERFITTING, Alternative, Proposal
 from tidegate.report import formats
+from tidegate.report.markdown_text import literal
 
 SHOWN: Final = 40
-_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]#|~!])")
+_LONGEST_REASON: Final = 1_500
 
 
 def headline(proposal: Proposal) -> str:
@@ -46,11 +46,11 @@ def to_markdown(proposal: Proposal) -> str:
         f"{formats.plural(len(proposal.alternatives), 'alternative')} compared, {proposal.too_few} tried on too few bars."
     )
     lines = [
-        f"# {_literal(headline(proposal))}",
+        f"# {literal(headline(proposal))}",
         "",
         f"{proposal.month}. {counts}",
         "",
-        _literal(because(proposal)),
+        literal(because(proposal), longest=_LONGEST_REASON),
         "",
     ]
     if proposal.alternatives:
@@ -88,7 +88,7 @@ def _row(each: Alternative) -> str:
         str(each.folds),
         "; ".join(each.against),
     )
-    return f"| {' | '.join(_literal(cell) for cell in cells)} |"
+    return f"| {' | '.join(literal(cell) for cell in cells)} |"
 
 
 def to_yaml(proposal: Proposal) -> str:
@@ -96,8 +96,3 @@ def to_yaml(proposal: Proposal) -> str:
     patch = {} if proposal.chosen is None else dict(proposal.chosen.patch)
     said = f"# {proposal.month}: {headline(proposal)}.\n# {because(proposal)}\n# Never applied by itself.\n"
     return said + yaml.safe_dump(patch, sort_keys=False)
-
-
-def _literal(text: str) -> str:
-    """Text that Markdown and HTML take literally."""
-    return _SPECIAL.sub(r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
