@@ -13,6 +13,7 @@ from tidegate.errors import ModelError
 from tidegate.gates.evaluation import Measurement
 from tidegate.gates.result import Verdict
 from tidegate.model.training import apply_calibration, fit, margins
+from tidegate.pipeline.evidence import plain
 from tidegate.pipeline.fold import Fold
 from tidegate.statistics.baselines import permutation_p_value
 from tidegate.strategy.strategy import Strategy
@@ -48,8 +49,12 @@ def permuted_labels(
     for draw in range(permutations):
         rows = permute(whole, strategy.labels.horizon_bars, rng)
         found[draw] = _area_of_fit(dataset, fold, rows, strategy, threads, workers)
-    evidence = {"area": observed, "highest_permuted_area": float(np.max(found)), "permutations": permutations}
-    return Measurement(permutation_p_value(observed, found), n=permutations, evidence=_finite(evidence))
+    evidence = {
+        "area": plain(observed),
+        "highest_permuted_area": plain(float(np.max(found))),
+        "permutations": permutations,
+    }
+    return Measurement(permutation_p_value(observed, found), n=permutations, evidence=evidence)
 
 
 def permute(rows: TrainingRows, block: int, rng: np.random.Generator) -> TrainingRows:
@@ -99,7 +104,3 @@ def _area(dataset: Dataset, fold: Fold, forecasts: dict[str, Floats]) -> float:
     ]
     ordered = [forecasts[table.bars.symbol] for table in dataset.tables]
     return area_under_curve(np.concatenate(ordered), np.concatenate(won))
-
-
-def _finite(evidence: dict[str, float]) -> dict[str, float | int | str | None]:
-    return {name: value if np.isfinite(value) else None for name, value in evidence.items()}
