@@ -40,11 +40,6 @@ class Tried:
         """The parameters that a strategy file may change."""
         return tuple((name, float(self.parameters[name])) for name in SEARCHABLE if name in self.parameters)
 
-    @property
-    def train_days(self) -> int:
-        """Length of the training window."""
-        return round((self.windows.train.end_at - self.windows.train.start_at) / DAY_MS)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
