@@ -112,6 +112,12 @@ def test_nobody_who_answers_fails_and_nothing_known_is_not_measured(system: Live
     assert "does not answer" in gone.evidence
 
 
+def test_a_service_that_answers_everything_with_429_says_nothing_of_keys(system: Live) -> None:
+    with answering(429, b"{}") as address:
+        finding = found("api.authentication", system.context(REPOSITORY, checklist={"instances": (address,)}))
+    assert finding.verdict == "not_measured", finding
+
+
 def test_a_wrong_key_passes_nothing_that_needs_one(system: Live) -> None:
     wrong = written(system.root / "wrong-key", "tg_probes_" + "x" * 43)
     for name in (

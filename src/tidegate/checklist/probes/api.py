@@ -78,15 +78,24 @@ def rate_limit(context: Context) -> Finding:
 
 
 def authentication(context: Context) -> Finding:
-    """Every route but health and documentation refuses a request without a key, and one with a wrong key."""
-    told, good = [], True
+    """Every route but health and documentation refuses a request without a key, and one with a wrong key.
+
+    Raises:
+        NotMeasured: too many requests had come before, so that a route said nothing of keys.
+    """
+    told, good, silent = [], True, False
     for service in context.services:
         for path, method in (("/v1/predict", "POST"), ("/v1/model", "GET"), ("/metrics", "GET"), ("/v1/bots", "GET")):
             body = b"{}" if method == "POST" else None
             without = service.ask(path, method=method, body=body, with_key=False).status
             wrong = service.ask(path, method=method, body=body, with_key=False, headers={"X-API-Key": "tg_nobody_" + secrets.token_hex(16)}).status  # fmt: skip
             good = good and (without, wrong) in {(401, 401), (401, 429), (429, 429)}
+            silent = silent or (without, wrong) == (429, 429)
             told.append(f"{path} {without}/{wrong}")
+    if good and silent:
+        raise NotMeasured(
+            f"without a key / with a wrong one: {', '.join(told)}: look again when the limit lets through"
+        )
     return judged(good, f"without a key / with a wrong one: {', '.join(told)}", context.service.address)
 
 
