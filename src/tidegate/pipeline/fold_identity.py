@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import platform
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,8 +32,9 @@ LIBRARIES: Final = (
 )
 """Libraries that take part in a fold; other versions may give other numbers."""
 
-# Sections of a strategy that judge or watch a model and do not change it.
-_NO_PART_IN_A_FOLD: Final = {"gates", "monitor", "rollback"}
+_ROOT: Final = Path(tidegate.__file__).parent
+NO_PART_IN_A_MODEL: Final = {"gates", "monitor", "rollback"}
+"""Sections of a strategy that judge, watch or take back a model, and do not change it."""
 
 
 def fold_identity(dataset: Dataset, windows: FoldWindows, strategy: Strategy, threads: int) -> str:
@@ -43,7 +45,7 @@ def fold_identity(dataset: Dataset, windows: FoldWindows, strategy: Strategy, th
     """
     parts = {
         "bars": [table.bars.content_hash() for table in dataset.tables],
-        "strategy": strategy.model_dump(mode="json", exclude=_NO_PART_IN_A_FOLD),
+        "strategy": strategy.model_dump(mode="json", exclude=NO_PART_IN_A_MODEL),
         "windows": windows.model_dump(mode="json"),
         "threads": threads,
         "code": _own_code(),
@@ -84,10 +86,19 @@ def source_of(use: str) -> str | None:
 
 @cache
 def _own_code() -> str:
+    return code_digest(_ROOT.rglob("*.py"))
+
+
+def own_files(*packages: str) -> list[Path]:
+    """Our source files in some packages, by their names."""
+    return [path for package in packages for path in (_ROOT / package).rglob("*.py")]
+
+
+def code_digest(files: Iterable[Path]) -> str:
+    """SHA-256 over names and contents of some of our source files, in whatever order they come."""
     digest = hashlib.sha256()
-    root = Path(tidegate.__file__).parent
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(files):
         content = path.read_bytes()
-        digest.update(f"{path.relative_to(root)}\0{len(content)}\0".encode())
+        digest.update(f"{path.relative_to(_ROOT)}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()

@@ -3,14 +3,14 @@
 import hashlib
 
 from tidegate.pipeline.data import Gathered, Prepared
-from tidegate.pipeline.fold_identity import source_of
+from tidegate.pipeline.fold_identity import NO_PART_IN_A_MODEL, source_of
 from tidegate.pipeline.job import Job
 from tidegate.registry.chain import canonical
 from tidegate.registry.looks import LookLedger
 from tidegate.statistics.spending import Allowance
 
-# These judge or watch a model, or say where its bars came from: the results that are looked at stay the same.
-_NO_PART_IN_A_LOOK = {"gates", "monitor", "rollback", "source"}
+# Where bars came from changes no result that is looked at.
+_NO_PART_IN_A_LOOK = {*NO_PART_IN_A_MODEL, "source"}
 
 
 def look_key(job: Job, gathered: Gathered, prepared: Prepared) -> str:

@@ -5,13 +5,11 @@ import json
 import platform
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 from typing import Final
 
-import tidegate
 from tidegate.bars.bars import Bars
 from tidegate.pipeline.fold_identity import LIBRARIES as OF_A_FOLD
-from tidegate.pipeline.fold_identity import library_versions, source_of
+from tidegate.pipeline.fold_identity import NO_PART_IN_A_MODEL, code_digest, library_versions, own_files, source_of
 from tidegate.replay.plan import Configuration
 
 LIBRARIES: Final = (*OF_A_FOLD, "arch")
@@ -33,7 +31,6 @@ _CODE: Final = (
     "strategy",
     "validation",
 )
-_JUDGES: Final = {"gates", "monitor", "rollback"}
 
 
 def month_identity(configuration: Configuration, as_of_ms: int, raw: Iterable[Bars]) -> str:
@@ -52,7 +49,7 @@ def month_identity(configuration: Configuration, as_of_ms: int, raw: Iterable[Ba
     parts = {
         "as_of": as_of_ms,
         "bars": [bars.content_hash() for bars in raw],
-        "strategy": strategy.model_dump(mode="json", exclude=_JUDGES),
+        "strategy": strategy.model_dump(mode="json", exclude=NO_PART_IN_A_MODEL),
         "permuted": [configuration.permuted.draws, configuration.permuted.p_value],
         "validation": settings.validation.model_dump(mode="json"),
         "threads": settings.compute.threads,
@@ -67,11 +64,5 @@ def month_identity(configuration: Configuration, as_of_ms: int, raw: Iterable[Ba
 
 @cache
 def _code() -> str:
-    digest = hashlib.sha256()
-    root = Path(tidegate.__file__).parent
-    files = [path for package in _CODE for path in (root / package).rglob("*.py")]
-    for path in sorted([*files, *(root / "replay" / name for name in ("training.py", "trained.py"))]):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(root)}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
+    of_training = [path for path in own_files("replay") if path.name in {"training.py", "trained.py"}]
+    return code_digest([*own_files(*_CODE), *of_training])

@@ -3,10 +3,9 @@
 import hashlib
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
-import tidegate
+from tidegate.pipeline.fold_identity import NO_PART_IN_A_MODEL, code_digest, own_files
 from tidegate.replay.journal import Journal
 from tidegate.replay.judged import Judged
 from tidegate.replay.life import Life
@@ -26,7 +25,7 @@ def lives(plan: Plan, market: Market) -> list[tuple[Life, Journal]]:
     found = []
     for name, title, gates in _judged(plan):
         strategy = plan.strategy.model_copy(update={"gates": gates})
-        journal = _journal(plan, name, strategy.model_dump(mode="json", include={"gates", "monitor", "rollback"}))
+        journal = _journal(plan, name, strategy.model_dump(mode="json", include=NO_PART_IN_A_MODEL))
         journal.folder.mkdir(parents=True, exist_ok=True)
         life: Life = Judged(name, title, strategy, plan, market, journal.work)
         found.append((life, journal))
@@ -54,8 +53,6 @@ def _journal(plan: Plan, name: Name, rules: dict[str, Any]) -> Journal:
 
 @cache
 def _code() -> str:
-    digest, root = hashlib.sha256(), Path(tidegate.__file__).parent
-    for path in sorted(path for package in _CODE for path in (root / package).rglob("*.py")):
-        if not (path.parent.name == "replay" and path.name.startswith("page")):
-            digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()
+    return code_digest(
+        path for path in own_files(*_CODE) if not (path.parent.name == "replay" and path.name.startswith("page"))
+    )

@@ -17,14 +17,13 @@ from tidegate.bars.interval import DAY_MS
 from tidegate.errors import ConfigurationError
 from tidegate.features.features import resolve
 from tidegate.gates.evaluation import require_sane
+from tidegate.pipeline.fold_identity import NO_PART_IN_A_MODEL
 from tidegate.settings.settings import Compute, Paths, Settings, Validation
 from tidegate.strategy.gates import POLICIES, Gates
 from tidegate.strategy.policies import named_policies, under
 from tidegate.strategy.strategy import Strategy
 
 CONFIGURATION: Final = "configuration.json"
-# What judges, watches or takes back a model, and does not change it: another policy goes on with the months that are trained already.
-_NO_PART_IN_A_MODEL: Final = {"gates", "monitor", "rollback"}
 _DIGITS: Final = 12
 # Rules of validation that judge a bar by later ones too: a replay knows a whole month of them, and a bot that trades does not.
 _LOOK_AHEAD: Final = ("zero_volume", "flat", "jumps", "unit_mixup")
@@ -224,7 +223,8 @@ def read_configuration(folder: Path) -> Configuration:
 
 def _identity(strategy: Strategy, settings: Settings) -> dict[str, Any]:
     return {
-        "strategy": strategy.model_dump(mode="json", exclude=_NO_PART_IN_A_MODEL),
+        # Another policy goes on with the months that are trained already.
+        "strategy": strategy.model_dump(mode="json", exclude=NO_PART_IN_A_MODEL),
         "validation": settings.validation.model_dump(mode="json"),
         "threads": settings.compute.threads,
     }
