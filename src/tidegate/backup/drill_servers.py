@@ -1,7 +1,6 @@
 """The restored stack: MLflow's server and a serving process on free ports of the loopback address, of a restored folder alone."""
 
 import os
-import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Final
 from tidegate.backup.places import DatabaseName
 from tidegate.services import mlflow_server
 from tidegate.services.environment import child_environment
-from tidegate.services.probe import HOST, answers
+from tidegate.services.probe import HOST, answers, free_port
 from tidegate.services.process import Service, start, wait_ready
 from tidegate.settings.settings import Ledger, Mlflow, Paths, Settings
 
@@ -39,7 +38,7 @@ def restored_settings(settings: Settings, folder: Path, urls: Mapping[DatabaseNa
     backup = type(settings.backup).model_validate(settings.backup.model_dump() | own)
     changed = {
         "paths": paths,
-        "mlflow": Mlflow(port=_free_port(), timeout_s=settings.mlflow.timeout_s),
+        "mlflow": Mlflow(port=free_port(), timeout_s=settings.mlflow.timeout_s),
         "ledger": Ledger.model_validate({"url": urls.get("ledger")}),
         "serving": settings.serving.model_copy(update={"log_folder": folder / "runs" / "predictions"}),
         "watch": settings.watch.model_copy(update={"api_key_file": None, "instances": ()}),
@@ -89,7 +88,7 @@ def serving_of(
     Raises:
         ServiceError: it did not become ready or stop.
     """
-    port, home = _free_port(), settings.paths.data / "drill" / name
+    port, home = free_port(), settings.paths.data / "drill" / name
     home.mkdir(parents=True)
     keys = settings.signing.public_key_files
     chosen = {
@@ -126,10 +125,3 @@ def serving_of(
         yield address
     finally:
         process.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

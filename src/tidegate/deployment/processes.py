@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from tidegate.deployment.replicas import require_ready
 from tidegate.errors import ServiceError
 from tidegate.rollback.verification import Target
 from tidegate.services.environment import child_environment
-from tidegate.services.probe import HOST
+from tidegate.services.probe import HOST, free_port
 from tidegate.settings.settings import Settings
 
 MARK: Final = "DEPLOYED_BY_TIDEGATE"
@@ -125,7 +124,7 @@ class Processes:
             MARK: self.name,
             _ROOT: str(self.root),
             _STRATEGIES: self.plan.strategy,
-            _PORT: str(_free_port()),
+            _PORT: str(free_port()),
             "TIDEGATE_SERVING__INSTANCE": self.name,
             "TIDEGATE_SERVING__CACHE": str(self.settings.serving.cache.resolve().parent / self.name),
             "TIDEGATE_SERVING__REGISTRY_URI": self.settings.serving.registry_uri or self.settings.tracking_uri,
@@ -173,10 +172,3 @@ def _environments() -> Iterator[tuple[int, dict[str, str]]]:
         with contextlib.suppress(OSError):
             pairs = path.read_bytes().decode(errors="replace").split("\0")
             yield int(path.parent.name), dict(pair.partition("=")[::2] for pair in pairs if "=" in pair)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

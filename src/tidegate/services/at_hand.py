@@ -5,13 +5,12 @@ fetch any of them.
 """
 
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from tidegate.services import mlflow_server, prefect_server
-from tidegate.services.probe import HOST
+from tidegate.services.probe import free_port
 from tidegate.services.process import start, wait_ready
 from tidegate.services.status import logs_folder, status
 from tidegate.settings.settings import Settings
@@ -36,7 +35,7 @@ def mlflow_at_hand(settings: Settings) -> Iterator[Settings]:
     if _is_up(settings, mlflow_server.NAME):
         yield _at(settings, mlflow_server.address(settings))
         return
-    own = settings.model_copy(update={"mlflow": settings.mlflow.model_copy(update={"port": _free_port()})})
+    own = settings.model_copy(update={"mlflow": settings.mlflow.model_copy(update={"port": free_port()})})
     logs: Path = logs_folder(settings)
     logs.mkdir(parents=True, exist_ok=True)
     process = start(mlflow_server.service(own, logs, os.environ))
@@ -78,10 +77,3 @@ def _is_up(settings: Settings, name: str) -> bool:
 
 def _at(settings: Settings, address: str) -> Settings:
     return settings.model_copy(update={"mlflow": settings.mlflow.model_copy(update={"tracking_uri": address})})
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
