@@ -37,11 +37,8 @@ class ShownProgress(Stopwatch):
 
 
 @contextmanager
-def shown_progress(title: str, *, quiet: bool) -> Iterator[Stopwatch]:
-    """A stopwatch that shows itself on standard error, unless `quiet`."""
-    if quiet:
-        yield Stopwatch()
-        return
+def shown_bars() -> Iterator[Progress]:
+    """Bars with a name, and the time taken and left, on standard error; they go when the work is done."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -50,4 +47,14 @@ def shown_progress(title: str, *, quiet: bool) -> Iterator[Stopwatch]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=errors, transient=True) as progress:
+        yield progress
+
+
+@contextmanager
+def shown_progress(title: str, *, quiet: bool) -> Iterator[Stopwatch]:
+    """A stopwatch that shows itself on standard error, unless `quiet`."""
+    if quiet:
+        yield Stopwatch()
+        return
+    with shown_bars() as progress:
         yield ShownProgress(progress, title)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tidegate.cli.context import Project, open_project
-from tidegate.cli.output import AsJson, console, errors, print_json, print_table
+from tidegate.cli.output import AsJson, console, print_json, print_table
 from tidegate.strategy.symbols import named_symbols, with_symbols
 
 if TYPE_CHECKING:
@@ -121,16 +121,9 @@ def _progress(title: str, months: int, *, quiet: bool) -> Iterator[Callable[[str
     if quiet:
         yield lambda _what, _done, _of: None
         return
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from tidegate.cli.progress import shown_bars
 
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=errors, transient=True) as progress:
+    with shown_bars() as progress:
         task = progress.add_task(f"{title}: bars", total=months)
         yield lambda what, done, _of: progress.update(task, completed=done, description=f"{title}: {what}")
 
