@@ -58,12 +58,12 @@ def max_drawdown(equity: Floats, equity_low: Floats, capital: float) -> float:
     """Largest loss from a peak, as a fraction of that peak.
 
     The peak is the highest equity at any earlier close, the capital at the start included; the loss is judged at the worst moment
-    inside each bar. Above 1 when more than the peak was lost.
+    inside each bar. Above 1 when more than the peak was lost; NaN where an equity is.
     """
     if len(equity) == 0:
         return NAN
     peak = np.maximum.accumulate(np.concatenate(([capital], equity[:-1])))
-    return max(0.0, float(np.max((peak - equity_low) / peak)))
+    return float(np.maximum(0.0, np.max((peak - equity_low) / peak)))
 
 
 def wilson_interval(wins: int, n: int) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tidegate.backtest.ratios import sharpe, sharpe_standard_error
+from tidegate.backtest.ratios import max_drawdown, sharpe, sharpe_standard_error
 from tidegate.backtest.result import Floats, Times
 from tidegate.replay.life import Life, Stepped, finite
 from tidegate.replay.result import MonthRecord, Name, PathResult, Summary
@@ -56,7 +56,7 @@ def _summary(
 ) -> Summary:
     per_year = strategy.periods_per_year
     returns = ratio_returns(name, net)
-    equity = 1.0 + np.concatenate(([0.0], np.cumsum(net)))
+    equity = 1.0 + np.cumsum(net)
     outcomes = [month.outcome for month in months]
     acts = [act.kind for month in months for act in month.acts]
     return Summary(
@@ -64,7 +64,7 @@ def _summary(
         annual_return=float(net.mean()) * per_year,
         sharpe=finite(sharpe(returns, per_year)),
         sharpe_standard_error=finite(sharpe_standard_error(returns, per_year)),
-        max_drawdown=float((1.0 - equity / np.maximum.accumulate(equity)).max()),
+        max_drawdown=max_drawdown(equity, equity, 1.0),
         trades=sum(month.live.trades for month in months),
         costs=sum(month.live.costs for month in months),
         promotions=outcomes.count("promoted"),

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from tidegate.backtest.ratios import max_drawdown
 from tidegate.backtest.result import Trades
 from tidegate.gates.result import Decision
 from tidegate.pipeline.judge import Measured
@@ -141,8 +142,7 @@ def record_of(
 def live_of(month: Month, traded: Traded) -> Live:
     """What a month of trading came to."""
     trades = traded.trades
-    equity = 1.0 + np.concatenate(([0.0], np.cumsum(traded.net_return)))
-    fall = 1.0 - equity / np.maximum.accumulate(equity)
+    equity = 1.0 + np.cumsum(traded.net_return)
     return Live(
         start_ms=month.as_of_ms,
         end_ms=month.end_ms,
@@ -150,7 +150,7 @@ def live_of(month: Month, traded: Traded) -> Live:
         costs=float(traded.cost.sum()),
         trades=len(trades),
         win_rate=float(np.mean(trades.net_pnl > 0)) if len(trades) else None,
-        max_drawdown=float(fall.max()) if traded.position.any() or len(trades) else None,
+        max_drawdown=finite(max_drawdown(equity, equity, 1.0)) if traded.position.any() or len(trades) else None,
     )
 
 

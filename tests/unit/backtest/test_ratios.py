@@ -67,6 +67,13 @@ def test_drawdown_counts_from_the_capital_at_the_start() -> None:
     assert max_drawdown(np.array([-50.0]), np.array([-50.0]), 100.0) == pytest.approx(1.5)
 
 
+@pytest.mark.parametrize(
+    ("equity", "low"), [([110.0, np.nan, 120.0], [105.0] * 3), ([110.0] * 3, [105.0, np.nan, 95.0])]
+)
+def test_an_unknown_equity_has_no_drawdown(equity: list[float], low: list[float]) -> None:
+    assert math.isnan(max_drawdown(np.array(equity), np.array(low), 100.0))
+
+
 def test_win_rate_counts_zero_as_a_loss() -> None:
     assert win_rate(np.array([1.0, 0.0, -1.0, 2.0])) == 0.5
 
