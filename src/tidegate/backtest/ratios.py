@@ -66,13 +66,13 @@ def max_drawdown(equity: Floats, equity_low: Floats, capital: float) -> float:
     return float(np.maximum(0.0, np.max((peak - equity_low) / peak)))
 
 
-def wilson_interval(wins: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share, by Wilson 1927; NaN, NaN for nothing counted."""
+def wilson_interval(wins: int, n: int, z: float = Z_95) -> tuple[float, float]:
+    """Interval of a share, by Wilson 1927, for a normal quantile: of 95 % by default; NaN, NaN for nothing counted."""
     if n == 0:
         return NAN, NAN
-    share, z2 = wins / n, Z_95**2
+    share, z2 = wins / n, z**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z_95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    half = z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
     return max(0.0, centre - half), min(1.0, centre + half)
 
 

@@ -4,6 +4,7 @@ import math
 
 from scipy.special import ndtri
 
+from tidegate.backtest import ratios
 from tidegate.backtest.ratios import NAN
 from tidegate.errors import DataError
 
@@ -23,13 +24,7 @@ def wilson_interval(wins: int, n: int, level: float = 0.95) -> tuple[float, floa
     """
     if not (0 <= wins <= n and 0.0 < level < 1.0):
         raise DataError("interval of a share", expected="0 <= wins <= n and 0 < level < 1", actual=(wins, n, level))
-    if n == 0:
-        return NAN, NAN
-    z2 = float(ndtri((1.0 + level) / 2.0)) ** 2
-    share = wins / n
-    centre = (share + z2 / (2.0 * n)) / (1.0 + z2 / n)
-    half = math.sqrt(z2 * (share * (1.0 - share) / n + z2 / (4.0 * n * n))) / (1.0 + z2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return ratios.wilson_interval(wins, n, float(ndtri((1.0 + level) / 2.0)))
 
 
 def break_even_win_rate(payoff_ratio: float) -> float:

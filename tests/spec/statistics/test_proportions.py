@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from tidegate.backtest import ratios
 from tidegate.errors import DataError
 from tidegate.statistics.baselines import permutation_p_value
 from tidegate.statistics.proportions import break_even_win_rate, wilson_interval
@@ -18,7 +17,6 @@ from tidegate.statistics.proportions import break_even_win_rate, wilson_interval
 )
 def test_wilson_by_hand(wins: int, n: int, low: float, high: float) -> None:
     assert wilson_interval(wins, n) == pytest.approx((low, high), abs=1e-6)
-    assert wilson_interval(wins, n) == pytest.approx(ratios.wilson_interval(wins, n), abs=1e-12)
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
