@@ -19,7 +19,6 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
@@ -133,7 +132,7 @@ def _copy(source: Path, target: Path) -> None:
 def _series(traded: Traded) -> bytes:
     stream = io.BytesIO()
     columns = {name: getattr(traded, name) for name in _COLUMNS}
-    columns |= {f"trades.{field.name}": getattr(traded.trades, field.name) for field in fields(Trades)}
+    columns |= {f"trades.{name}": getattr(traded.trades, name) for name in Trades.names()}
     write: Callable[..., None] = np.savez_compressed
     write(stream, allow_pickle=False, **columns)
     return stream.getvalue()
