@@ -288,6 +288,10 @@ def test_a_maintenance_window_is_under_way(place: Place) -> None:
 
 
 def test_people_were_told_of_the_newest_change(place: Place) -> None:
+    assert "ever put into production" in found("deployment.team_notified", place.later()).evidence
+    place.promote()
+    for strategy in ("", "another"):
+        place.event("notification", "n", strategy=strategy, state="delivered", channel="webhook")
     assert place.verdict("deployment.team_notified") == "not_measured"
     place.event("notification", "n", state="failed", channel="webhook")
     assert place.verdict("deployment.team_notified") == "fail"

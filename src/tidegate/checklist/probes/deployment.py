@@ -64,11 +64,12 @@ def window(context: Context) -> Finding:
 
 
 def team_notified(context: Context) -> Finding:
-    """A notification about the newest change of version, or about its deployment, was delivered."""
+    """A notification about the strategy was delivered since the day before its newest change of version."""
     change = context.state.last_change
-    since = (change.created_at if change is not None else context.now_ms) - DAY_MS
-    rows = context.rows("notification", since_ms=since)
-    told = [row for row in rows if row.strategy in {"", context.strategy.name}]
+    if change is None:
+        raise NotMeasured(f"no version of {context.strategy.name} was ever put into production")
+    since = change.created_at - DAY_MS
+    told = context.rows("notification", context.strategy.name, since_ms=since)
     if not told:
         raise NotMeasured(
             "nobody was told since the newest change of version: notify.webhook_urls, tidegate notify test"
