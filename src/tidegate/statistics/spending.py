@@ -83,19 +83,15 @@ def allowance(looks: Sequence[Look], key: str, at_ms: int, *, yearly_error: floa
         first.setdefault(look.key, look)
     own = first.pop(key, None)
     today = at_ms // DAY_MS
-    charges = sorted((look.at_ms // DAY_MS + CHARGED_DAYS, look.level) for look in first.values())
-    charges = [(ends, level) for ends, level in charges if ends > today]
+    open_looks = [look for look in first.values() if look.at_ms // DAY_MS + CHARGED_DAYS > today]
+    charges = sorted((look.at_ms // DAY_MS + CHARGED_DAYS, look.level) for look in open_looks)
     charged = math.fsum(level for _, level in charges)
     # A share that is raised after looks were made at a smaller one would be chosen by what they showed: it holds once they have expired.
-    open_shares = [look.share for look in first.values() if look.share is not None and _is_charged(look, today)]
+    open_shares = [look.share for look in open_looks if look.share is not None]
     share = min([yearly_error / looks_per_year, *open_shares])
     level = min(own.level, share) if own else _left(share, yearly_error - charged)
     returns_at = None if level >= share else _returns(charges, share, yearly_error)
     return Allowance(level, yearly_error, charged, returns_at)
-
-
-def _is_charged(look: Look, today: int) -> bool:
-    return look.at_ms // DAY_MS + CHARGED_DAYS > today
 
 
 def _left(share: float, rest: float) -> float:
