@@ -174,6 +174,15 @@ def test_rules_that_were_loosened_fail(system: Live, tmp_path: Path, name: str, 
     assert finding.verdict == "fail", finding
 
 
+def test_a_rule_that_neither_promtool_nor_prometheus_has_looked_at_is_not_measured(
+    system: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert found("monitoring.alert_down", system.context(REPOSITORY)).verdict == "pass"
+    finding = found("monitoring.alert_down", system.context(REPOSITORY, checklist={"prometheus_url": None}))
+    assert finding.verdict == "not_measured", finding
+
+
 def test_a_rule_that_the_strategy_only_observes_fails(system: Live) -> None:
     where = system.context(REPOSITORY)
     own = where.strategy

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tidegate.checklist.context import ALERTS, Context
-from tidegate.checklist.finding import Finding, failed, judged
+from tidegate.checklist.finding import Finding, NotMeasured, failed, judged
 from tidegate.checklist.probe import Probe
 from tidegate.settings.loading import read_yaml
 
@@ -43,6 +42,8 @@ def metric(context: Context, *, names: Sequence[str], queries: Sequence[str]) ->
 def alert(context: Context, *, name: str, needs: str, bound: float | None, of_strategy: str) -> Finding:
     """The alert exists with the list's bound and fires in its own cases, the strategy's rule does not merely observe, and Prometheus has loaded it.
 
+    One of promtool and Prometheus must be there to look: a rule that nobody could load is no alert.
+
     Args:
         context: what is looked at.
         name: of the alert.
@@ -60,22 +61,27 @@ def alert(context: Context, *, name: str, needs: str, bound: float | None, of_st
         number = re.search(r">\s*([0-9.]+)\s*$", expression)
         fits = fits and number is not None and 0 < float(number[1]) <= bound
     action = getattr(context.strategy.rollback, of_strategy) if of_strategy else "alert"
-    checked, whole = _promtool(context, name)
-    loaded = ""
+    checked, is_sound = _promtool(context, name)
+    loaded, is_loaded = "", None
     if context.settings.checklist.prometheus_url is not None:
         names = {
             one["name"] for group in context.prometheus.get("rules?type=alert")["groups"] for one in group["rules"]
         }
-        loaded = f"; Prometheus has {'it' if name in names else 'NOT loaded it'}"
-        whole = whole and name in names
+        is_loaded = name in names
+        loaded = f"; Prometheus has {'it' if is_loaded else 'NOT loaded it'}"
     evidence = f"{told}; the strategy's rule: {action}; {checked}{loaded}"
-    return judged(fits and action != "observe" and whole, evidence, str(ALERTS))
+    looked = [one for one in (is_sound, is_loaded) if one is not None]
+    if fits and action != "observe" and not looked:
+        raise NotMeasured(f"{evidence}, and Prometheus is not asked: set checklist.prometheus_url")
+    return judged(fits and action != "observe" and all(looked), evidence, str(ALERTS))
 
 
-def _promtool(context: Context, name: str) -> tuple[str, bool]:
-    """What promtool says of the rules as they are written, and of the alert's own cases: when it fires, and when it is silent."""
-    if shutil.which("promtool") is None:
-        return "promtool is not on this machine", True
+def _promtool(context: Context, name: str) -> tuple[str, bool | None]:
+    """What promtool says of the rules as they are written, and of the alert's own cases: when it fires, and when it is silent; None where it is not there."""
+    try:
+        context.programs.find("promtool")
+    except NotMeasured:
+        return "promtool is not on this machine", None
     rules = sorted((context.root / _RULES).glob("*.yml"))
     checked = context.programs.run("promtool", "check", "rules", *map(str, rules))
     if checked.code:
