@@ -73,7 +73,7 @@ def replay(
             walk.step(month, next(trained), number)
         with timing.stage("hindsight"):
             paths = walk.results()
-    training = _training(plan, walk.names, missing, timing, workers)
+    training = _training(plan, walk.trained, missing, timing, workers)
     return _result(plan, paths, training)
 
 
@@ -89,7 +89,7 @@ class _Walk:
         self._versions: dict[int, TrainedMonth] = {}
         self._tried: dict[str, float] = {}
         self._closed_at: list[Times] = []
-        self.names: list[str] = []
+        self.trained: list[TrainedMonth] = []
 
     def step(self, month: Month, trained: TrainedMonth, number: int) -> None:
         """One month of all paths."""
@@ -101,7 +101,7 @@ class _Walk:
                 self._versions[version] = trained
                 self._tried |= measured.trials
             newest = Newest(month, trained, version, measured, self._tried)
-            self.names.append(trained.name)
+            self.trained.append(trained)
             bars = [self._market.month(symbol, month.name) for symbol in self._plan.strategy.symbols]
             _require_bars(month.name, bars)
             hashes = [each.content_hash() for each in bars]
@@ -203,19 +203,20 @@ def _require_bars(month: str, bars: Sequence[Bars]) -> None:
         )
 
 
-def _training(plan: Plan, names: Sequence[str], missing: Sequence[Month], timing: Stopwatch, workers: int) -> Training:
+def _training(
+    plan: Plan, trained: Sequence[TrainedMonth], missing: Sequence[Month], timing: Stopwatch, workers: int
+) -> Training:
     fresh = {month.name for month in missing}
     notes: list[dict[str, Any]] = []
-    for name in names:
-        path = plan.folder / "timings" / f"{name}.json"
-        if name[: len("2018-01")] in fresh and path.exists():
+    for month in trained:
+        path = plan.folder / "timings" / f"{month.name}.json"
+        if month.month in fresh and path.exists():
             notes.append(json.loads(path.read_text(encoding="utf-8")))
-    failed = sum(bool(read_trained(plan.folder / "months" / name).failure) for name in names)
     return Training(
         months=len(plan.months),
         trained=len(missing),
         reused=len(plan.months) - len(missing),
-        failed=failed,
+        failed=sum(bool(month.failure) for month in trained),
         fits=sum(note["fits"] for note in notes),
         fit_s=sum(note["fit_s"] for note in notes),
         workers=workers,
