@@ -103,7 +103,7 @@ def statistical(
 ) -> dict[str, Measured]:
     """Measurements of the statistical gates that need nothing but the pool.
 
-    The bootstrap's lower end is taken by the normal approximation here; `bootstrap_check` says how far that holds.
+    The bootstrap's lower end is taken by the normal approximation here; `checking` says how far that holds.
     """
     trades = sums[:, WINS] + sums[:, LOSSES]
     error = np.where(traded & (found.error > 0), found.error, np.nan)

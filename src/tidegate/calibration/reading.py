@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegate.backtest.costs import BPS
 from tidegate.backtest.ratios import max_drawdown, sharpe
 from tidegate.backtest.regimes import REGIMES
 from tidegate.backtest.result import Floats, Times
@@ -24,7 +25,6 @@ ASSUMED_SPREAD: Final = 0.6
 _FOLDER: Final = "out_of_sample"
 _LEAST_TRADES: Final = 20
 _LEAST_DAYS: Final = 20
-_BPS: Final = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +119,7 @@ def given(
         loss_spread=ASSUMED_SPREAD * loss,
         days_per_year=days_per_year(strategy),
         correlation=ASSUMED_CORRELATION,
-        cost=2.0 * strategy.costs.side_bps * _BPS / len(strategy.symbols),
+        cost=2.0 * strategy.costs.side_bps * BPS / len(strategy.symbols),
         assumed=("gain_spread", "loss_spread", "count_dispersion", "clustering", "regimes", "correlation"),
     )
 
