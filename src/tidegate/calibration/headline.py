@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from tidegate.calibration.charts import interval, percent
-from tidegate.calibration.result import Calibration
-from tidegate.gates.specifications import SPECIFICATIONS
+from tidegate.calibration.result import Calibration, Share
+from tidegate.calibration.verdicts import BY_NAME
 from tidegate.report import formats
+from tidegate.report.sections.gates import Tile
 from tidegate.report.table import Tone
 
-TITLES: Final = {specification.name: specification.title for specification in SPECIFICATIONS}
 LITTLE_POWER: Final = 0.2
 """A policy that promotes skill in fewer of its years than this keeps its promise by refusing nearly everything."""
 
@@ -25,14 +25,9 @@ class Headline:
     icon: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One key figure."""
-
-    title: str
-    value: str
-    detail: str
-    tone: Tone = ""
+def kept(years: Share, allowed: float) -> Tone:
+    """Whether no more years than allowed promote luck: good or bad where the interval tells, and a warning where nothing does."""
+    return "good" if years.high <= allowed else "bad" if years.low > allowed else "warn"
 
 
 def headline(found: Calibration) -> Headline:
@@ -41,15 +36,15 @@ def headline(found: Calibration) -> Headline:
     skilled = next((point for point in found.curve if point.sharpe == equal.procedure), None)
     allowed = formats.percent(found.yearly_error, 0)
     able = skilled is None or skilled.year[found.policy].value >= LITTLE_POWER
-    tone: Tone = "warn"
-    if luck.years.low > found.yearly_error:
-        word, tone, icon = "PROMISE BROKEN", "bad", "\u2717"
-    elif luck.years.high > found.yearly_error:
+    tone = kept(luck.years, found.yearly_error)
+    if tone == "bad":
+        word, icon = "PROMISE BROKEN", "\u2717"
+    elif tone != "good":
         word, icon = "TOO FEW WORLDS TO TELL", "?"
     elif able:
-        word, tone, icon = "PROMISE KEPT", "good", "\u2713"
+        word, icon = "PROMISE KEPT", "\u2713"
     else:
-        word, icon = "PROMISE KEPT, AT THE PRICE OF SKILL", "!"
+        word, tone, icon = "PROMISE KEPT, AT THE PRICE OF SKILL", "warn", "!"
     sentence = (
         f"With policy {found.policy}, a strategy that trades like {found.strategy} and has no skill is promoted in {percent(luck.years.value)} of its years; "
         f"at most {allowed} is what the policy is to allow."
@@ -70,7 +65,7 @@ def _hardest(found: Calibration) -> str:
     """The two gates that refuse skill most often under the chosen policy."""
     refused = found.world("equal").outcomes[0].refused
     names = sorted(refused, key=lambda name: -refused[name])[:2]
-    return formats.enumerate_words([f"{TITLES[name]} ({formats.percent(refused[name], 0)})" for name in names])
+    return formats.enumerate_words([f"{BY_NAME[name].title} ({formats.percent(refused[name], 0)})" for name in names])
 
 
 def tiles(found: Calibration) -> tuple[Tile, ...]:
@@ -88,11 +83,7 @@ def tiles(found: Calibration) -> tuple[Tile, ...]:
             "Years that promote luck",
             percent(first.years.value),
             f"95\N{NO-BREAK SPACE}% interval {percent(first.years.low)} to {percent(first.years.high)}, allowed {formats.percent(found.yearly_error, 0)}",
-            "good"
-            if first.years.high <= found.yearly_error
-            else "bad"
-            if first.years.low > found.yearly_error
-            else "warn",
+            tone=kept(first.years, found.yearly_error),
         ),
         Tile(
             f"Years that promote an equal, Sharpe {equal.procedure:g}",

@@ -1,16 +1,11 @@
 """The page's section about the simulation itself: closed forms, and worlds that went through the full statistics."""
 
-from typing import Final
-
 from tidegate.calibration.charts import interval, percent
 from tidegate.calibration.result import Calibration, ClosedForm
-from tidegate.calibration.verdicts import SKILL
-from tidegate.gates.specifications import SPECIFICATIONS
+from tidegate.calibration.verdicts import BY_NAME, SKILL
 from tidegate.report import formats
 from tidegate.report.sections.section import Block, Section
 from tidegate.report.table import Cell, Column, Table
-
-TITLES: Final = {specification.name: specification.title for specification in SPECIFICATIONS}
 
 
 def proof(found: Calibration) -> Section:
@@ -51,7 +46,7 @@ def _skewed(found: Calibration) -> str:
     if one.simulated.low <= one.computed:
         return ""
     return (
-        f" The gate {TITLES[SKILL]} lets luck pass at {percent(one.simulated.value, 2)} of looks where its level is {percent(one.computed, 2)}: "
+        f" The gate {BY_NAME[SKILL].title} lets luck pass at {percent(one.simulated.value, 2)} of looks where its level is {percent(one.computed, 2)}: "
         "profits of this kind are skewed, and the standard error comes out too small just when luck was good. What counts is the share of years above."
     )
 

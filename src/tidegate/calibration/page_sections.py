@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from tidegate.calibration.charts import LINES, interval, percent, power_chart, rates_chart
+from tidegate.calibration.headline import kept
 from tidegate.calibration.page_production import life, prices
 from tidegate.calibration.page_proof import proof
 from tidegate.calibration.result import Calibration, Outcome, WorldResult
-from tidegate.gates.specifications import SPECIFICATIONS
+from tidegate.calibration.verdicts import BY_NAME
 from tidegate.report import formats
 from tidegate.report.sections.section import Block, Figure, Legend, Section
 from tidegate.report.table import Cell, Column, Table, Tone
 
-TITLES: Final = {specification.name: specification.title for specification in SPECIFICATIONS}
 _LEAST_SHOWN: Final = 0.005
 
 
@@ -103,7 +103,7 @@ def _promotions(found: Calibration) -> Table:
 def _tone(found: Calibration, world: WorldResult, one: Outcome) -> Tone:
     if world.name != "no_skill" or one.policy != found.policy:
         return ""
-    return "good" if one.years.high <= found.yearly_error else "bad" if one.years.low > found.yearly_error else "warn"
+    return kept(one.years, found.yearly_error)
 
 
 def power(found: Calibration) -> Section:
@@ -135,7 +135,7 @@ def refusals(found: Calibration) -> Section:
     share = chosen[1].refused.get(hardest, 0.0)
     lead = f"What stands in the way under policy {found.policy}, as shares of looks. A gate is worth its place when it refuses luck more often than skill."
     if share >= _LEAST_SHOWN:
-        lead += f" Where the challenger equals a champion of true Sharpe {worlds[1].procedure:g}, {TITLES[hardest]} refuses most: {formats.percent(share, 0)} of looks."
+        lead += f" Where the challenger equals a champion of true Sharpe {worlds[1].procedure:g}, {BY_NAME[hardest].title} refuses most: {formats.percent(share, 0)} of looks."
     columns = (
         Column("Gate", numeric=False),
         Column("Kind", numeric=False),
@@ -143,7 +143,7 @@ def refusals(found: Calibration) -> Section:
     )
     rows = tuple(
         (
-            Cell(TITLES[name]),
+            Cell(BY_NAME[name].title),
             Cell("blocks" if any(one.refused.get(name, 0.0) > 0 for one in chosen) else "shown", tone="" if any(one.refused.get(name, 0.0) > 0 for one in chosen) else "muted"),
             *(Cell(formats.percent(one.failed[name], 1), one.failed[name], share=one.failed[name]) for one in chosen),
         )
@@ -151,7 +151,7 @@ def refusals(found: Calibration) -> Section:
     )  # fmt: skip
     remark = (
         "Shares of looks at which the gate did not pass; gates that are only shown refuse nothing. Not simulated, and taken to pass: "
-        + formats.enumerate_words([TITLES[name] for name in found.left_out])
+        + formats.enumerate_words([BY_NAME[name].title for name in found.left_out])
         + "."
     )
     return Section(

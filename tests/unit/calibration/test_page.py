@@ -1,6 +1,7 @@
 """The page, Markdown and JSON of a calibration."""
 
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +117,11 @@ def test_the_headline(
     assert (said.word, said.tone) == (word, tone)
     assert f"{value * 100:.1f}" in said.sentence
     assert ("Most of these looks fail" in said.sentence) == (power < 0.2)
+
+
+def test_an_interval_that_is_not_known_keeps_no_promise(found: Calibration) -> None:
+    said = headline(changed(found, "no_skill", years=Share(math.nan, math.nan, math.nan, 0)))
+    assert (said.word, said.tone) == ("TOO FEW WORLDS TO TELL", "warn")
 
 
 def test_key_figures_are_six_with_numbers(found: Calibration) -> None:
