@@ -56,7 +56,7 @@ def _daily(path: PathResult) -> Floats:
 
 def _row(own: PathResult, path: PathResult, found: SharpeDifference | None, level: float) -> tuple[Cell, ...]:
     gap = own.summary.total_return - path.summary.total_return
-    first = Cell(path.title), Cell(formats.percent(gap, 1, signed=True).replace("%", "pp"), gap, sign_tone(gap))
+    first = Cell(path.title), Cell(formats.points(gap, 1, signed=True), gap, sign_tone(gap))
     if found is None:
         return (*first, *(Cell(formats.DASH, tone="muted") for _ in range(3)), Cell("too few to tell", tone="muted"))
     known = math.isfinite(found.difference)

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from tidegate.backtest.ratios import Z_95
 from tidegate.replay.page_figures import LEAST_DAYS, LEAST_TRADES, days_with_return, deployed, judged, too_few
 from tidegate.replay.result import Name, PathResult, ReplayResult
 from tidegate.report import formats
@@ -11,7 +12,6 @@ from tidegate.report.sections.verdict import Headline
 from tidegate.report.table import sign_tone
 
 ONE_HISTORY: Final = "This is one history; it proves nothing by itself."
-_Z_95: Final = 1.959963984540054
 _PHRASES: Final[dict[Name, str]] = {
     "deployed": "the deployed procedure",
     "checklist": "the policy checklist",
@@ -85,7 +85,7 @@ def _beyond_chance(path: PathResult) -> bool:
     sharpe, error = path.summary.sharpe, path.summary.sharpe_standard_error
     if sharpe is None or error is None or not (formats.known(sharpe) and formats.known(error)):
         return False
-    return sharpe - _Z_95 * error > 0
+    return sharpe - Z_95 * error > 0
 
 
 def basis(result: ReplayResult) -> str:
@@ -101,7 +101,7 @@ def _sharpe_words(path: PathResult) -> str:
     if too_few(path):
         return f"{_counted(path)}: too few to tell skill from chance, for which the least is {LEAST_TRADES} trades and {LEAST_DAYS} days."
     said = f"Annual Sharpe ratio {sharpe_with_error(sharpe, error)} (standard error)"
-    low, high = sharpe - _Z_95 * error, sharpe + _Z_95 * error
+    low, high = sharpe - Z_95 * error, sharpe + Z_95 * error
     span = f"from {formats.decimal(low)} to {formats.decimal(high)}"
     if low <= 0 <= high:
         return f"{said}: true values {span} fit it, zero among them, so chance alone may have brought it."
@@ -174,7 +174,7 @@ def _sharpe_tile(path: PathResult) -> Tile:
         return Tile("Sharpe ratio", formats.NOT_MEASURED, "no trades, or no variation")
     if too_few(path):
         return Tile("Sharpe ratio", formats.decimal(sharpe), f"{_counted(path)}: too few to tell")
-    ends = (sharpe - _Z_95 * error, sharpe + _Z_95 * error)
+    ends = (sharpe - Z_95 * error, sharpe + Z_95 * error)
     words = f"Sharpe ratio {formats.decimal(sharpe)}, 95 % interval {formats.interval(ends, 'ratio')}; the mark is zero"
     detail = f"standard error {formats.decimal(error)}; the mark is zero"
     return Tile("Sharpe ratio", formats.decimal(sharpe), detail, gauge=gauge("sharpe", words, sharpe, ends, 0.0))

@@ -63,13 +63,13 @@ def percent(value: Number, places: int = 2, *, signed: bool = False) -> str:
     return decimal(scaled, places, signed=signed, suffix=f"{NBSP}%" if known(value) else "")
 
 
-def points(value: Number, *, signed: bool = False) -> str:
+def points(value: Number, places: int = 2, *, signed: bool = False) -> str:
     """A difference of two fractions in percentage points.
 
     >>> points(0.1894, signed=True).replace(NBSP, " ")
     '+18.94 pp'
     """
-    return percent(value, signed=signed).replace("%", "pp")
+    return percent(value, places, signed=signed).replace("%", "pp")
 
 
 def count(value: Number) -> str:
