@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tidegate.backtest.baselines import RandomBaseline, random_entries
-from tidegate.backtest.costs import STRESS_MULTIPLIERS, stressed_returns
+from tidegate.backtest.costs import STRESS_MULTIPLIERS
 from tidegate.backtest.metrics import summarise
-from tidegate.backtest.ratios import sharpe
 from tidegate.backtest.regimes import by_regime
 from tidegate.backtest.result import Backtest
 from tidegate.bars.bars import Bars
@@ -42,6 +41,7 @@ from tidegate.registry.looks import LookLedger
 from tidegate.registry.trials import TrialLedger
 from tidegate.report.record import CalibrationCurve
 from tidegate.statistics.bootstrap import metric_intervals
+from tidegate.statistics.costs import cost_stress
 from tidegate.strategy.gates import Gates
 from tidegate.strategy.strategy import Strategy
 
@@ -264,14 +264,8 @@ def calibration_curve(dataset: Dataset, folds: tuple[Fold, ...]) -> CalibrationC
 
 
 def _stress(whole: Backtest, strategy: Strategy) -> dict[float, dict[str, float]]:
-    found = {}
-    for multiple in STRESS_MULTIPLIERS:
-        returns = stressed_returns(whole, multiple)
-        found[multiple] = {
-            "sharpe": sharpe(returns, strategy.periods_per_year) if len(whole.trades) else math.nan,
-            "total_return": float(returns.sum()),
-        }
-    return found
+    found = cost_stress(whole, STRESS_MULTIPLIERS, strategy.periods_per_year)
+    return {each.multiple: {"sharpe": each.sharpe, "total_return": each.total_return} for each in found}
 
 
 def _baseline(folds: tuple[Fold, ...], whole: Backtest, strategy: Strategy) -> RandomBaseline | None:

@@ -23,7 +23,7 @@ class Stress:
     Attributes:
         multiple: of all costs.
         sharpe: annual; NaN without trades.
-        total_return: sum of net returns; NaN without trades.
+        total_return: sum of net returns.
     """
 
     multiple: float
@@ -39,10 +39,12 @@ def cost_stress(backtest: Backtest, multiples: Sequence[float], periods_per_year
         multiples: >= 0; 1 is what was paid.
         periods_per_year: bars a year.
     """
-    if len(backtest.trades) == 0:
-        return tuple(Stress(multiple, NAN, NAN) for multiple in multiples)
+    traded = len(backtest.trades) > 0
     stressed = [(multiple, stressed_returns(backtest, multiple)) for multiple in multiples]
-    return tuple(Stress(multiple, sharpe(net, periods_per_year), float(net.sum())) for multiple, net in stressed)
+    return tuple(
+        Stress(multiple, sharpe(net, periods_per_year) if traded else NAN, float(net.sum()))
+        for multiple, net in stressed
+    )
 
 
 @dataclass(frozen=True, slots=True)
