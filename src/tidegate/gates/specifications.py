@@ -1,6 +1,7 @@
 """The gates, one line each: what is observed, how it is compared, and what values are possible at all."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 Comparison = Literal[">=", ">", "<=", "<", "=="]
@@ -58,31 +59,7 @@ def _regime(regime: str) -> GateSpecification:
     )
 
 
-def _statistic(
-    name: str,
-    title: str,
-    scope: Scope,
-    comparison: Comparison,
-    unit: str,
-    possible: tuple[float, float],
-    thresholds: tuple[float, float],
-    *,
-    power_at: float | None = None,
-    bound_measured: bool = False,
-) -> GateSpecification:
-    return GateSpecification(
-        name,
-        title,
-        scope,
-        comparison,
-        unit,
-        possible,
-        thresholds,
-        power_at=power_at,
-        family="statistic",
-        bound_measured=bound_measured,
-    )
-
+_statistic: Final = partial(GateSpecification, family="statistic")
 
 _POINTS: Final = (
     GateSpecification("min_train_days", "Enough training data", "fold", ">=", "days", (0, 36_500), (60, 3650)),
