@@ -10,7 +10,7 @@ import typer
 from tidegate.cli.context import Project, open_project, served_project
 from tidegate.cli.output import AsJson, console, errors, print_json, print_table
 from tidegate.errors import ConfigurationError
-from tidegate.strategy.strategy import Strategy, find_strategy
+from tidegate.strategy.strategy import Strategy
 
 if TYPE_CHECKING:
     from tidegate.calibration.result import Calibration, Outcome
@@ -78,7 +78,7 @@ def calibrate(
     from tidegate.calibration.source import Named, find_figures
 
     project = open_project()
-    single = _single(project, strategy)
+    single = project.single(strategy)
     named = Named(
         trades_per_day=trades_per_day,
         win_rate=win_rate,
@@ -110,24 +110,6 @@ def calibrate(
         print_json(found.plain() | {"page": str(page)})
     else:
         _show(found, page)
-
-
-def _single(project: Project, name: str) -> Strategy:
-    """The strategy of one model."""
-    models = project.models(name)
-    if len(models) > 1:
-        raise ConfigurationError(
-            f"{name} has one model a symbol, which are calibrated one at a time",
-            expected=" or ".join(models),
-            actual=name,
-        )
-    folder = project.settings.paths.strategies
-    files = [Path(name)] if name.endswith((".yaml", ".yml")) else sorted(folder.glob("*.yaml"))
-    for file in files:
-        for single in find_strategy(str(file), folder).single():
-            if single.name == models[0]:
-                return single
-    raise ConfigurationError(f"{models[0]} is in no strategy file", expected=f"a file in {folder}")
 
 
 def _policies(project: Project, strategy: Strategy, chosen: str | None) -> "dict[str, Gates]":

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidegate.cli.context import Project, open_project, person, served_project
+from tidegate.cli.context import open_project, person, served_project
 from tidegate.cli.output import AsJson, console, errors, print_json, print_table
-from tidegate.errors import ConfigurationError, PromotionRefused
+from tidegate.errors import PromotionRefused
 
 if TYPE_CHECKING:
     from tidegate.checklist.result import Looked
-    from tidegate.strategy.strategy import Strategy
 
 PANEL = "Production"
 
@@ -45,7 +44,7 @@ def checklist(
     from tidegate.checklist.page import write_page
 
     with served_project(quiet=as_json) as project:
-        chosen = None if strategy is None else _model(project, strategy)
+        chosen = None if strategy is None else project.single(strategy)
         with nullcontext() if as_json else errors.status("checklist") as status:
             looked = look_at_all(
                 project.settings,
@@ -90,7 +89,7 @@ def sign(
     from tidegate.registry.events import EventLedger
 
     project = open_project()
-    name = _model(project, strategy).name if strategy else ""
+    name = project.single(strategy).name if strategy else ""
     found = write(
         EventLedger.from_settings(project.settings),
         signable(project.root, item),
@@ -106,22 +105,6 @@ def sign(
     console.print(
         f"{found.item}: signed by {found.by} until {iso(found.expires_at)[:10]}", soft_wrap=True, markup=False
     )
-
-
-def _model(project: Project, name: str) -> "Strategy":
-    """The strategy of one model."""
-    from tidegate.strategy.strategy import load_strategy
-
-    names = project.models(name)
-    if len(names) > 1:
-        raise ConfigurationError(f"{name} has one model a symbol", expected=f"one of {', '.join(names)}", actual=name)
-    found = [
-        single
-        for path in sorted(project.settings.paths.strategies.glob("*.yaml"))
-        for single in load_strategy(path).single()
-        if single.name == names[0]
-    ]
-    return found[0]
 
 
 def _show(looked: "Looked") -> None:

@@ -34,14 +34,33 @@ class Project:
         Raises:
             ConfigurationError: there is neither; the message names the known strategies.
         """
+        return tuple(single.name for single in self._singles(name))
+
+    def single(self, name: str) -> Strategy:
+        """The strategy of one model.
+
+        Args:
+            name: of a strategy that has one model, or of a model.
+
+        Raises:
+            ConfigurationError: there is neither, or the strategy has several models; the message names what is known.
+        """
+        found = self._singles(name)
+        if len(found) > 1:
+            names = " or ".join(single.name for single in found)
+            raise ConfigurationError(f"{name} has one model a symbol", expected=names, actual=name)
+        return found[0]
+
+    def _singles(self, name: str) -> tuple[Strategy, ...]:
         folder = self.settings.paths.strategies
         try:
-            return tuple(single.name for single in find_strategy(name, folder).single())
+            return tuple(find_strategy(name, folder).single())
         except ConfigurationError:
             for path in folder.glob("*.yaml"):
                 with suppress(ConfigurationError):
-                    if name in [single.name for single in load_strategy(path).single()]:
-                        return (name,)
+                    for single in load_strategy(path).single():
+                        if single.name == name:
+                            return (single,)
             raise
 
 
