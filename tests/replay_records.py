@@ -26,6 +26,7 @@ from tidegate.replay.result import (
     Summary,
     Training,
 )
+from tidegate.replay.yardstick import ratio_returns
 
 TITLES: Final[dict[Name, str]] = {
     "deployed": "Deployed (balanced)",
@@ -132,7 +133,9 @@ def _path(
         records.append(
             _month(month, starts[at : at + 2], outcome, number, (before, after), net[span], costs[span], acts, rng)
         )
-    summary = _summary(net, costs, position, records, 365.0 * DAY_MS / float(closed_at[1] - closed_at[0]))
+    summary = _summary(
+        ratio_returns(name, net), net, costs, position, records, 365.0 * DAY_MS / float(closed_at[1] - closed_at[0])
+    )
     return PathResult(name, TITLES[name], policy, closed_at, net, tuple(records), summary)
 
 
@@ -220,8 +223,10 @@ def _falls(net: Floats) -> Floats:
     return np.asarray((peak - equity) / peak)
 
 
-def _summary(net: Floats, costs: Floats, position: Floats, months: list[MonthRecord], a_year: float) -> Summary:
-    ratio, error = sharpe(net, a_year), sharpe_standard_error(net, a_year)
+def _summary(
+    returns: Floats, net: Floats, costs: Floats, position: Floats, months: list[MonthRecord], a_year: float
+) -> Summary:
+    ratio, error = sharpe(returns, a_year), sharpe_standard_error(returns, a_year)
     acts = [act.kind for month in months for act in month.acts]
     outcomes = [month.outcome for month in months]
     return Summary(
@@ -252,6 +257,6 @@ def never_traded() -> ReplayResult:
         )
         for month in path.months
     ]  # fmt: skip
-    summary = _summary(nothing, nothing, nothing, months, made.periods_per_year)
+    summary = _summary(nothing, nothing, nothing, nothing, months, made.periods_per_year)
     idle = replace(path, net_return=nothing, months=tuple(months), summary=summary)
     return replace(made, paths=(idle, *made.paths[1:]))

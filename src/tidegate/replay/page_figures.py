@@ -6,11 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from tidegate.backtest.ratios import sharpe, sharpe_standard_error, wilson_interval
+from tidegate.backtest.ratios import wilson_interval
 from tidegate.bars.bars import Floats
 from tidegate.bars.interval import DAY_MS
-from tidegate.replay.result import DecisionKind, Hindsight, Number, PathResult, ReplayResult, Training
-from tidegate.replay.yardstick import ratio_returns
+from tidegate.replay.result import DecisionKind, Hindsight, PathResult, ReplayResult, Training
 
 LEAST_TRADES: Final = 30
 LEAST_DAYS: Final = 30
@@ -36,15 +35,6 @@ def daily(path: PathResult) -> Floats:
     first = np.flatnonzero(np.diff((path.closed_at - 1) // DAY_MS, prepend=-1))
     summed: Floats = np.add.reduceat(path.net_return, first) if len(first) else np.empty(0)
     return summed
-
-
-def ratio(path: PathResult, periods_per_year: float) -> tuple[Number, Number]:
-    """Annual Sharpe ratio and its standard error, None where there is none; buy and hold's are of returns on its own equity."""
-    if path.name != "hold":
-        return path.summary.sharpe, path.summary.sharpe_standard_error
-    returns = ratio_returns(path.name, path.net_return)
-    found = sharpe(returns, periods_per_year), sharpe_standard_error(returns, periods_per_year)
-    return (found[0], found[1]) if np.isfinite(found).all() else (None, None)
 
 
 def days_with_return(path: PathResult) -> int:

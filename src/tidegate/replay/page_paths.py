@@ -7,7 +7,7 @@ import numpy as np
 
 from tidegate.replay.page_chart import SHAPES, Line, ReplayPicture, Shape, Sign, Term, replay_chart
 from tidegate.replay.page_compared import compared
-from tidegate.replay.page_figures import LEAST_DAYS, LEAST_TRADES, deployed, drawdown, profit, ratio, too_few
+from tidegate.replay.page_figures import LEAST_DAYS, LEAST_TRADES, deployed, drawdown, profit, too_few
 from tidegate.replay.page_headline import sharpe_with_error
 from tidegate.replay.result import MonthRecord, PathResult, ReplayResult
 from tidegate.report import formats
@@ -147,7 +147,7 @@ def paths(result: ReplayResult) -> Section:
         "a buyer had, and its Sharpe ratio is of returns on what these units were worth before each bar, since its profits grow with the price. "
         f"With fewer than {LEAST_TRADES} trades, or {LEAST_DAYS} days with a return, no standard error is given: nothing can be told from so few."
     )
-    rows = tuple(_row(path, result.periods_per_year) for path in result.paths)
+    rows = tuple(_row(path) for path in result.paths)
     columns = (
         Column("Path", numeric=False),
         Column("Net return"),
@@ -167,13 +167,13 @@ def paths(result: ReplayResult) -> Section:
     return Section("paths", "Paths side by side", lead, (block,) if against is None else (block, against))
 
 
-def _row(path: PathResult, periods_per_year: float) -> tuple[Cell, ...]:
+def _row(path: PathResult) -> tuple[Cell, ...]:
     summary, decides = path.summary, any(month.outcome != "none" for month in path.months)
 
     def number(value: int) -> Cell:
         return Cell(formats.count(value), value) if decides else Cell(formats.DASH, tone="muted")
 
-    sharpe, error = ratio(path, periods_per_year)
+    sharpe, error = summary.sharpe, summary.sharpe_standard_error
     left = summary.rollbacks + summary.halts + summary.expiries
     acts = f"{summary.rollbacks} ({summary.halts}, {summary.expiries})"
     return (

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from tests.property.replay.scripted import START, strategy
 
-from tidegate.backtest.ratios import sharpe
+from tidegate.backtest.ratios import sharpe, sharpe_standard_error
 from tidegate.backtest.result import Trades
 from tidegate.replay.figures import Walked, path_result
 from tidegate.replay.life import Ruling, finite, live_of, with_closing
-from tidegate.replay.plain import Flat, load_stint, save_stint
+from tidegate.replay.plain import Flat, Hold, load_stint, save_stint
 from tidegate.replay.plan import months_between
 from tidegate.replay.result import Act, MonthRecord
 from tidegate.replay.trading import Stint, Traded
@@ -74,6 +74,20 @@ def test_a_path_s_figures() -> None:
     assert summary.costs == pytest.approx(0.003)
     assert (summary.promotions, summary.refusals, summary.failures) == (1, 1, 0)
     assert (summary.rollbacks, summary.halts, summary.expiries) == (1, 1, 1)
+
+
+def test_buy_and_hold_s_ratio_is_of_returns_on_its_own_equity_and_its_total_is_a_buyer_s() -> None:
+    returns = np.random.default_rng(11).normal(0.002, 0.02, 300)
+    profits = np.diff(np.cumprod(1.0 + returns), prepend=1.0)
+    part, year = traded(*profits), strategy().periods_per_year
+    months = (record(Ruling("none"), part),)
+    walked = [Walked(months[0], part.net_return, float(part.position.sum()))]
+    summary = path_result(Hold(None), part.closed_at, walked, months, strategy()).summary  # type: ignore[arg-type]
+    assert summary.sharpe == pytest.approx(sharpe(returns, year))
+    assert summary.sharpe_standard_error == pytest.approx(sharpe_standard_error(returns, year))
+    # The price has gone up, so that profits of fixed units tell another story.
+    assert abs(sharpe(profits, year) - sharpe(returns, year)) > 0.1
+    assert summary.total_return == pytest.approx(np.prod(1.0 + returns) - 1.0)
 
 
 def test_what_is_no_number_is_none() -> None:
