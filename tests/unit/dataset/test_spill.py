@@ -66,4 +66,6 @@ def test_a_dataset_in_files_has_the_same_rows(tmp_path: Path, monkeypatch: pytes
     assert is_spilled(second.x)
     for name in ("x", "y", "weight", "known_at", "ends_at", "symbol", "row", "width"):
         assert getattr(first, name).tobytes() == getattr(second, name).tobytes(), name
-    assert [np.array_equal(a.features, b.features, equal_nan=True) for a, b in zip(one.tables, two.tables, strict=True)]
+    assert all(
+        np.array_equal(a.features, b.features, equal_nan=True) for a, b in zip(one.tables, two.tables, strict=True)
+    )
