@@ -10,7 +10,7 @@ from typing import Final
 
 from tidegate.backup import sqlite
 from tidegate.backup.bundles import bundle_of, file_digest, protected_digests, verifier_of
-from tidegate.backup.chains import Chains, read_chains, read_chains_of_file
+from tidegate.backup.chains import Chains, read_chains
 from tidegate.backup.finding import Seen
 from tidegate.backup.manifest import BackupManifest
 from tidegate.backup.places import Database as InstalledDatabase
@@ -155,8 +155,9 @@ def _chains(place: Installation, settings: Settings, head: str | None) -> Chains
         return read_chains(Database.from_settings(settings), head)
     # Of a copy: a look must not make tables in what is damaged.
     with tempfile.TemporaryDirectory(prefix="tidegate-live-") as folder:
-        sqlite.copy(file, Path(folder) / "ledger.db", float(settings.backup.timeout_s))
-        return read_chains_of_file(Path(folder) / "ledger.db", head)
+        copied = Path(folder) / "ledger.db"
+        sqlite.copy(file, copied, float(settings.backup.timeout_s))
+        return read_chains(Database(f"sqlite:///{copied}"), head)
 
 
 def _protected(manifest: BackupManifest, chains: Chains | None, place: Installation, settings: Settings) -> Protected:
