@@ -197,6 +197,12 @@ def test_a_secret_in_a_tracked_file_fails(tmp_path: Path, leak: str) -> None:
     assert (finding.verdict, "configs/b.yaml" in finding.evidence, leak in finding.evidence) == ("fail", True, False)
 
 
+def test_where_git_tracks_nothing_yet_no_file_was_looked_at(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    written(tmp_path / "configs" / "b.yaml", "ghp_" + "a" * 36)
+    assert found("environment.secrets", context(tmp_path)).verdict == "not_measured"
+
+
 def test_a_key_that_others_may_read_fails(tmp_path: Path) -> None:
     checkout(tmp_path)
     key = written(tmp_path / "private.pem", "key")

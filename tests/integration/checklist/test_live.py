@@ -345,6 +345,12 @@ def test_bots_that_send_their_windows_again_and_again_fail(system: Live) -> None
         )
 
 
+def test_without_a_prediction_nobody_knows_how_often_windows_are_sent_again(system: Live) -> None:
+    where = system.context()
+    where.service.fresh_metrics = dict  # type: ignore[method-assign]
+    assert found("latency.windows_kept", where).verdict == "not_measured"
+
+
 def test_a_burst_goes_to_no_strange_machine(system: Live) -> None:
     where = system.context(checklist={"instances": ()})
     where.kept[type(where).__dict__["services"]] = (Service(where.web, "http://192.0.2.1:8080", None),), None

@@ -38,6 +38,8 @@ def secrets(context: Context) -> Finding:
     if tracked.code:
         raise NotMeasured("the project's folder is no git checkout")
     names = [name for name in tracked.out.split("\0") if name and not name.startswith(_MADE_UP)]
+    if not names:
+        raise NotMeasured("git tracks no file here yet")
     found = [name for name in names if _holds_secret(context.root / name)]
     private = [path for path in _private(context.settings) if path.is_file()]
     open_ones = [str(path) for path in private if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]

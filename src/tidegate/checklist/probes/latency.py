@@ -45,6 +45,8 @@ def windows_kept(context: Context) -> Finding:
     resends = total(service.metrics, "tidegate_problems_total", kind="window_unknown")
     share = resends / asked if asked else 0.0
     knows = reply.status == 409 and b":window_" in reply.body
+    if knows and not asked:
+        raise NotMeasured(f"a single bar was answered with {reply.status}; no bot has asked for a prediction yet")
     evidence = f"a single bar was answered with {reply.status}{', send the whole window' if knows else ''}; {resends:.0f} windows asked for again in {asked:.0f} predictions"
     return judged(knows and share <= _MOST_RESENDS, evidence, service.address)
 
