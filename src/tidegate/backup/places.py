@@ -197,6 +197,7 @@ def _keys(settings: Settings) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     secrets = (
         settings.signing.private_key_file, serving.api_keys_file, serving.registry_password_file, serving.registry_token_file,
         serving.tls_key_file, notify.webhook_secret_file, notify.smtp_password_file, settings.watch.api_key_file,
+        settings.checklist.api_key_file,
     )  # fmt: skip
     open_ones = (*settings.signing.public_key_files, serving.tls_certificate_file)
     return _resolved(secrets), _resolved(open_ones)

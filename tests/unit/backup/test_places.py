@@ -8,6 +8,7 @@ import pytest
 from tidegate.backup.places import installation
 from tidegate.errors import ConfigurationError
 from tidegate.settings.backup import Backup
+from tidegate.settings.checklist import Checklist
 from tidegate.settings.serving import Serving, Signing
 from tidegate.settings.settings import Ledger, Mlflow, Paths, Prefect, Settings
 
@@ -104,6 +105,8 @@ def test_keys_lie_apart(tmp_path: Path) -> None:
     )
     assert found.keys == (private, public)
     assert found.secrets == (private,)
+    probes = tmp_path / "keys" / "probes"
+    assert installation(settings(tmp_path, checklist=Checklist(api_key_file=probes)), tmp_path).secrets == (probes,)
     inside = Signing(private_key_file=tmp_path / "configs" / "private.pem")
     with pytest.raises(ConfigurationError, match="keys apart from all else"):
         installation(settings(tmp_path, signing=inside), tmp_path)
