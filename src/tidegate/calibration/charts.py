@@ -12,8 +12,8 @@ from tidegate.report.charts.canvas import Canvas
 from tidegate.report.charts.layout import HALF
 from tidegate.report.charts.scales import Scale, nice_step, ticks
 
-LINES: Final = ("main", "rival", "market")
-"""Classes of the policies' lines, in their order."""
+LINES: Final = ("main", "rival", "market", "fourth")
+"""Classes of the policies' lines, in their order: a policy of one's own stands before the three that everybody has."""
 LEAST_YEARS: Final = 20
 """Fewer years than this make no histogram."""
 _HEIGHT: Final = 280

@@ -15,7 +15,7 @@ from tidegate.calibration.charts import earned_chart, percent, power_chart, rate
 from tidegate.calibration.headline import headline, tiles
 from tidegate.calibration.markdown import markdown
 from tidegate.calibration.page import render, write_pages
-from tidegate.calibration.page_sections import figures_facts, sections
+from tidegate.calibration.page_sections import figures_facts, legend, sections
 from tidegate.calibration.result import Calibration, Outcome, Share, WorldResult
 from tidegate.strategy.policies import built_in
 
@@ -165,3 +165,12 @@ def test_charts_say_in_words_what_they_show(found: Calibration) -> None:
     assert chart.count("<circle") == 3 * len(found.curve)
     groups = {world.title: {one.policy: one.years for one in world.outcomes} for world in found.results}
     assert str(rates_chart("rates", groups, 0.05)).count('class="bar ') == 12
+
+
+def test_a_policy_of_one_s_own_is_drawn_beside_the_three(found: Calibration) -> None:
+    policies = ("mine", *found.policies)
+    curve = tuple(replace(point, look={"mine": point.look["strict"], **point.look}) for point in found.curve)
+    assert str(power_chart("power", curve, policies, yearly=False)).count("<circle") == 4 * len(curve)
+    share = found.results[0].outcomes[0].years
+    assert str(rates_chart("rates", {"Equal": dict.fromkeys(policies, share)}, None)).count('class="bar ') == 4
+    assert [line.name for line in legend(replace(found, policies=policies))] == list(policies)
