@@ -27,6 +27,9 @@ PASSWORDS = (
 )
 # Theirs to fill in who have such a thing: `webhook-token` and `smtp-password` of Alertmanager's receivers, `bucket` as AWS's credentials file.
 EMPTY = ("webhook-token", "smtp-password", "bucket")
+# Of the repositories of backups, and what restic needs to reach one elsewhere, which is empty until somebody fills it in.
+PRIVATE = ("backup-password", "backup-keys-password")
+PRIVATE_EMPTY = "backup-environment"
 KEYS = {"watch": ("admin", "metrics"), "prometheus": ("metrics",), "bot": ("predict",)}
 
 
@@ -47,6 +50,8 @@ def make(folder: Path, now_ms: int) -> list[str]:
     contents = {name: secrets.token_urlsafe(32) for name in PASSWORDS}
     contents |= {"prefect-login": f"tidegate:{secrets.token_urlsafe(32)}"} | dict.fromkeys(EMPTY, "")
     made = [name for name, content in contents.items() if _write(folder / name, content.encode(), 0o444)]
+    private = {name: secrets.token_urlsafe(32) for name in PRIVATE} | {PRIVATE_EMPTY: ""}
+    made += [name for name, content in private.items() if _write(folder / name, content.encode(), 0o600, USER)]
     if not (folder / "signing-private.pem").exists():
         signer = Signer.new()
         _write(folder / "signing-private.pem", signer.private_pem(), 0o600, USER)

@@ -20,3 +20,6 @@ create prefect prefect prefect-database-password
 create mlflow mlflow mlflow-database-password
 create mlflow mlflow_accounts mlflow-database-password
 create tidegate tidegate ledger-database-password
+# Empty ones, which the restore drill fills and empties again.
+create mlflow mlflow_drill mlflow-database-password
+create tidegate tidegate_drill ledger-database-password

@@ -144,8 +144,9 @@ class Stack:
         for path in (ROOT / "configs").glob("*.yaml"):
             shutil.copy(path, configs)
         production = yaml.safe_load((configs / "production.yaml").read_text())
-        # The small model passes no production checklist, and backups have stories of their own.
-        production |= {"checklist": {"require": False}, "backup": {"before_promotion": "no"}}
+        # The small model's gates are off, so that it passes no production checklist.
+        production |= {"checklist": {"require": False}}
+        assert production["backup"] == {"before_promotion": "require"}
         (configs / "production.yaml").write_text(yaml.safe_dump(production))
         shutil.copytree(ROOT / "configs" / "policies", configs / "policies")
         written = self.strategy.model_dump(mode="json", exclude_unset=True)
@@ -171,6 +172,10 @@ class Stack:
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
         return done.stdout.strip()
+
+    def tidegate(self, *arguments: str, timeout_s: float = 300) -> str:
+        """Run a command of tidegate, as users do."""
+        return self.compose("run", "--rm", "cli", "tidegate", *arguments, timeout_s=timeout_s)
 
     def container(self, service: str) -> dict[str, Any]:
         """What the engine knows of a service's container."""
@@ -227,10 +232,29 @@ def until(found: Callable[[], bool], what: str, timeout_s: float, told: Callable
 
 @dataclass
 class Answers:
-    """What the clients got: ids of answered questions with their symbol and version; what failed."""
+    """What the clients got.
+
+    Attributes:
+        acknowledged: ids of answered questions with their symbol and version.
+        failed: questions that got no answer.
+        patience_s: how long a client asks on where nobody listens or a connection ends; 0: that is a failure.
+        asked_again: how often one did, and for how long at most, s.
+    """
 
     acknowledged: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    patience_s: float = 0.0
+    asked_again: int = 0
+    longest_wait_s: float = 0.0
+
+    @contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Clients ask on meanwhile."""
+        self.patience_s = seconds
+        try:
+            yield
+        finally:
+            self.patience_s = 0.0
 
     def more(self, count: int, what: str, timeout_s: float = 60) -> None:
         """Wait for more answers about each symbol; a failure ends the wait."""
@@ -241,6 +265,20 @@ class Answers:
             return all(now >= then + count for now, then in zip(self._counts(), before, strict=True))
 
         until(enough, f"answers {what}", timeout_s)
+
+    def asked(self, asker: "Asker", name: str, *, only_new: bool) -> dict[str, Any]:
+        """One question's answer, after as many attempts as patience allows."""
+        begun = time.monotonic()
+        while True:
+            try:
+                return asker.ask(name, only_new=only_new)
+            except (OSError, http.client.HTTPException):
+                waited_s = time.monotonic() - begun
+                if waited_s >= self.patience_s:
+                    raise
+                self.asked_again, self.longest_wait_s = self.asked_again + 1, max(self.longest_wait_s, waited_s)
+                asker.close()
+                time.sleep(0.1)
 
     def _counts(self) -> list[int]:
         symbols = [symbol for symbol, _ in list(self.acknowledged.values())]
@@ -313,7 +351,7 @@ def asking(stack: Stack, key: str, lookback: int) -> Iterator[Answers]:
                 if ending.is_set():
                     return
                 name = f"{symbol.partition('/')[0]}-{count}"
-                answer = asker.ask(name, only_new=count % 4 != 0)
+                answer = answers.asked(asker, name, only_new=count % 4 != 0)
                 assert answer["request_id"] == name
                 assert answer["logged"] is True
                 assert answer["answers"][0]["problem"] is None

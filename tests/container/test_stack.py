@@ -1,4 +1,4 @@
-"""The stack of docker/compose.yaml, run: a scheduled retraining promotes, both processes serve it, and nothing that happens to it costs a prediction."""
+"""The stack of docker/compose.yaml, run: a scheduled retraining promotes once there is a backup, both processes serve it, and nothing that happens costs a prediction."""
 
 import itertools
 import json
@@ -57,8 +57,13 @@ def test_nothing_that_happens_costs_a_prediction(stack: Stack) -> None:
     stack.compose("up", "--detach", "--no-build", timeout_s=300)
     until(lambda: healthy(stack) == set(STARTED), "health of all", 240, lambda: stack.compose("ps", "--all"))
     told["healthy_s"] = round(time.monotonic() - begun)
-    trained_by_schedule(stack)
+    without_a_repository_nothing_is_promoted(stack)
+    told["refused_s"] = round(time.monotonic() - begun)
+    stack.tidegate("backup", "--init")
+    act(stack, runs(stack)[0]["deployment_id"], "resume_deployment")
+    trained_by_schedule(stack, 2)
     told["promoted_s"] = round(time.monotonic() - begun)
+    assert reasons(stack) == ["by hand", before(stack, 2)]
     until(
         lambda: all(stack.inside(one, "/readyz") == 200 for one in SERVING),
         "readiness",
@@ -75,13 +80,15 @@ def test_nothing_that_happens_costs_a_prediction(stack: Stack) -> None:
         survives_replacement_of_both(stack, answers)
         survives_a_new_proxy(stack, answers)
         survives_a_restarted_database(stack, answers)
+        told["proxy_away_s"] = is_there_again_after_the_proxys_restart(stack, answers)
     assert answers.failed == []
-    assert {version for _, version in answers.acknowledged.values()} == {1}
-    told["answers"] = len(answers.acknowledged)
+    assert {version for _, version in answers.acknowledged.values()} == {2}
+    told |= {"answers": len(answers.acknowledged), "failed": len(answers.failed), "asked_again": answers.asked_again}
 
     every_answer_is_logged(stack, answers)
     until(lambda: seen_by_prometheus(stack) == {"serving-a": 1.0, "serving-b": 1.0}, "figures in Prometheus", 60)
     works_after_all(stack)
+    backs_up_and_restores_for_practice(stack)
     told["seconds"] = round(time.monotonic() - begun)
     print(told)  # noqa: T201
 
@@ -92,25 +99,68 @@ def healthy(stack: Stack) -> set[str]:
     return {line.split()[0] for line in lines if line.endswith(" healthy")}
 
 
-def runs(stack: Stack) -> list[dict[str, Any]]:
-    """The retraining's runs that have ended."""
+def runs(stack: Stack, flow: str = "retrain") -> list[dict[str, Any]]:
+    """A flow's runs that have ended, oldest first."""
     asked = {
         "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}},
-        "flows": {"name": {"any_": ["retrain"]}},
+        "flows": {"name": {"any_": [flow]}},
+        "sort": "END_TIME_DESC",
     }
     found = stack.ask("PREFECT", "/api/flow_runs/filter", stack.secret("prefect-login"), asked)
     assert isinstance(found, list)
+    return found[::-1]
+
+
+def trained_by_schedule(stack: Stack, count: int) -> None:
+    """Wait for the run that the scheduler made, and pause the schedule: each further minute would run again."""
+    until(lambda: len(runs(stack)) >= count, "a scheduled retraining", 240, lambda: stack.compose("logs", "worker"))
+    run = runs(stack)[count - 1]
+    act(stack, run["deployment_id"], "pause_deployment")
+    assert run["auto_scheduled"] is True
+    assert run["state_type"] == "COMPLETED", stack.compose("logs", "worker")[-6000:]
+
+
+def act(stack: Stack, deployment: str, what: str) -> None:
+    stack.ask("PREFECT", f"/api/deployments/{deployment}/{what}", stack.secret("prefect-login"), {}, method="POST")
+
+
+def without_a_repository_nothing_is_promoted(stack: Stack) -> None:
+    """The gates let the model through, there is no backup before the promotion, so it is refused."""
+    trained_by_schedule(stack, 1)
+    assert "production" not in aliases(stack)
+    assert "no backup could be taken before it" in verdict(stack)
+
+
+def verdict(stack: Stack) -> str:
+    """What the newest retraining wrote about itself in Prefect."""
+    asked = {"artifacts": {"key": {"like_": "verdict-%"}}, "sort": "CREATED_DESC", "limit": 1}
+    (found,) = stack.ask("PREFECT", "/api/artifacts/filter", stack.secret("prefect-login"), asked)
+    return str(found["data"])
+
+
+def aliases(stack: Stack) -> dict[str, str]:
+    """MLflow's aliases of the model, asked with the account that may only read."""
+    login = f"serving:{stack.secret('mlflow-serving-password')}"
+    path = f"/api/2.0/mlflow/registered-models/get?name={stack.strategy.name}"
+    found = stack.ask("MLFLOW", path, login)["registered_model"].get("aliases", [])
+    return {one["alias"]: one["version"] for one in found}
+
+
+def reasons(stack: Stack) -> list[str]:
+    """Why each backup was taken, by the event ledger, oldest first."""
+    code = (
+        "from pathlib import Path; from tidegate.registry.events import EventLedger; "
+        "from tidegate.settings.loading import load_settings; import json; "
+        "print(json.dumps([one.content['reason'] for one in "
+        "EventLedger.from_settings(load_settings(Path('/etc/tidegate'))).rows(kinds=('backup',))]))"
+    )
+    found: list[str] = json.loads(stack.compose("run", "--rm", "cli", "python", "-c", code).splitlines()[-1])
     return found
 
 
-def trained_by_schedule(stack: Stack) -> None:
-    """Wait for the run that the scheduler made, and pause the schedule: each further minute would run again."""
-    until(lambda: bool(runs(stack)), "a scheduled retraining", 240, lambda: stack.compose("logs", "worker"))
-    (run, *_) = runs(stack)
-    assert run["auto_scheduled"] is True
-    assert run["state_type"] == "COMPLETED", stack.compose("logs", "worker")[-6000:]
-    path = f"/api/deployments/{run['deployment_id']}/pause_deployment"
-    stack.ask("PREFECT", path, stack.secret("prefect-login"), {}, method="POST")
+def before(stack: Stack, version: int) -> str:
+    """The reason of the backup before a promotion."""
+    return f"before the promotion of {stack.strategy.name} v{version}"
 
 
 def proxied(stack: Stack) -> set[str]:
@@ -133,7 +183,7 @@ def served_lookback(stack: Stack, key: str) -> int:
     request = urllib.request.Request(address, headers={"Authorization": f"Bearer {key}"})
     with urllib.request.urlopen(request, timeout=10) as answer:
         (described,) = json.load(answer)
-    assert described["production"]["version"] == 1
+    assert described["production"]["version"] == 2
     return int(described["production"]["lookback"])
 
 
@@ -181,6 +231,15 @@ def survives_a_restarted_database(stack: Stack, answers: Answers) -> None:
     assert stack.container("postgres")["State"]["StartedAt"] > started
 
 
+def is_there_again_after_the_proxys_restart(stack: Stack, answers: Answers) -> float:
+    """Its one address is closed meanwhile; bots that ask on for a few seconds get every answer. Returns the seconds it was closed."""
+    with answers.patience(10):
+        stack.compose("restart", "proxy")
+        answers.more(20, "after the proxy's restart")
+    until(lambda: proxied(stack) == set(SERVING), "both in the proxy", 30)
+    return round(answers.longest_wait_s, 1)
+
+
 def every_answer_is_logged(stack: Stack, answers: Answers) -> None:
     """Each answer has its row, and a symbol was asked of one process at a time."""
     found = stack.folder / "predictions"
@@ -203,17 +262,25 @@ def seen_by_prometheus(stack: Stack) -> dict[str, float]:
 
 
 def works_after_all(stack: Stack) -> None:
-    """After the database's restart a run goes through Prefect, the worker, the ledger and MLflow, which has a second version then."""
+    """After the database's restart a run goes through Prefect, the worker, the ledger and MLflow, which has one more version then."""
+    started(stack, "retrain", stack.strategy.name, 3)
+    assert aliases(stack)["production"] == "3", verdict(stack)
+    assert reasons(stack)[-1] == before(stack, 3)
+
+
+def backs_up_and_restores_for_practice(stack: Stack) -> None:
+    """The worker's daily backup, which it verifies, and its weekly drill: PostgreSQL's dumps and the models, restored and asked."""
+    started(stack, "backup", "installation", 1)
+    started(stack, "restore-drill", "installation", 1)
+    assert reasons(stack)[-1] == "daily"
+    stack.tidegate("verify", "--live", "--read-data")
+
+
+def started(stack: Stack, flow: str, name: str, count: int) -> None:
+    """Start a deployment by hand, and wait until that many of its flow's runs have ended, all of them well."""
     login = stack.secret("prefect-login")
-    name = stack.strategy.name
-    before = len(runs(stack))
-    deployment = stack.ask("PREFECT", f"/api/deployments/name/retrain/{name}", login)["id"]
+    deployment = stack.ask("PREFECT", f"/api/deployments/name/{flow}/{name}", login)["id"]
     stack.ask("PREFECT", f"/api/deployments/{deployment}/create_flow_run", login, {"state": {"type": "SCHEDULED"}})
-    until(lambda: len(runs(stack)) > before, "a run after the restart", 120, lambda: stack.compose("logs", "worker"))
-    assert {run["state_type"] for run in runs(stack)} == {"COMPLETED"}
-    model = stack.ask(
-        "MLFLOW",
-        f"/api/2.0/mlflow/registered-models/get?name={name}",
-        f"serving:{stack.secret('mlflow-serving-password')}",
-    )
-    assert {one["alias"]: one["version"] for one in model["registered_model"]["aliases"]}["production"] == "2"
+    until(lambda: len(runs(stack, flow)) >= count, f"a run of {flow}", 240, lambda: stack.compose("logs", "worker"))
+    ended = [run["state_type"] for run in runs(stack, flow)]
+    assert ended == ["COMPLETED"] * count, stack.compose("logs", "worker")[-6000:]

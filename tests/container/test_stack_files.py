@@ -110,6 +110,24 @@ def test_secrets_are_files_and_no_variable_holds_one(whole: dict[str, Any]) -> N
     assert seen == {"worker", "watch", "cli"}
 
 
+def test_whoever_backs_up_reads_what_is_backed_up_and_writes_the_repositories(whole: dict[str, Any]) -> None:
+    for name in ("worker", "cli"):
+        service = whole["services"][name]
+        environment, mounts = service["environment"], {mount["target"]: mount for mount in service["volumes"]}
+        assert mounts[environment["TIDEGATE_BACKUP__MLFLOW_ARTIFACTS"]]["read_only"] is True
+        assert mounts[environment["TIDEGATE_BACKUP__MLFLOW_ARTIFACTS"]]["source"] == "artifacts"
+        for repository in ("TIDEGATE_BACKUP__REPOSITORY", "TIDEGATE_BACKUP__KEYS_REPOSITORY"):
+            assert not mounts[environment[repository]].get("read_only"), repository
+        seen = {f"/run/secrets/{one['source']}" for one in service["secrets"]}
+        files = {
+            value for key, value in environment.items() if key.startswith("TIDEGATE_BACKUP__") and key.endswith("_FILE")
+        }
+        assert len(files) == 3
+        assert files <= seen
+    production = yaml.safe_load((ROOT / "configs" / "production.yaml").read_text())
+    assert production["backup"]["before_promotion"] == "require"
+
+
 def test_what_is_mounted_from_the_project_is_there_and_read_only(whole: dict[str, Any]) -> None:
     for name, service in whole["services"].items():
         for mount in service.get("volumes", ()):
@@ -185,13 +203,20 @@ class TestSecrets:
         made = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         assert set(composed()["secrets"]) <= {path.name for path in made}
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        for name in ("signing-private.pem", "serving/api-keys.yaml"):
+        closed = (
+            "signing-private.pem",
+            "serving/api-keys.yaml",
+            "backup-password",
+            "backup-keys-password",
+            "backup-environment",
+        )
+        for name in closed:
             found = (folder / name).stat()
             assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (10001, 0o600)
         keys = ApiKeys.from_file(folder / "serving" / "api-keys.yaml")
         assert keys.identify((folder / "api-key-bot").read_text(), 1) is not None
         second = subprocess.run(make, capture_output=True, text=True, check=True)
-        assert (len(first.stdout.splitlines()), second.stdout) == (15, "")
+        assert (len(first.stdout.splitlines()), second.stdout) == (18, "")
         assert {path: (folder / path).read_bytes() for path in made} == made
 
 
