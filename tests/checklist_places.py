@@ -34,6 +34,7 @@ GOOD: Mapping[str, Any] = {
 }
 GATES: Mapping[str, Mapping[str, Any]] = {
     "latency_p95_ms": {"observed": 1.2},
+    "max_drawdown": {"observed": 0.11},
     **{f"regime_{name}": {"observed": 1.3, "n": 80} for name in ("trending", "ranging", "volatile")},
 }
 NAMES = sorted({

@@ -59,6 +59,11 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("training.drawdown", {}, {}, "pass"),
     ("training.drawdown", figures(max_drawdown=0.15), {}, "fail"),
     ("training.drawdown", figures(max_drawdown=-0.1), {}, "fail"),
+    # A good whole hides no bad test window, whatever bound the strategy's own gate has.
+    ("training.drawdown", {}, {"max_drawdown": {"observed": 0.15}}, "fail"),
+    ("training.drawdown", {}, {"max_drawdown": {"observed": None}}, "fail"),
+    ("training.drawdown", {}, {"max_drawdown": {"observed": 0.11, **FAIL}}, "fail"),
+    ("training.drawdown", {}, {"max_drawdown": ABSENT}, "fail"),
     ("training.costs", {}, {}, "pass"),
     ("training.costs", {"costs": {"fee_bps": 0.0}}, {}, "fail"),
     ("training.costs", {}, {"engines_agree": FAIL}, "fail"),

@@ -18,9 +18,11 @@ from tests.pages import (
 
 from tidegate.backtest.result import Backtest, Trades
 from tidegate.gates.result import GateResult, Verdict
+from tidegate.report import formats
 from tidegate.report.document import unbroken_dates
 from tidegate.report.page import render, write_report
 from tidegate.report.record import CalibrationCurve, ContestRecord, PromotionRecord, RunRecord, SymbolRecord
+from tidegate.report.sections.gates import Tile, tiles
 
 
 def bare() -> RunRecord:
@@ -243,3 +245,21 @@ def test_gates_without_threshold_or_with_odd_numbers_do_not_break_the_page() -> 
     assert page.faults == []
     assert "endless: \u221e" in page.text
     assert "advisory" in page.text
+
+
+def test_a_tile_shows_the_figure_that_its_gate_judged() -> None:
+    made = report_records.promoted()
+    judged = next(one for one in made.decision.results if one.name == "max_drawdown")
+
+    def tile(observed: float | None) -> Tile:
+        results = [
+            one.model_copy(update={"observed": observed}) if one is judged else one for one in made.decision.results
+        ]
+        changed = replace(made, decision=made.decision.model_copy(update={"results": tuple(results)}))
+        return next(one for one in tiles(changed) if one.title == "Maximum drawdown")
+
+    pooled = formats.percent(made.metrics["max_drawdown"])
+    worst = tile(0.1437)
+    assert (worst.value, pooled in worst.detail, pooled != worst.value) == (formats.percent(0.1437), True, True)
+    assert "14.37" in (worst.gauge or "")
+    assert tile(None).value == formats.percent(None)

@@ -88,7 +88,7 @@ def tiles(record: RunRecord) -> tuple[Tile, ...]:
             record,
             "max_drawdown",
             "Maximum drawdown",
-            "from a peak, at the worst moment inside a bar",
+            f"from a peak, at the worst moment inside a bar; {formats.percent(metrics.get('max_drawdown', _NAN))} over all folds together",
             _interval(record, "max_drawdown"),
         ),
         _gated(record, "trades", "Trades", f"{formats.decimal(metrics.get('trades_per_day'))} a day", None),
@@ -112,8 +112,9 @@ def _interval(record: RunRecord, name: str) -> tuple[float, float]:
 
 
 def _gated(record: RunRecord, name: str, title: str, detail: str, ends: tuple[float, float] | None) -> Tile:
-    value = record.metrics.get(name, _NAN)
     result = next((result for result in record.decision.results if result.name == name), None)
+    # What was judged stands beside the verdict: for the drawdown the worst fold alone may be worse than all of them together.
+    value = record.metrics.get(name, _NAN) if result is None else _NAN if result.observed is None else result.observed
     unit = "fraction" if name in ("win_rate", "max_drawdown") else "count" if name == "trades" else "ratio"
     shown = formats.quantity(value, unit)
     if result is None:
