@@ -65,8 +65,8 @@ def decide(strategy: str, manifest_digest: str, results: tuple[GateResult, ...])
     promote = bool(results) and not refusals
     if promote:
         advisory = sum(result.verdict is not Verdict.PASS for result in results)
-        note = f", {advisory} advisory gate(s) did not" if advisory else ""
-        summary = f"all {len(results) - advisory} gates passed{note}"
+        passed = f"{len(results) - advisory} gates passed"
+        summary = f"{passed}, {advisory} advisory did not" if advisory else f"all {passed}"
     else:
         named = "; ".join(f"{result.title}: {result.reason}" for result in refusals)
         summary = f"{len(refusals)} of {len(results)} gates refuse: {named}"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate.backtest.metrics import summarise
+from tidegate.backtest.metrics import METRICS, summarise
 from tidegate.bars.bars import iso
 from tidegate.errors import PromotionRefused, TidegateError
 from tidegate.gates.result import Decision
@@ -29,12 +29,14 @@ from tidegate.registry.tracking.runs import TrackedRun
 from tidegate.registry.tracking.versions import Tracking
 from tidegate.registry.trials import HoldoutRead, TrialLedger
 from tidegate.registry.trials import Trial as TrialRow
+from tidegate.report.formats import NBSP, quantity
 from tidegate.report.markdown import markdown_summary
 from tidegate.report.page import write_report
 from tidegate.report.record import FoldRecord, PromotionRecord, RunRecord
 from tidegate.rollback.maintenance import Window, active
 from tidegate.strategy.strategy import slug
 
+_HEADLINE = frozenset({"sharpe", "max_drawdown", "win_rate", "trades"})
 _CURVES = frozenset({"sharpe", "win_rate", "total_return", "max_drawdown", "trades"})
 
 
@@ -196,6 +198,7 @@ def publish_report(
         )
         run.artifact(path)
         run.tags({"outcome": promotion.outcome})
+        run.rename(f"{job.month} v{registered.version} {promotion.outcome}")
         return Retrained(record, path, markdown_summary(record))
 
 
@@ -248,7 +251,7 @@ def _record_trials(job: Job, folds: tuple[Fold, ...]) -> None:
 def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) -> Registered:
     strategy, tracking, signer = job.strategy, Tracking(job.settings), open_signer(job.settings)
     tags = {"kind": strategy.kind, "retrain_key": job.key, "manifest_digest": judged.bundle.digest, "actor": job.actor}
-    with tracking.start_run(strategy.name, f"{job.month} {strategy.name}", tags) as run:
+    with tracking.start_run(strategy.name, f"{job.month} retrain", tags) as run:
         run.params(_parameters(job, judged))
         run.metrics(dict(judged.metrics))
         run.metrics(_gate_metrics(judged))
@@ -264,7 +267,7 @@ def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) 
                 )
                 child.metrics(metrics)
             # The same figures as steps of the parent: MLflow draws them, and compares runs by them, as curves over the folds.
-            run.metrics({f"fold.{name}": metrics[name] for name in _CURVES}, step=number + 1)
+            run.metrics({f"fold/{name}": metrics[name] for name in _CURVES}, step=number + 1)
         run.decision(judged.decision)
         run.tags(_verdict_tags(judged.decision))
         for folder in ("out_of_sample", "contest", "validation"):
@@ -274,7 +277,7 @@ def _log(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) 
             job.folder / "bundle",
             run,
             [spec.name for spec in judged.bundle.manifest.features],
-            description=f"Retrain {describe_job(job)}. {judged.decision.summary}",
+            description=_version_note(job, judged),
             tags={
                 "verdict": "promote" if judged.decision.promote else "refuse",
                 "retrain_key": job.key,
@@ -301,21 +304,34 @@ def _parameters(job: Job, judged: Judged) -> dict[str, object]:
     }
 
 
+def _version_note(job: Job, judged: Judged) -> str:
+    """What a list of versions shows beside each: first the figures that people compare."""
+    decision, metrics = judged.decision, judged.metrics
+    shown = [
+        f"{metric.title} {quantity(metrics[name], metric.unit)}"
+        for metric in METRICS
+        if (name := metric.name) in _HEADLINE and metrics.get(name) is not None
+    ]
+    told = f"{'promote' if decision.promote else 'refuse'} ({decision.policy}): {decision.summary}"
+    return f"{', '.join(shown)}. {told}. Retrain {describe_job(job)}.".replace(NBSP, " ")
+
+
 def _gate_metrics(judged: Judged) -> dict[str, float | None]:
+    # MLflow draws what stands before a slash as a section of its own, so that the model's figures stay together.
     own = {"latency_p95_ms", "onnx_parity", "serving_parity", "engines_agree", "no_look_ahead", "champion"}
     results = judged.decision.results
     found = {
-        f"gate.{result.name}": result.observed
+        f"gate/{result.name}": result.observed
         for result in results
         if result.name in own or result.family == "statistic"
     }
     for result in results:
         if result.interval is not None:
-            found |= {f"gate.{result.name}.low": result.interval[0], f"gate.{result.name}.high": result.interval[1]}
+            found |= {f"gate/{result.name}.low": result.interval[0], f"gate/{result.name}.high": result.interval[1]}
         if result.name == "skill":
-            found |= {"gate.skill.level": result.threshold, "gate.skill.power": result.power}
+            found |= {"gate/skill.level": result.threshold, "gate/skill.power": result.power}
     regimes = {
-        f"regime.{regime}.{name}": values[name]
+        f"regime/{regime}.{name}": values[name]
         for regime, values in judged.regimes.items()
         for name in ("trades", "win_rate", "profit_factor", "net_return")
     }
@@ -331,9 +347,9 @@ def _ledger_metrics(job: Job, folds: tuple[Fold, ...]) -> dict[str, float]:
     """How often one has tried and looked, over all runs: what a good result has to be weighed against."""
     ledger, name = TrialLedger.from_settings(job.settings), job.strategy.name
     return {
-        "ledger.trials": float(ledger.count_trials(name)),
-        "ledger.holdout_reads": float(ledger.count_reads(name, folds[-1].windows.test)),
-        "ledger.looks": float(len(LookLedger(ledger.database).looks(name))),
+        "ledger/trials": float(ledger.count_trials(name)),
+        "ledger/holdout_reads": float(ledger.count_reads(name, folds[-1].windows.test)),
+        "ledger/looks": float(len(LookLedger(ledger.database).looks(name))),
     }
 
 

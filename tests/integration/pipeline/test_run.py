@@ -205,9 +205,18 @@ class TestInMlflow:
         assert run.data.params["interval"] == "15m"
         wanted = {name: value for name, value in first.outcome.record.metrics.items() if np.isfinite(value)}
         assert {name: run.data.metrics[name] for name in wanted} == pytest.approx(wanted)
-        assert run.data.metrics["gate.onnx_parity"] <= 1e-5
+        assert run.data.metrics["gate/onnx_parity"] <= 1e-5
         assert run.data.tags["gate.sharpe"] == "pass"
         assert (run.data.tags["verdict"], run.data.tags["outcome"]) == ("promote", "promoted")
+
+    def test_names_and_notes_tell_versions_apart(self, first: Done, client: MlflowClient) -> None:
+        record = first.outcome.record
+        noted = client.get_model_version(NAME, "1").description
+
+        assert client.get_run(record.run_id).info.run_name == f"{record.retrain_key.rpartition('/')[2]} v1 promoted"
+        assert noted.startswith(f"Sharpe ratio {record.metrics['sharpe']:.2f}, Maximum drawdown ")
+        assert f" {record.metrics['trades']:.0f}. promote (balanced): " in noted
+        assert f"Retrain {record.retrain_key} as of " in noted
 
     def test_run_has_every_statistic_and_what_each_policy_says(self, first: Done, client: MlflowClient) -> None:
         data, decision = client.get_run(first.outcome.record.run_id).data, first.outcome.record.decision
@@ -215,12 +224,12 @@ class TestInMlflow:
         measured = [each for each in decision.results if each.family == "statistic" and each.observed is not None]
         assert len(measured) == 11, "all but the contest without a champion and labels that were not permuted"
         for result in measured:
-            assert data.metrics[f"gate.{result.name}"] == pytest.approx(result.observed)
+            assert data.metrics[f"gate/{result.name}"] == pytest.approx(result.observed)
         skill = next(each for each in measured if each.name == "skill")
-        assert data.metrics["gate.skill.level"] == pytest.approx(0.05 / 12)
-        assert data.metrics["gate.skill.power"] == pytest.approx(skill.power)
+        assert data.metrics["gate/skill.level"] == pytest.approx(0.05 / 12)
+        assert data.metrics["gate/skill.power"] == pytest.approx(skill.power)
         assert (
-            data.metrics["gate.sharpe.low"] < first.outcome.record.metrics["sharpe"] < data.metrics["gate.sharpe.high"]
+            data.metrics["gate/sharpe.low"] < first.outcome.record.metrics["sharpe"] < data.metrics["gate/sharpe.high"]
         )
         assert data.tags["policy"] == "balanced"
         said = {name: data.tags[f"verdict.{name}"] for name in ("points", "statistics", "policy.balanced")}
@@ -234,14 +243,14 @@ class TestInMlflow:
         skill = next(each for each in first.outcome.record.decision.results if each.name == "skill")
 
         assert (look.level, look.p_value, look.promote) == (0.05 / 12, skill.observed, True)
-        counts = [client.get_run(each.outcome.record.run_id).data.metrics["ledger.looks"] for each in (first, rerun)]
+        counts = [client.get_run(each.outcome.record.run_id).data.metrics["ledger/looks"] for each in (first, rerun)]
         assert counts == [1, 1]
 
     def test_run_says_how_often_was_tried_and_looked(self, first: Done, rerun: Done, client: MlflowClient) -> None:
         one, two = (client.get_run(each.outcome.record.run_id).data.metrics for each in (first, rerun))
 
-        assert (one["ledger.trials"], one["ledger.holdout_reads"]) == (6, 1)
-        assert (two["ledger.trials"], two["ledger.holdout_reads"]) == (6, 2)
+        assert (one["ledger/trials"], one["ledger/holdout_reads"]) == (6, 1)
+        assert (two["ledger/trials"], two["ledger/holdout_reads"]) == (6, 2)
 
     def test_run_names_its_data(self, first: Done, client: MlflowClient) -> None:
         (dataset,) = client.get_run(first.outcome.record.run_id).inputs.dataset_inputs

@@ -110,6 +110,25 @@ def test_a_registered_version_shows_and_returns_what_was_put_in(tracking: Tracki
     assert str(logged.status) == "READY"
 
 
+def test_people_find_in_mlflow_what_compares_and_how_to_go_back(tracking: Tracking, tmp_path: Path) -> None:
+    version, _ = register(tracking, tmp_path / "bundle")
+    client = tracking.connection.client
+    assert list(client.get_model_version(REAL, str(version)).tags)[:2] == ["verdict", "retrain_key"]
+    told = client.get_registered_model(REAL).description
+    assert told.startswith("**Real market**: EUR/USD, 1h.")
+    assert f"`tidegate rollback {REAL} --reason" in told
+    found = tracking.version(REAL, version)
+    experiment = client.get_experiment(client.get_run(found.run_id).info.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_a_run_is_renamed_after_it_has_ended(tracking: Tracking) -> None:
+    with tracking.start_run(REAL, "2026-12 retrain") as run:
+        pass
+    run.rename("2026-12 v2 promoted")
+    assert tracking.connection.client.get_run(run.run_id).info.run_name == "2026-12 v2 promoted"
+
+
 def test_the_model_folder_has_a_signature_and_mlflow_loads_it(tracking: Tracking, tmp_path: Path) -> None:
     import mlflow.artifacts
     import onnxruntime

@@ -146,7 +146,7 @@ def test_summaries() -> None:
     advisory = Gates(win_rate=GateRule(threshold=0.7, blocking=False))
     decision = decide("s", "d", evaluate(passing(), advisory))
     assert decision.promote
-    assert decision.summary == f"all {len(NAMES) - 1} gates passed, 1 advisory gate(s) did not"
+    assert decision.summary == f"{len(NAMES) - 1} gates passed, 1 advisory did not"
     refused = decide("s", "d", evaluate(passing() | {"trades": Measurement(3.0)}, Gates()))
     assert refused.summary == f"1 of {len(NAMES)} gates refuse: Enough trades: is 3, wanted >= 100 (gates.trades)"
 

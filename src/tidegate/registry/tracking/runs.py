@@ -15,6 +15,9 @@ from tidegate.registry.tracking.connection import Connection
 
 _PARAMETERS_AT_ONCE = 100
 _METRICS_AT_ONCE = 1000
+_EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development"
+}  # else MLflow's interface offers traces of language models
 _DIGEST_LENGTH = 36  # MLflow's limit; the whole hash is in the data set's source
 
 
@@ -35,6 +38,11 @@ class TrackedRun:
         with self._calling("set tags"):
             for start in range(0, len(found), _PARAMETERS_AT_ONCE):
                 self._client.log_batch(self.run_id, tags=found[start : start + _PARAMETERS_AT_ONCE])
+
+    def rename(self, name: str) -> None:
+        """Give the run the name that lists, charts and comparisons show."""
+        with self._calling("rename"):
+            self._client.update_run(self.run_id, name=name)
 
     def params(self, params: Mapping[str, object]) -> None:
         """Log parameters; nested mappings become dotted names. A parameter cannot be changed once it is logged."""
@@ -160,7 +168,7 @@ def _experiment(connection: Connection, strategy: str) -> str:
             # Without a server mlflow would put artifacts below the current folder.
             location = None if connection.is_server else (connection.artifacts / strategy).as_uri()
             try:
-                return str(client.create_experiment(strategy, artifact_location=location))
+                return str(client.create_experiment(strategy, artifact_location=location, tags=_EXPERIMENT_TAGS))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise

@@ -99,12 +99,13 @@ class Tracking:
             raise BundleError("the feature names are not the manifest's", actual=", ".join(feature_names))
         strategy, client = manifest.strategy, self.connection.client
         self._registered_model(manifest)
+        # A list of versions shows the first few: what people look for before what programs compare.
         all_tags = {
+            **(tags or {}),
             "kind": manifest.kind,
             "manifest_digest": manifest.digest(),
             "feature_hash": manifest.feature_hash,
             **{f"snapshot.{_tag_name(symbol)}": digest for symbol, digest in manifest.snapshots.items()},
-            **(tags or {}),
         }
         shown = manifest.out_of_sample if metrics is None else metrics
         with self.connection.calling(f"register a version of {strategy}"):
@@ -128,9 +129,8 @@ class Tracking:
         strategy, client = manifest.strategy, self.connection.client
         if not self._exists(strategy):
             tags = {"kind": manifest.kind, "symbols": ",".join(manifest.symbols), "interval": manifest.interval}
-            note = "SIMULATED market, not a real one." if manifest.kind == "simulated" else "Real market."
             with self.connection.calling(f"create the registered model {strategy}"):
-                client.create_registered_model(strategy, tags=tags, description=f"{note} {', '.join(manifest.symbols)}")
+                client.create_registered_model(strategy, tags=tags, description=_model_note(manifest))
         kind = self.kind(strategy)
         if kind != manifest.kind:
             raise PromotionRefused(
@@ -409,6 +409,20 @@ def _model_id(found: Any) -> str:  # noqa: ANN401
             f"{found.name} v{found.version} was not registered by tidegate", expected="models:/m-...", actual=source
         )
     return source.removeprefix("models:/")
+
+
+def _model_note(manifest: Manifest) -> str:
+    """What the model's page in MLflow tells people who want to compare versions there, or to go back."""
+    name = manifest.strategy
+    market = "SIMULATED market, not a real one" if manifest.kind == "simulated" else "Real market"
+    return (
+        f"**{market}**: {', '.join(manifest.symbols)}, {manifest.interval}.\n\n"
+        "- `production` is what bots are served, `previous` is where a rollback goes, `challenger` was registered last and is not promoted.\n"
+        "- To compare: tick two versions below, then *Compare*.\n"
+        f'- To go back: `tidegate rollback {name} --reason "..."`. An alias that is moved here by hand is verified, and recorded or refused, by '
+        f"`tidegate repair {name}`, the next retraining or the next rollback.\n"
+        f"- Who changed what, when and why: `tidegate history {name}`.\n"
+    )
 
 
 def _tag_name(symbol: str) -> str:
