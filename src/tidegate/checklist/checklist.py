@@ -27,6 +27,7 @@ def look_at_all(
     *,
     section: str | None = None,
     version: int | None = None,
+    pages_at: str | None = None,
     step: Callable[[Item], None] = lambda _item: None,
 ) -> Looked:
     """Look at every line of the checklist, and at the ML Test Score where all lines are looked at.
@@ -37,13 +38,14 @@ def look_at_all(
         strategy: of one model; None: lines about a strategy are not measured.
         section: only lines under a heading that holds this text, or whose id begins with it; in any case.
         version: to look at; None: the one in production.
+        pages_at: see `Context`.
         step: told each line before it is looked at.
 
     Raises:
         ConfigurationError: a list is missing or wrong, or no line is in the section.
     """
     rubric = load_rubric(checklist_file(root))
-    context = Context(settings, root, strategy, system_clock(), version=version)
+    context = Context(settings, root, strategy, system_clock(), version=version, pages_at=pages_at)
     began, known, all_probes = time.monotonic(), dict[str, Finding](), probes()
 
     def wanted(item: Item, path: tuple[str, ...]) -> bool:

@@ -62,6 +62,7 @@ class Context:
         version: the version to look at; None: the one in production.
         versions: the model registry; by default MLflow.
         environment: variables for programs, beside those of this process.
+        pages_at: where `tidegate up` would show MLflow's pages, when the server that answers now ends with this look; None: it stays.
     """
 
     def __init__(
@@ -74,12 +75,14 @@ class Context:
         version: int | None = None,
         versions: Versions | None = None,
         environment: Mapping[str, str] | None = None,
+        pages_at: str | None = None,
     ) -> None:
         self.settings = settings
         self.root = root
         self.now_ms = now_ms
         self._strategy = strategy
         self.version = version
+        self._pages_at = pages_at
         self.kept: Kept = {}
         self._versions = versions
         self.web = Web(settings.checklist.timeout_s)
@@ -139,12 +142,12 @@ class Context:
         return Produced(version, manifest, self.versions.decision(self.strategy.name, version))
 
     def link(self, version: int | None = None) -> str:
-        """Where a version, or else the model, is shown by MLflow; empty where MLflow has no page."""
-        address = self.settings.tracking_uri
+        """Where a version, or else the model, is shown by MLflow; with the command that shows it where no server stays; empty where MLflow has no page."""
+        address = self._pages_at or self.settings.tracking_uri
         if not address.startswith("http") or not self.name:
             return ""
-        page = f"{address.rstrip('/')}/#/models/{self.name}"
-        return page if version is None else f"{page}/versions/{version}"
+        page = f"{address.rstrip('/')}/#/models/{self.name}" + ("" if version is None else f"/versions/{version}")
+        return page if self._pages_at is None else f"tidegate up shows it at {page}"
 
     def newest(self, kind: Kind, *, strategy: str | None = None) -> Event | None:
         """The newest event of a kind about the strategy, or about another name; an empty name is about none."""

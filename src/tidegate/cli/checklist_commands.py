@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidegate.cli.context import open_project, person, served_project
+from tidegate.cli.context import Project, open_project, person, served_project
 from tidegate.cli.output import AsJson, console, errors, print_json, print_table
 from tidegate.errors import PromotionRefused
 
@@ -34,6 +34,13 @@ def checklist(
         str | None, typer.Option(help="Only lines under a heading that holds this text, or whose id begins with it.")
     ] = None,
     version: Annotated[int | None, typer.Option(help="Version to look at. Default: the one in production.")] = None,
+    gather: Annotated[
+        bool,
+        typer.Option(
+            "--gather",
+            help="First run the commands whose records are evidence: conformance kit, load test, bot check, backup, verify, restore-drill.",
+        ),
+    ] = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page there.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write Markdown there.")] = None,
     as_json: AsJson = False,
@@ -43,7 +50,12 @@ def checklist(
     from tidegate.checklist.markdown import markdown as as_markdown
     from tidegate.checklist.page import write_page
 
+    asked = open_project()
+    if gather:
+        _gather(asked)
     with served_project(quiet=as_json) as project:
+        # A server of this command's own has another port than the one that stays, and is gone when somebody reads the page.
+        stays = project.settings.mlflow.port == asked.settings.mlflow.port
         chosen = None if strategy is None else project.single(strategy)
         with nullcontext() if as_json else errors.status("checklist") as status:
             looked = look_at_all(
@@ -52,6 +64,7 @@ def checklist(
                 chosen,
                 section=section,
                 version=version,
+                pages_at=None if stays else f"http://127.0.0.1:{asked.settings.mlflow.port}",
                 step=lambda item: None if status is None else status.update(item.text),
             )
     if html is not None:
@@ -67,6 +80,16 @@ def checklist(
                 console.print(f"written: {path}", soft_wrap=True, markup=False)
     if looked.blocking:
         raise typer.Exit(PromotionRefused.exit_code)
+
+
+def _gather(project: Project) -> None:
+    """Each command and what came of it, on standard error."""
+    from tidegate.checklist.gathering import gather
+
+    for one in gather(
+        project.settings, project.root, lambda step: errors.print(f".. {step.told}", soft_wrap=True, markup=False)
+    ):
+        errors.print(f"{one.step.name}: {one.outcome} ({one.told}), {one.took_s:.0f} s", soft_wrap=True, markup=False)
 
 
 def sign(

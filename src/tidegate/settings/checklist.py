@@ -31,6 +31,14 @@ class Checklist(Section):
         Path("runs/checklist"),
         description="Folder of records that others write: tests.xml (`make test`), bot-check.json, conformance.json, load.json.",
     )
+    bot_config: Path | None = Field(
+        None, description="The bot's TOML file, which `tidegate checklist --gather` checks. Empty: it is not checked."
+    )
+    driver: str = Field(
+        "python -m tidegate.client.driver",
+        min_length=1,
+        description="Command that starts the conformance driver of the bot's client, for `tidegate checklist --gather`.",
+    )
     access_log: Path | None = Field(
         None, description="File that holds the standard output of a serving process, where its access log goes."
     )

@@ -2,13 +2,26 @@
 
 import hashlib
 import json
+import shutil
 import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.checklist_places import DAY_MS, FOLD, NAME, act, context, found, promoted, registered, settings_of, written
+from tests.checklist_places import (
+    DAY_MS,
+    FOLD,
+    NAME,
+    act,
+    context,
+    found,
+    promoted,
+    registered,
+    settings_of,
+    strategy,
+    written,
+)
 from tests.integration.backup.place import make_place
 from tests.integration.checklist.live import answering
 from tests.registry_factories import FakeVersions
@@ -290,8 +303,8 @@ def test_a_maintenance_window_is_under_way(place: Place) -> None:
 def test_people_were_told_of_the_newest_change(place: Place) -> None:
     assert "ever put into production" in found("deployment.team_notified", place.later()).evidence
     place.promote()
-    for strategy in ("", "another"):
-        place.event("notification", "n", strategy=strategy, state="delivered", channel="webhook")
+    for name in ("", "another"):
+        place.event("notification", "n", strategy=name, state="delivered", channel="webhook")
     assert place.verdict("deployment.team_notified") == "not_measured"
     place.event("notification", "n", state="failed", channel="webhook")
     assert place.verdict("deployment.team_notified") == "fail"
@@ -553,6 +566,23 @@ def test_what_lies_in_the_repository_itself_is_looked_at(tmp_path: Path) -> None
     (tmp_path / "repository" / "config").unlink()
     assert verdicts() == ["fail"] * 3
     assert found(parts[0], context(where.root, settings_of(where.root))).verdict == "not_measured"
+
+
+def test_only_a_simulated_market_may_keep_no_bars(tmp_path: Path) -> None:
+    where = make_place(tmp_path)
+    shutil.rmtree(where.root / "data" / "bars")
+    where.back_up("test")
+    verdicts = []
+    for kind in ("real", "simulated"):
+        chosen = strategy().model_copy(update={"kind": kind})
+        looked = context(where.root, where.settings, strategy=chosen, now_ms=now())
+        verdicts.append(found("loss.training_data", looked).verdict)
+    assert verdicts == ["fail", "not_measured"]
+    written(where.root / "data" / "bars" / "one.parquet", "bars that were not backed up")
+    assert (
+        found("loss.training_data", context(where.root, where.settings, strategy=chosen, now_ms=now())).verdict
+        == "fail"
+    )
 
 
 # The bots' own metrics and the trial ledger

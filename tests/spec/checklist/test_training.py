@@ -142,3 +142,15 @@ def test_a_simulated_market_has_no_today_but_that_of_its_newest_retrain(tmp_path
     with RetrainLedger.from_settings(settings).retrain_lock(looked.strategy.name, "2026-11") as lock:
         lock.record("finished", as_of=NOW - 880 * DAY_MS, run_id="r", version=version)
     assert found("score.fresh", context(tmp_path, settings, version=version, versions=versions)).verdict == "pass"
+
+
+def test_a_link_of_a_server_that_ends_with_the_look_is_told_as_a_command(tmp_path: Path) -> None:
+    versions = FakeVersions()
+    version = registered(versions)
+    settings = settings_of(tmp_path, mlflow={"tracking_uri": "http://127.0.0.1:34567"})
+    stays = context(tmp_path, settings, version=version, versions=versions)
+    ends = context(tmp_path, settings, version=version, versions=versions, pages_at="http://127.0.0.1:5000")
+    name = stays.strategy.name
+    assert found("training.days", stays).link == f"http://127.0.0.1:34567/#/models/{name}/versions/{version}"
+    told = f"tidegate up shows it at http://127.0.0.1:5000/#/models/{name}/versions/{version}"
+    assert found("training.days", ends).link == told

@@ -149,6 +149,19 @@ def held(context: Context, *, part: str, what: str) -> Finding:
     return judged(contents is not None and contents.files > 0 and -0.1 <= hours <= most, evidence)
 
 
+def training_data(context: Context) -> Finding:
+    """The newest backup holds the bars. A simulated market has none: they come again from the strategy file, which is a line of its own."""
+    if (
+        context.name
+        and context.strategy.kind == "simulated"
+        and not any((context.settings.paths.data / "bars").glob("**/*.parquet"))
+    ):
+        raise NotMeasured(
+            "a simulated market keeps no bars: they come again from the strategy file, see loss.configuration"
+        )
+    return held(context, part="bars", what="bars")
+
+
 def models(context: Context) -> Finding:
     """The newest backup in the repository holds the models' files, and every version in it was whole."""
     files = held(context, part="artifacts", what="models and artifacts")
@@ -167,7 +180,7 @@ PROBES: Final[Mapping[str, Probe]] = {
     "outage.alerts": alerts,
     "outage.on_call": on_call,
     "outage.recovery_time": partial(recovery_time, case="outage", most_s=OUTAGE_S),
-    "loss.training_data": partial(held, part="bars", what="bars"),
+    "loss.training_data": training_data,
     "loss.models": models,
     "loss.configuration": partial(held, part="configuration", what="settings and strategy files"),
     "loss.recovery_time": partial(recovery_time, case="data loss", most_s=LOSS_S),
