@@ -393,9 +393,9 @@ def test_model_files_that_others_may_write_fail(tmp_path: Path) -> None:
 PAGES: list[tuple[str, str, Callable[[str], str]]] = [
     ("documentation.api", "docs/contracts/openapi.json", lambda text: text.replace('"/v1/bots"', '"/v1/robots"')),
     ("documentation.integration", "docs/bot.md", lambda text: text.replace("(serving-api.md)", "(no-such-page.md)")),
-    ("documentation.integration", "docs/bot.md", lambda text: text.replace("(monitoring.md#botcutoff)", "(monitoring.md#nowhere)")),
+    ("documentation.integration", "docs/bot.md", lambda text: text.replace("(runbook.md#botcutoff)", "(runbook.md#nowhere)")),
     ("documentation.integration", "docs/bot.md", lambda text: text.replace("dry_run", "dry")),
-    ("documentation.runbook", "docs/monitoring.md", lambda text: text.replace("### ServiceDown", "### Something")),
+    ("documentation.runbook", "docs/runbook.md", lambda text: text.replace("### ServiceDown", "### Something")),
     ("documentation.runbook", "docker/prometheus/rules/alerts.yml", lambda text: text.replace("#watchdown", "#watch")),
 ]  # fmt: skip
 

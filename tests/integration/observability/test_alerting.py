@@ -288,7 +288,7 @@ def test_a_stopped_service_is_told_and_so_is_its_start(system: System) -> None:
     assert alert["labels"]["severity"] == "critical"
     assert told("resolved") == []
     assert alert["annotations"]["description"].startswith(f"{instance} has not answered")
-    assert alert["annotations"]["runbook_url"] == "docs/monitoring.md#servicedown"
+    assert alert["annotations"]["runbook_url"] == "docs/runbook.md#servicedown"
     serving.start()
     until(lambda: told("resolved"), "the end of the alert")
 

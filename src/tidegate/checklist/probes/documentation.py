@@ -11,7 +11,7 @@ from tidegate.checklist.finding import Finding, NotMeasured, judged
 from tidegate.checklist.probe import Probe
 from tidegate.serving.http.routes import ROUTES
 
-_RUNBOOK: Final = "docs/monitoring.md"
+_RUNBOOK: Final = "docs/runbook.md"
 _GUIDE: Final = "docs/bot.md"
 _ARCHITECTURE: Final = "docs/how-it-works.md"
 _LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
