@@ -18,8 +18,8 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import BlockDocumentCreate, BlockDocumentUpdate
-from prefect.client.schemas.objects import BlockDocument
-from prefect.events.actions import CallWebhook
+from prefect.client.schemas.objects import BlockDocument, StateType
+from prefect.events.actions import CallWebhook, ChangeFlowRunState
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
@@ -29,6 +29,9 @@ TAG: Final = "tidegate"
 """Of the deployments whose runs are told of; the automations have it too."""
 FAILED: Final = "tidegate: a run failed"
 LATE: Final = "tidegate: a run did not start"
+SILENT: Final = "tidegate: a run went silent"
+SILENT_AFTER: Final = timedelta(minutes=10)
+"""A run gives a sign of life every three minutes."""
 LATE_AFTER: Final = timedelta(hours=1)
 """The pool has one place, so a run that waits for another one is late without anything being wrong."""
 
@@ -85,6 +88,48 @@ def ensure_automations(
         if document.name not in blocks:
             client.delete_block_document(document.id)
     return outcome
+
+
+def ensure_silent_ends(client: SyncPrefectClient, *, wanted: bool, silent_after: timedelta = SILENT_AFTER) -> Automated:
+    """Have Prefect mark runs as crashed that give no sign of life, or have it no more.
+
+    A container or a job may die after its worker, and then nobody else would: its run would hold the deployment's only place for ever.
+
+    Args:
+        client: of the server that runs the deployments.
+        wanted: whether there is to be such an automation.
+        silent_after: longest time between two signs of life; 10 s at least.
+    """
+    outcome = Automated()
+    if wanted:
+        getattr(outcome, _ensure(client, _silent(silent_after))).append(SILENT)
+        return outcome
+    for found in client.read_automations_by_name(SILENT):
+        client.delete_automation(found.id)
+        outcome.removed.append(SILENT)
+    return outcome
+
+
+def _silent(silent_after: timedelta) -> AutomationCore:
+    trigger = EventTrigger(
+        after=_events(["heartbeat"]),
+        expect=_events(["heartbeat", "Completed", "Cancelled", *_ENDS]),
+        match=_resource("prefect.flow-run.*"),
+        match_related=_resource(f"prefect.tag.{TAG}", role="tag"),
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=silent_after,
+    )
+    message = f"It has given no sign of life for {_spoken(silent_after)}; a new run starts from the beginning."
+    return AutomationCore(
+        name=SILENT,
+        description="Marks runs of tidegate's deployments as crashed that give no sign of life.",
+        enabled=True,
+        tags=[TAG],
+        trigger=trigger,
+        actions=[ChangeFlowRunState(name="Crashed", state=StateType.CRASHED, message=message)],
+    )
 
 
 def _wanted(page: str, blocks: Sequence[UUID], late_after: timedelta) -> list[AutomationCore]:

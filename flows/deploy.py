@@ -1,4 +1,4 @@
-"""Tells Prefect what to run when: for each strategy the monthly retrain, the daily, weekly and monthly monitoring, the monthly proposal, and a rollback that people start.
+"""Tells Prefect what to run when: for each strategy the daily bars, the monthly retrain, the daily, weekly and monthly monitoring, the monthly proposal, and a rollback that people start.
 
 All run in one work pool. Retrains wait for each other in a queue of their own, so that nothing else waits for a training. `tidegate up` runs `python -m flows.deploy` once its Prefect server answers and before its worker starts. Running it again
 changes nothing that is right already, and never what people set in Prefect: whether a deployment or its schedule is paused.
@@ -16,8 +16,6 @@ from prefect.client.schemas.actions import (
     DeploymentScheduleCreate,
     DeploymentScheduleUpdate,
     DeploymentUpdate,
-    WorkPoolCreate,
-    WorkPoolUpdate,
 )
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, FlowRunFilter
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, FlowRun
@@ -28,17 +26,19 @@ from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.states import Crashed
 from prefect.utilities.callables import parameter_schema
-from prefect.workers.process import ProcessWorker
 
-from flows.automations import TAG, ensure_automations
+from flows.automations import TAG, ensure_automations, ensure_silent_ends
 from flows.catching_up import Refuses, Rule, skip_missed_runs
-from tidegate.services.deployments import BACKUPS, DAILY, DRILLS, MONTHLY, MONTHS, PROPOSALS, WEEKLY
-from tidegate.services.worker import POOL
+from flows.work_pools import TRAINING, ensure_pool, job_variables, outlives_worker, working_folder
+from tidegate.services.deployments import BACKUPS, BARS, DAILY, DRILLS, MONTHLY, MONTHS, PROPOSALS, WEEKLY
+from tidegate.services.worker import POOL, pool_name
 from tidegate.settings.loading import load_settings
+from tidegate.settings.work_pool import WorkPool
 
 SLUG = "retrain"
+_ENTER = "prefect.deployments.steps.set_working_directory"
 PARAMETER = "strategy"
-TRAINING, DEFAULT = "training", "default"
+DEFAULT = "default"
 
 Schedule = CronSchedule | IntervalSchedule
 
@@ -73,6 +73,7 @@ RETRAIN = Plan(
 _LOOKS = "Compares what {} does live with its promise, judges by the rules, acts, and reports"
 PLANS = (
     RETRAIN,
+    Plan("flows/ingest.py:ingest", BARS, "Fetches, validates and stores the bars of {}."),
     Plan("flows/monitor.py:monitor", DAILY, f"{_LOOKS}, every day.", "", {"period": "daily"}),
     Plan("flows/monitor.py:monitor", WEEKLY, f"{_LOOKS}, with the week's checks.", "-weekly", {"period": "weekly"}),
     Plan("flows/monitor.py:monitor", MONTHS, f"{_LOOKS}, with the month's checks.", "-monthly", {"period": "monthly"}),
@@ -111,6 +112,7 @@ def deploy(
     of_installation: Sequence[Plan] = (),
     time_zone: str = "UTC",
     rule: Refuses | None = None,
+    work_pool: WorkPool | None = None,
 ) -> Outcome:
     """Create or update the work pool and the deployments, and tidy up after a time without servers.
 
@@ -124,32 +126,35 @@ def deploy(
         of_installation: deployments that belong to no strategy.
         time_zone: of all schedules but the trainings', which have their own.
         rule: says which missed trainings are not caught up; None: the newest one always is.
+        work_pool: where runs run; None: as processes of the worker.
 
     Raises:
         ValueError: a flow does not take a strategy.
+        ConfigurationError: the work pool cannot be had.
         OSError, ImportError: a flow is not there, or cannot be imported.
     """
     # A flow that cannot be imported is refused now, not in the night of the first of the month.
     flows = {plan.entrypoint: _flow(root, plan.entrypoint) for plan in plans}
-    outcome = Outcome()
+    outcome, where = Outcome(), work_pool or WorkPool()
     with get_client(sync_client=True) as client:
-        ensure_pool(client, pool)
+        ensure_pool(client, pool, where)
         for strategy in strategies:
             for plan in plans:
                 flow, name = flows[plan.entrypoint], f"{strategy}{plan.suffix}"
-                wanted = description(root, strategy, flow, plan, pool=pool)
+                wanted = description(root, strategy, flow, plan, pool=pool, work_pool=where)
                 when = schedule if plan is RETRAIN else _cron(plan, time_zone)
                 done = ensure_deployment(client, flow, name, wanted, when)
                 getattr(outcome, done).append(f"{flow.name}/{name}")
         for plan in of_installation:
             flow = load_flow_from_entrypoint(str(root / plan.entrypoint), use_placeholder_flow=False)
-            wanted = description(root, INSTALLATION, flow, plan, pool=pool) | {"parameters": {}}
+            wanted = description(root, INSTALLATION, flow, plan, pool=pool, work_pool=where) | {"parameters": {}}
             done = ensure_deployment(client, flow, INSTALLATION, wanted, _cron(plan, time_zone))
             getattr(outcome, done).append(f"{flow.name}/{INSTALLATION}")
         ours = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])))
         gone = set()
         for deployment in ours:
-            outcome.crashed_runs += close_cut_off_runs(client, deployment)
+            # A container may well run on while its worker was started anew; of a dead one the automation below tells.
+            outcome.crashed_runs += 0 if outlives_worker(where) else close_cut_off_runs(client, deployment)
             strategy = deployment.parameters.get(PARAMETER, deployment.name)
             refuses = rule if deployment.entrypoint == RETRAIN.entrypoint else None
             skipped, why = skip_missed_runs(client, _runs(client, deployment, ["SCHEDULED"]), strategy, refuses)
@@ -158,6 +163,7 @@ def deploy(
             gone |= set() if strategy in {*strategies, INSTALLATION} else {strategy}
         outcome.without_strategy = sorted(gone)
         ensure_automations(client, webhook_urls)
+        ensure_silent_ends(client, wanted=outlives_worker(where))
     return outcome
 
 
@@ -172,16 +178,18 @@ def _cron(plan: Plan, time_zone: str) -> Schedule | None:
     return None if plan.cron is None else CronSchedule(cron=plan.cron, timezone=time_zone)
 
 
-def description(root: Path, strategy: str, flow: Flow[..., Any], plan: Plan, *, pool: str) -> dict[str, Any]:
+def description(
+    root: Path, strategy: str, flow: Flow[..., Any], plan: Plan, *, pool: str, work_pool: WorkPool
+) -> dict[str, Any]:
     """Everything about a deployment that is ours to decide, by the name of Prefect's field."""
     return {
         "description": plan.says.format(strategy),
         "parameters": {PARAMETER: strategy, **plan.parameters},
         "tags": [TAG, strategy],
         "entrypoint": plan.entrypoint,
-        # The code is where it is: no copy, no git remote, no image.
-        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": str(root)}}],
-        "job_variables": {"working_dir": str(root)},
+        # The code is where it is, in the project's folder or in the image: no copy, no git remote.
+        "pull_steps": [{_ENTER: {"directory": working_folder(work_pool, root)}}],
+        "job_variables": job_variables(work_pool, root),
         "parameter_openapi_schema": parameter_schema(flow).model_dump_for_openapi(),
         "enforce_parameter_schema": True,
         "work_pool_name": pool,
@@ -189,27 +197,6 @@ def description(root: Path, strategy: str, flow: Flow[..., Any], plan: Plan, *, 
         # A second run of the same is refused, not queued: it would do the same again.
         "concurrency_options": ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
     }
-
-
-def ensure_pool(client: SyncPrefectClient, name: str) -> None:
-    """Have a work pool of processes, and in it a queue for trainings, one at a time: two at once would only slow each other."""
-    try:
-        found = client.read_work_pool(name)
-    except ObjectNotFound:
-        template = ProcessWorker.get_default_base_job_template()
-        client.create_work_pool(WorkPoolCreate(name=name, type=ProcessWorker.type, base_job_template=template))
-    else:
-        if found.type != ProcessWorker.type:
-            raise ValueError(f"work pool {name} exists with type {found.type}, expected {ProcessWorker.type}")
-        if found.concurrency_limit is not None:
-            # A rollback must never wait for a training.
-            client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=None))
-    try:
-        queue = client.read_work_queue_by_name(TRAINING, work_pool_name=name)
-    except ObjectNotFound:
-        queue = client.create_work_queue(TRAINING, work_pool_name=name, concurrency_limit=1)
-    if queue.concurrency_limit != 1:
-        client.update_work_queue(queue.id, concurrency_limit=1)
 
 
 def ensure_deployment(
@@ -285,7 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line; the answer is written to a file as JSON."""
     parser = argparse.ArgumentParser(prog="python -m flows.deploy", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
-    parser.add_argument("--pool", default=POOL, help="name of the work pool")
+    parser.add_argument("--pool", help="name of the work pool; empty: by work_pool.type")
     parser.add_argument("--cron", default=MONTHLY, help="schedule, in prefect.time_zone")
     parser.add_argument("--answer", type=Path, help="file for the answer")
     parser.add_argument("strategies", nargs="*", help="names of strategies")
@@ -300,11 +287,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         root,
         given.strategies,
         schedule,
-        pool=given.pool,
+        pool=given.pool or pool_name(settings),
         webhook_urls=urls,
         of_installation=whole,
         time_zone=zone,
         rule=Rule(settings),
+        work_pool=settings.work_pool,
     )
     outcome = json.dumps(asdict(done), indent=1)
     if given.answer:

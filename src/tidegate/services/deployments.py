@@ -8,13 +8,15 @@ from pathlib import Path
 
 from tidegate.errors import ServiceError
 from tidegate.services.process import Service
-from tidegate.services.worker import POOL, flow_environment
+from tidegate.services.worker import flow_environment, pool_name
 from tidegate.settings.settings import Settings
 
 _LISTS = ("created", "updated", "unchanged", "without_strategy", "not_caught_up")
 NAME = "deploy"
 TITLE = "creating the deployments"
 MONTHLY = "17 3 1 * *"
+# Before everything that reads them.
+BARS = "5 0 * * *"
 # Monitoring looks at UTC days that have ended; the month's look comes before the month's training.
 DAILY, WEEKLY, MONTHS = "20 0 * * *", "40 0 * * 1", "0 1 1 * *"
 # After the day's monitoring and before the month's training; the drill when markets are closed.
@@ -69,7 +71,7 @@ def service(
         )
     answer = answer_file(logs)
     answer.unlink(missing_ok=True)
-    options = ("--root", str(root), "--pool", POOL, "--cron", cron, "--answer", str(answer))
+    options = ("--root", str(root), "--pool", pool_name(settings), "--cron", cron, "--answer", str(answer))
     return Service(
         name=NAME,
         title=TITLE,

@@ -1,4 +1,4 @@
-"""How the worker that runs flows is started: one process, one flow run at a time, in the project's folder."""
+"""How the worker that runs flows is started: one flow run at a time, as a process in the project's folder or by `work_pool.type`."""
 
 import contextlib
 import os
@@ -17,6 +17,12 @@ from tidegate.settings.settings import Settings
 NAME = "worker"
 TITLE = "worker"
 POOL = "tidegate"
+"""Of processes; the other types have pools of their own, since Prefect never changes a pool's type."""
+
+
+def pool_name(settings: Settings) -> str:
+    """The work pool's name."""
+    return POOL if settings.work_pool.type == "process" else f"{POOL}-{settings.work_pool.type}"
 
 
 def flow_environment(settings: Settings, root: Path, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -54,7 +60,7 @@ def service(settings: Settings, root: Path, logs: Path, inherited: Mapping[str, 
     worker = f"{POOL}-{os.getpid()}"
     command = (
         *(sys.executable, "-m", "prefect", "worker", "start"),
-        *("--pool", POOL, "--type", "process", "--name", worker, "--limit", "1"),
+        *("--pool", pool_name(settings), "--type", settings.work_pool.type, "--name", worker, "--limit", "1"),
         *("--install-policy", "never", "--no-create-pool-if-not-found"),
     )
     return Service(
@@ -64,14 +70,14 @@ def service(settings: Settings, root: Path, logs: Path, inherited: Mapping[str, 
         environment=flow_environment(settings, root, inherited),
         folder=root,
         log=logs / f"{NAME}.log",
-        ready=lambda: has_reported(prefect_server.api_url(settings), worker, described_at),
+        ready=lambda: has_reported(prefect_server.api_url(settings), worker, described_at, pool_name(settings)),
     )
 
 
-def has_reported(api_url: str, worker: str, since: float) -> bool:
+def has_reported(api_url: str, worker: str, since: float, pool: str = POOL) -> bool:
     """Whether the server has had a heartbeat of this worker since a time in Unix seconds."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        workers = post_json(f"{api_url}/work_pools/{POOL}/workers/filter", {"limit": 200})
+        workers = post_json(f"{api_url}/work_pools/{pool}/workers/filter", {"limit": 200})
         return isinstance(workers, list) and any(
             found["name"] == worker
             and datetime.fromisoformat(found["last_heartbeat_time"]).timestamp() >= since

@@ -1,5 +1,6 @@
 """The settings reference, generated from the settings themselves."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,6 +90,8 @@ def _rows(model: type[BaseModel], prefix: str, loaded: BaseModel | None) -> Iter
 
 def told(value: object) -> str:
     """A setting's value as one would write it in the environment."""
+    if isinstance(value, dict):
+        return json.dumps(value)
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -100,12 +103,19 @@ def without_password(text: str) -> str:
 def _type_name(annotation: Any) -> str:  # noqa: ANN401  annotations are of any type
     if get_origin(annotation) is tuple:
         return f"list of {_type_name(get_args(annotation)[0])}, separated by commas"
+    if get_origin(annotation) is dict:
+        return "names and texts, as JSON"
     arguments = [argument for argument in get_args(annotation) if argument is not type(None)]
     if get_origin(annotation) is None:
         name: str = annotation.__name__
-        return {"int": "integer", "float": "number", "str": "text", "Path": "path", "SecretStr": "secret"}.get(
-            name, name
-        )
+        return {
+            "int": "integer",
+            "float": "number",
+            "str": "text",
+            "Path": "path",
+            "PurePosixPath": "path",
+            "SecretStr": "secret",
+        }.get(name, name)
     if all(isinstance(argument, str) for argument in arguments):
         return " / ".join(arguments)
     return " or ".join(_type_name(argument) for argument in arguments)

@@ -16,6 +16,7 @@ from tidegate.settings.deploy import Deploy
 from tidegate.settings.operations import Logs, Monitoring, Notify, Watch, refuse_unencrypted
 from tidegate.settings.section import Section
 from tidegate.settings.serving import Serving, Signing, refuse_open
+from tidegate.settings.work_pool import WorkPool
 
 Severity = Literal["fatal", "quarantine", "warn", "off"]
 
@@ -245,6 +246,7 @@ class Settings(BaseSettings):
     mlflow: Mlflow = Field(default_factory=Mlflow, description="The MLflow server.")
     ledger: Ledger = Field(default_factory=Ledger, description="The promotion ledger.")
     prefect: Prefect = Field(default_factory=Prefect, description="The Prefect server.")
+    work_pool: WorkPool = Field(default_factory=WorkPool, description="Where flow runs run.")
     validation: Validation = Field(default_factory=Validation, description="How strict validation is.")
     compute: Compute = Field(default_factory=Compute, description="Threads, processes and memory.")
     signing: Signing = Field(default_factory=Signing, description="Keys that sign and verify models.")

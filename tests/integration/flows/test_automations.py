@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelled, Crashed, Pending, Scheduled
+from prefect.states import Cancelled, Crashed, Pending, Running, Scheduled
 from tests.integration.notify.receivers import WebReceiver, web_receiver
 from tests.servers import free_port
 
-from flows.automations import FAILED, LATE, Automated, ensure_automations
+from flows.automations import FAILED, LATE, SILENT, Automated, ensure_automations, ensure_silent_ends
 from tidegate.errors import ConfigurationError
 from tidegate.services import prefect_server
 from tidegate.services.process import start, wait_ready
@@ -43,7 +43,7 @@ QUICK = {
 RUN = """
 import sys
 from contextlib import suppress
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from prefect import flow
 from prefect.client.orchestration import get_client
@@ -243,3 +243,38 @@ def test_what_is_no_address_is_refused_and_not_shown(client: SyncPrefectClient, 
         ensure_automations(client, ["https://hooks.example/good", url])
     assert url not in str(refused.value)
     assert (ours(client), blocks(client)) == before
+
+
+def beat(client: SyncPrefectClient, run: UUID, tag: str) -> None:
+    """A sign of life, as a run's own process gives it."""
+    event = {
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "prefect.flow-run.heartbeat",
+        "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
+        "related": [{"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"}],
+    }
+    client.request("POST", "/events", json=[event])
+
+
+def test_a_run_that_falls_silent_is_ended_and_no_other(client: SyncPrefectClient) -> None:
+    assert ensure_silent_ends(client, wanted=True, silent_after=LATE_AFTER).created == [SILENT]
+    assert ensure_silent_ends(client, wanted=True, silent_after=LATE_AFTER).unchanged == [SILENT]
+    runs: dict[str, UUID] = {}
+    for name, tag in {"silent": "tidegate", "speaks": "tidegate", "foreign": "other"}.items():
+        runs[name] = client.create_flow_run_from_deployment(deployment(client, name, [tag]), name=name).id
+        client.set_flow_run_state(runs[name], Running(), force=True)
+        beat(client, runs[name], tag)
+
+    def ended() -> bool:
+        beat(client, runs["speaks"], "tidegate")
+        time.sleep(1)
+        return _state(client, runs["silent"]) == "Crashed"
+
+    eventually(ended, 60, "the end of a silent run")
+    assert (_state(client, runs["speaks"]), _state(client, runs["foreign"])) == ("Running", "Running")
+    state = client.read_flow_run(runs["silent"]).state
+    assert state is not None
+    assert state.message == "It has given no sign of life for 10 seconds; a new run starts from the beginning."
+    assert ensure_silent_ends(client, wanted=False).removed == [SILENT]
+    assert client.read_automations_by_name(SILENT) == []

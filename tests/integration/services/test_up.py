@@ -208,10 +208,10 @@ class Project:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = tmp_path_factory.mktemp("project")
     (root / "flows").mkdir()
-    for name in ("__init__.py", "automations.py", "catching_up.py", "deploy.py"):
+    for name in ("__init__.py", "automations.py", "catching_up.py", "deploy.py", "work_pools.py"):
         shutil.copy(Path(str(flows.__file__)).parent / name, root / "flows" / name)
     (root / "flows" / "retrain.py").write_text(FLOW)
-    for name, parameter in (("monitor", "period"), ("propose", "month"), ("rollback", "reason")):
+    for name, parameter in (("ingest", "as_of"), ("monitor", "period"), ("propose", "month"), ("rollback", "reason")):
         (root / "flows" / f"{name}.py").write_text(OTHERS.format(name, parameter))
     mlflow_port, prefect_port = free_ports(2)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "TIDEGATE_"))}
@@ -293,7 +293,7 @@ def test_a_second_up_is_refused(project: Project, first: list[dict[str, str]]) -
 
 def test_each_strategy_has_one_monthly_deployment(project: Project, first: list[dict[str, str]]) -> None:
     assert [one["detail"] for one in first if one["service"] == "deploy" and one["event"] == "ready"] == [
-        "12 created, 0 updated, 0 unchanged"
+        "14 created, 0 updated, 0 unchanged"
     ]
     for name in ("alpha", "beta"):
         found = project.deployment(name)
@@ -325,6 +325,8 @@ def test_each_strategy_is_monitored_on_schedule_and_can_be_rolled_back(
         assert found["parameters"] == {"strategy": "alpha", "period": period}
         assert found["global_concurrency_limit"]["limit"] == 1
         assert found["work_queue_name"] == "default"
+    bars = project.api("/deployments/name/ingest/alpha")
+    assert [one["schedule"]["cron"] for one in bars["schedules"]] == ["5 0 * * *"]
     proposal = project.api("/deployments/name/propose/alpha")
     assert [one["schedule"]["cron"] for one in proposal["schedules"]] == ["0 6 2 * *"]
     found = project.api("/deployments/name/rollback/alpha")
@@ -444,7 +446,7 @@ def test_a_run_cut_off_by_the_kill_does_not_block_the_schedule(project: Project,
 
 def test_the_next_up_works_on_the_same_data(project: Project, restart: Restart) -> None:
     # "soon" had another schedule and is monthly again; that a user has paused it stays.
-    assert "5 created, 1 updated, 12 unchanged" in {one["detail"] for one in restart.notices}
+    assert "6 created, 1 updated, 14 unchanged" in {one["detail"] for one in restart.notices}
     assert project.deployment("soon")["paused"] is True
     assert "COMPLETED" in {run["state_type"] for run in project.runs("soon")}
     with urllib.request.urlopen(
