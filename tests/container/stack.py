@@ -134,6 +134,8 @@ class Stack:
             "STRATEGIES": self.strategy.name,
             "RETRAIN_AT": "* * * * *",
             "HEALTH_INTERVAL": "2s",
+            # The machine may do other work.
+            "HEALTH_TIMEOUT": "30s",
         }
 
     def write(self) -> None:
@@ -153,12 +155,12 @@ class Stack:
         (configs / "strategies" / f"{self.strategy.name}.yaml").write_text(yaml.safe_dump(written))
         self.folder.chmod(0o755)
 
-    def compose(self, *arguments: str, timeout_s: float = 120) -> str:
+    def compose(self, *arguments: str, timeout_s: float = 300) -> str:
         """Run `docker compose` and return what it printed."""
         files = itertools.chain.from_iterable(("-f", name) for name in FILES)
         return self.run(self.engine.client, "compose", *files, *arguments, timeout_s=timeout_s)
 
-    def run(self, *command: str, timeout_s: float = 120) -> str:
+    def run(self, *command: str, timeout_s: float = 300) -> str:
         """Run a command in the stack's folder docker/."""
         done = subprocess.run(
             command,
@@ -256,7 +258,7 @@ class Answers:
         finally:
             self.patience_s = 0.0
 
-    def more(self, count: int, what: str, timeout_s: float = 60) -> None:
+    def more(self, count: int, what: str, timeout_s: float = 240) -> None:
         """Wait for more answers about each symbol; a failure ends the wait."""
         before = self._counts()
 

@@ -17,7 +17,7 @@ from tests.container.stack import plugins
 from tidegate.keys.api_keys import ApiKeys
 
 DOCKER = ROOT / "docker"
-ONCE = {"accounts", "cli"}  # these end by themselves
+ONCE = {"accounts", "cli", "restore"}  # these end by themselves
 PUBLISHED = {"proxy", "mlflow", "prefect", "prometheus", "alertmanager", "grafana"}
 OTHERS = {"production": [], "debian": ["compose.debian.yaml"], "development": ["compose.development.yaml"]}
 
@@ -82,6 +82,7 @@ def test_networks_have_no_way_out_but_three_on_which_containers_do_not_meet(whol
         "worker",
         "watch",
         "cli",
+        "restore",
     }
     assert {name for name, found in on.items() if "predictions" in found} == {"proxy", "serving-a", "serving-b"}
 
@@ -107,7 +108,7 @@ def test_secrets_are_files_and_no_variable_holds_one(whole: dict[str, Any]) -> N
         for one in service.get("secrets", ())
         if one["source"] == "signing-private.pem"
     }
-    assert seen == {"worker", "watch", "cli"}
+    assert seen == {"worker", "watch", "cli", "restore"}
 
 
 def test_whoever_backs_up_reads_what_is_backed_up_and_writes_the_repositories(whole: dict[str, Any]) -> None:
