@@ -88,7 +88,7 @@ def replay(months: int = 72, bars_a_day: int = 24, seed: int = 4, edge: float = 
         costs={"fee_bps": 5.0, "half_spread_bps": 0.5, "slippage_bps": 0.5, "impact_coefficient": 0.1},
         seed=7, paths=tuple(walked),
         training=Training(
-            months=months, trained=months - 1, reused=1, failed=1, fits=months * 48, fit_s=412.0, workers=2,
+            months=months, trained=months - 1, reused=1, failed=1, fits=months * 48, fit_s=412.0, workers=2, fits_at_once=1,
             seconds={"bars": 21.4, "training": 262.9, "life": 61.2, "hindsight": 18.6, "total": 371.5}, peak_memory_mb=812.0,
         ),
         libraries={"numpy": "2.4.0", "xgboost": "3.2.0", "vectorbt": "0.28.1", "onnxruntime": "1.23.2"},

@@ -5,7 +5,7 @@ from typing import Final
 
 from tidegate.calibration.charts import interval, percent
 from tidegate.calibration.result import Calibration, Share
-from tidegate.calibration.verdicts import BY_NAME
+from tidegate.gates.specifications import BY_NAME
 from tidegate.report import formats
 from tidegate.report.sections.gates import Tile
 from tidegate.report.table import Tone

@@ -2,7 +2,8 @@
 
 from tidegate.calibration.charts import interval, percent
 from tidegate.calibration.result import Calibration, ClosedForm
-from tidegate.calibration.verdicts import BY_NAME, SKILL
+from tidegate.calibration.verdicts import SKILL
+from tidegate.gates.specifications import BY_NAME
 from tidegate.report import formats
 from tidegate.report.sections.section import Block, Section
 from tidegate.report.table import Cell, Column, Table

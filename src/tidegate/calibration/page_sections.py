@@ -8,7 +8,7 @@ from tidegate.calibration.headline import kept
 from tidegate.calibration.page_production import life, prices
 from tidegate.calibration.page_proof import proof
 from tidegate.calibration.result import Calibration, Outcome, WorldResult
-from tidegate.calibration.verdicts import BY_NAME
+from tidegate.gates.specifications import BY_NAME
 from tidegate.report import formats
 from tidegate.report.sections.section import Block, Figure, Legend, Section
 from tidegate.report.table import Cell, Column, Table, Tone

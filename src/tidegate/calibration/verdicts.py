@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from tidegate.calibration.measuring import NO_RULING, RULED_PASS, Measured
 from tidegate.calibration.series import Row
 from tidegate.gates.evaluation import threshold_fault
-from tidegate.gates.specifications import SPECIFICATIONS, GateSpecification
+from tidegate.gates.specifications import BY_NAME, GateSpecification
 from tidegate.strategy.gates import GateRule, Gates
 
 Mask = NDArray[np.bool_]
-BY_NAME: Final = {specification.name: specification for specification in SPECIFICATIONS}
 SKILL: Final = "skill"
 """The gate whose bound is measured: the level that the error budget leaves to the look, and nothing passes at level 0."""
 

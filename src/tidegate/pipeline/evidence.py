@@ -232,9 +232,9 @@ def tested_bars(folds: tuple[Fold, ...]) -> dict[str, Bars]:
     return {symbol: Bars.concatenate([fold.tested[symbol].bars for fold in folds]) for symbol in folds[0].tested}
 
 
-def plain(value: float) -> float | None:
-    """A number for the record: None where it is not finite."""
-    return value if math.isfinite(value) else None
+def plain(value: float | None) -> float | None:
+    """A number for the record: None where it is missing, NaN or infinite."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _record(whole: Backtest, metrics: Mapping[str, float]) -> dict[str, float | int | str | None]:

@@ -1,11 +1,13 @@
 """A strategy's monthly proposals: trials from the ledger in, two files in the runs' folder out. Nothing else is written, and nothing applied."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from tidegate.errors import ConfigurationError
 from tidegate.pipeline.files import read_trial, whole_file
 from tidegate.pipeline.proposal import Proposal, propose
 from tidegate.pipeline.proposal_text import because, headline, to_markdown, to_yaml
@@ -15,6 +17,8 @@ from tidegate.settings.settings import Settings
 from tidegate.strategy.strategy import Strategy
 
 __all__ = ["Proposed", "describe", "headline", "propose_model"]
+
+_MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,13 @@ def propose_model(strategy: Strategy, settings: Settings, month: str) -> Propose
         settings: of the installation.
         month: such as 2026-11; names the files.
     Raises:
+        ConfigurationError: the month is none.
         LedgerError: the ledger cannot be reached.
         DataError: a trial's returns are missing or altered.
         OSError: the files cannot be written.
     """
+    if _MONTH.fullmatch(month) is None:
+        raise ConfigurationError("a proposal is named by its month", expected="such as 2026-11", actual=month[:40])
     ledger = TrialLedger.from_settings(settings)
     tried = [
         Tried(

@@ -7,7 +7,8 @@ import numpy as np
 
 from tidegate.backtest.ratios import max_drawdown, sharpe, sharpe_standard_error
 from tidegate.backtest.result import Floats, Times
-from tidegate.replay.life import Life, Stepped, finite
+from tidegate.pipeline.evidence import plain
+from tidegate.replay.life import Life, Stepped
 from tidegate.replay.result import MonthRecord, Name, PathResult, Summary
 from tidegate.replay.yardstick import ratio_returns
 from tidegate.strategy.strategy import Strategy
@@ -62,8 +63,8 @@ def _summary(
     return Summary(
         total_return=float(net.sum()),
         annual_return=float(net.mean()) * per_year,
-        sharpe=finite(sharpe(returns, per_year)),
-        sharpe_standard_error=finite(sharpe_standard_error(returns, per_year)),
+        sharpe=plain(sharpe(returns, per_year)),
+        sharpe_standard_error=plain(sharpe_standard_error(returns, per_year)),
         max_drawdown=max_drawdown(equity, equity, 1.0),
         trades=sum(month.live.trades for month in months),
         costs=sum(month.live.costs for month in months),

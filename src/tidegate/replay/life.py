@@ -13,6 +13,7 @@ import numpy as np
 from tidegate.backtest.ratios import max_drawdown
 from tidegate.backtest.result import Trades
 from tidegate.gates.result import Decision
+from tidegate.pipeline.evidence import plain
 from tidegate.pipeline.judge import Measured
 from tidegate.replay.market import Market
 from tidegate.replay.plan import Month
@@ -150,19 +151,14 @@ def live_of(month: Month, traded: Traded) -> Live:
         costs=float(traded.cost.sum()),
         trades=len(trades),
         win_rate=float(np.mean(trades.net_pnl > 0)) if len(trades) else None,
-        max_drawdown=finite(max_drawdown(equity, equity, 1.0)) if traded.position.any() or len(trades) else None,
+        max_drawdown=plain(max_drawdown(equity, equity, 1.0)) if traded.position.any() or len(trades) else None,
     )
 
 
 def metrics_of(measured: Measured, decision: Decision | None = None) -> dict[str, Number]:
     """Figures of the pooled test, with p and level of the gate `skill` where it was judged."""
-    found: dict[str, Number] = {name: finite(measured.metrics.get(name)) for name in _SHOWN}
+    found: dict[str, Number] = {name: plain(measured.metrics.get(name)) for name in _SHOWN}
     skill = None if decision is None else next((each for each in decision.results if each.name == "skill"), None)
     if skill is not None:
-        found |= {"skill_p": finite(skill.observed), "skill_level": finite(skill.threshold)}
+        found |= {"skill_p": plain(skill.observed), "skill_level": plain(skill.threshold)}
     return found
-
-
-def finite(value: float | None) -> Number:
-    """The same number, None where it is missing, NaN or infinite."""
-    return float(value) if value is not None and np.isfinite(value) else None

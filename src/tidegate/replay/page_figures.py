@@ -96,10 +96,9 @@ def deployed(result: ReplayResult) -> PathResult:
 
 
 def fit_share(training: Training) -> float:
-    """XGBoost's own fits as a share of the time that the workers had, each for one fit at a time.
+    """XGBoost's own fits as a share of the time that the workers had, each for as many fits as it makes side by side.
 
-    NaN where that is not known: no total, or more than all of it, since a worker may train folds side by side and the record does not say how
-    many.
+    NaN where that is not known: no total, or more than all of it, which no record of one replay can be.
     """
-    total = training.seconds.get("total", 0.0) * training.workers
+    total = training.seconds.get("total", 0.0) * training.workers * training.fits_at_once
     return training.fit_s / total if 0 < total >= training.fit_s else float("nan")

@@ -41,8 +41,9 @@ def _fits(result: ReplayResult) -> str:
     if training.fits == 0 or not training.seconds.get("total"):
         return took
     if not formats.known(share):
-        return f"{took}: more than the workers' time, since fits ran side by side; their share of it is not measurable"
-    return f"{took}: {formats.percent(share, 0)} of the workers' time, if each made one fit at a time"
+        return f"{took}: more than the workers' time; their share of it is not measurable"
+    beside = "one fit at a time" if training.fits_at_once == 1 else f"{training.fits_at_once} fits side by side"
+    return f"{took}: {formats.percent(share, 0)} of the workers' time, each with {beside}"
 
 
 def timings(result: ReplayResult) -> Block | None:

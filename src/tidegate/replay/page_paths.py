@@ -1,10 +1,10 @@
 """All paths over the same months: as lines, and as a table."""
 
-import math
 from typing import Final
 
 import numpy as np
 
+from tidegate.pipeline.evidence import plain
 from tidegate.replay.page_chart import SHAPES, Line, ReplayPicture, Shape, Sign, Term, replay_chart
 from tidegate.replay.page_compared import compared
 from tidegate.replay.page_figures import LEAST_DAYS, LEAST_TRADES, deployed, drawdown, profit, too_few
@@ -182,7 +182,7 @@ def _row(path: PathResult) -> tuple[Cell, ...]:
             formats.percent(summary.total_return, 1, signed=True), summary.total_return, sign_tone(summary.total_return)
         ),
         Cell(formats.percent(summary.annual_return, 1, signed=True), summary.annual_return),
-        Cell(sharpe_with_error(sharpe, None if too_few(path) else error), _sortable(sharpe)),
+        Cell(sharpe_with_error(sharpe, None if too_few(path) else error), plain(sharpe)),
         Cell(formats.percent(summary.max_drawdown, 1), summary.max_drawdown),
         Cell(formats.count(summary.trades), summary.trades),
         Cell(formats.percent(summary.costs, 1), summary.costs),
@@ -192,10 +192,6 @@ def _row(path: PathResult) -> tuple[Cell, ...]:
         Cell(acts, left) if decides or left else Cell(formats.DASH, tone="muted"),
         Cell(formats.percent(summary.exposure, 1), summary.exposure),
     )
-
-
-def _sortable(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def kinds_drawn(result: ReplayResult) -> tuple[tuple[Shape, str], ...]:

@@ -220,6 +220,7 @@ def _training(
         fits=sum(note["fits"] for note in notes),
         fit_s=sum(note["fit_s"] for note in notes),
         workers=workers,
+        fits_at_once=plan.settings.compute.parallel_folds,
         seconds=dict(timing.seconds),
         peak_memory_mb=max([peak_memory_mb(), *(note["peak_memory_mb"] for note in notes)]),
     )

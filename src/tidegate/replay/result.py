@@ -193,6 +193,7 @@ class Training:
         fits: XGBoost fits in this run.
         fit_s: seconds of those fits, summed over workers.
         workers: processes that trained.
+        fits_at_once: fits that each of them makes side by side at most: one a fold.
         seconds: by stage, wall clock of this run; `total` is the whole.
         peak_memory_mb: largest resident memory of any process of the replay.
     """
@@ -204,6 +205,7 @@ class Training:
     fits: int
     fit_s: float
     workers: int
+    fits_at_once: int
     seconds: Mapping[str, float]
     peak_memory_mb: float
 

@@ -6,8 +6,9 @@ from tests.property.replay.scripted import START, strategy
 
 from tidegate.backtest.ratios import sharpe, sharpe_standard_error
 from tidegate.backtest.result import Trades
+from tidegate.pipeline.evidence import plain
 from tidegate.replay.figures import Walked, path_result
-from tidegate.replay.life import Ruling, finite, live_of, with_closing
+from tidegate.replay.life import Ruling, live_of, with_closing
 from tidegate.replay.plain import Flat, Hold, load_stint, save_stint
 from tidegate.replay.plan import months_between
 from tidegate.replay.result import Act, MonthRecord
@@ -91,7 +92,7 @@ def test_buy_and_hold_s_ratio_is_of_returns_on_its_own_equity_and_its_total_is_a
 
 
 def test_what_is_no_number_is_none() -> None:
-    assert [finite(value) for value in (None, float("nan"), float("inf"), 1)] == [None, None, None, 1.0]
+    assert [plain(value) for value in (None, float("nan"), float("inf"), 1)] == [None, None, None, 1.0]
 
 
 def test_a_stint_comes_back_from_text() -> None:

@@ -166,15 +166,18 @@ def test_undecided_decisions_are_neither_right_nor_wrong() -> None:
 
 
 def test_the_share_of_fits_is_of_the_time_that_all_workers_had() -> None:
-    training = replace(MADE.training, fit_s=60.0, workers=2, seconds={"training": 40.0, "total": 50.0})
+    training = replace(MADE.training, fit_s=60.0, workers=2, fits_at_once=1, seconds={"training": 40.0, "total": 50.0})
     assert fit_share(training) == pytest.approx(0.6)
     assert np.isnan(fit_share(replace(training, seconds={})))
     assert f"60{NBSP}% of the workers' time" in dict(facts(replace(MADE, training=training)))["XGBoost's own fits"]
     assert (
         "workers' time" not in dict(facts(replace(MADE, training=replace(training, seconds={}))))["XGBoost's own fits"]
     )
-    # One process that trains two folds at a time: 127 % is a share of nothing.
-    beside = replace(training, fit_s=63.5, workers=1)
+    # One process that trains two folds at a time: 127 % would be a share of nothing.
+    beside = replace(training, fit_s=63.5, workers=1, fits_at_once=2)
+    assert fit_share(beside) == pytest.approx(0.635)
+    assert dict(facts(replace(MADE, training=beside)))["XGBoost's own fits"].endswith("each with 2 fits side by side")
+    beside = replace(beside, fits_at_once=1)
     assert np.isnan(fit_share(beside))
     told = dict(facts(replace(MADE, training=beside)))["XGBoost's own fits"]
     assert told.endswith("not measurable")

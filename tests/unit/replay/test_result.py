@@ -56,7 +56,7 @@ def result(returns: np.ndarray) -> ReplayResult:
         costs={"fee_bps": 5.0},
         seed=1,
         paths=(path,),
-        training=Training(1, 1, 0, 0, 4, 1.5, 1, {"total": 2.0}, 100.0),
+        training=Training(1, 1, 0, 0, 4, 1.5, 1, 1, {"total": 2.0}, 100.0),
         libraries={"numpy": "2"},
         folder="runs/replay/btc_1h",
     )
