@@ -1,5 +1,6 @@
 """The compose files as Compose reads them, and the programs that start in the pipeline's containers. No engine is needed."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from tests.container.engine import ROOT, unavailable
 from tests.container.stack import plugins
 
 from tidegate.keys.api_keys import ApiKeys
+from tidegate.settings.settings import Settings
 
 DOCKER = ROOT / "docker"
 ONCE = {"accounts", "cli", "restore"}  # these end by themselves
@@ -150,7 +153,6 @@ def test_development_and_production_differ() -> None:
 
 def test_every_variable_of_tidegate_is_a_setting() -> None:
     from tidegate.settings.loading import PREFIX, _variables
-    from tidegate.settings.settings import Settings
 
     known = {*_variables(Settings, PREFIX), "TIDEGATE_ROOT"}
     foreign = {"alloy"}  # its file reads two variables of its own
@@ -219,6 +221,39 @@ class TestSecrets:
         second = subprocess.run(make, capture_output=True, text=True, check=True)
         assert (len(first.stdout.splitlines()), second.stdout) == (18, "")
         assert {path: (folder / path).read_bytes() for path in made} == made
+
+
+def restoring() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("restore", DOCKER / "pipeline" / "restore.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class TestRestore:
+    def test_nothing_is_put_over_what_is_there(self, tmp_path: Path) -> None:
+        empty, full = tmp_path / "empty", tmp_path / "full"
+        empty.mkdir()
+        full.mkdir()
+        restoring().require_nothing({"bars": empty, "runs": tmp_path / "missing"})
+        (full / "one").touch()
+        with pytest.raises(SystemExit, match="full is not empty"):
+            restoring().require_nothing({"bars": empty, "runs": full})
+
+    def test_a_folder_moves_into_one_that_is_there(self, tmp_path: Path) -> None:
+        (tmp_path / "restored" / "deep").mkdir(parents=True)
+        (tmp_path / "restored" / "deep" / "one").write_text("1")
+        (tmp_path / "volume").mkdir()
+        assert restoring().put(tmp_path / "restored", tmp_path / "volume") == 1
+        assert (tmp_path / "volume" / "deep" / "one").read_text() == "1"
+        assert not (tmp_path / "restored").exists()
+
+    def test_every_address_and_folder_must_be_named(self) -> None:
+        for ask in (restoring().places, restoring().databases):
+            with pytest.raises(SystemExit, match="set"):
+                ask(Settings())
 
 
 def test_mlflow_reads_the_accounts_settings_as_they_are_written(tmp_path: Path) -> None:
