@@ -1,8 +1,9 @@
 """What a backup says of itself: a manifest inside the snapshot, and the closing record behind it."""
 
-from typing import Final, Literal
+from pathlib import PurePosixPath
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from tidegate.backup.places import DatabaseName, PartName
 from tidegate.errors import BackupError
@@ -15,12 +16,31 @@ STAGING: Final = "/backup/staging"
 TAG, CLOSING_TAG, KEYS_TAG = "tidegate", "tidegate-closing", "tidegate-keys"
 
 
+def _without_detours(path: str) -> str:
+    if not PurePosixPath(path).parts or ".." in PurePosixPath(path).parts or "\0" in path:
+        raise ValueError("a path that leads nowhere else")
+    return path
+
+
+def _below(path: str) -> str:
+    if PurePosixPath(path).is_absolute():
+        raise ValueError("a path below the restored folder")
+    return _without_detours(path)
+
+
+# Whoever can write into the repository could name any file of the machine that restores.
+Source = Annotated[str, AfterValidator(_without_detours)]
+"""Where something lay; it is looked for below the folder that restic restored."""
+Below = Annotated[str, AfterValidator(_below)]
+"""Where something is put, or lies, below a folder."""
+
+
 class CopiedDatabase(Part):
     """A database as it was copied. `path` is where the copy lay, `sha256` of that very file."""
 
     name: DatabaseName
     kind: Literal["sqlite", "postgresql"]
-    path: str
+    path: Source
     bytes: int = Field(ge=0)
     sha256: str
 
@@ -29,8 +49,8 @@ class Contents(Part):
     """A folder as it was: its path, where it lies in a restored folder, and what it held."""
 
     name: PartName
-    path: str
-    home: str
+    path: Source
+    home: Below
     files: int = Field(ge=0)
     bytes: int = Field(ge=0)
 
@@ -95,7 +115,7 @@ class BackupManifest(Part):
     reason: str
     databases: tuple[CopiedDatabase, ...]
     parts: tuple[Contents, ...]
-    artifacts: dict[str, str]
+    artifacts: dict[Below, str]
     versions: tuple[HeldVersion, ...]
     ledger_head: str
     events_head: str

@@ -9,7 +9,7 @@ from tidegate.errors import BundleError, RegistryError
 from tidegate.model.bundle import MANIFEST, Bundle, sha256
 from tidegate.model.manifest import Manifest
 from tidegate.serving.bundle_cache import BundleCache
-from tidegate.serving.registry_client import RegistryClient
+from tidegate.serving.registry_client import MAX_ARTIFACT_BYTES, RegistryClient
 from tidegate.serving.served import PRODUCTION_SIGNATURE, SHADOW_SIGNATURE
 
 _MAX_MANIFEST_BYTES: Final = 10_000_000
@@ -51,8 +51,13 @@ class Fetcher:
         manifest = _readable(raw)
         if manifest is not None:
             refuse_early(sha256(raw), manifest)
-        contents = {name: self._client.fetch(location, f"bundle/{name}") for name in names if name != MANIFEST}
-        return self._cache.verified({**contents, MANIFEST: raw}), self._signatures(location)
+        contents, room = {MANIFEST: raw}, MAX_ARTIFACT_BYTES
+        for name in names:
+            if name != MANIFEST:
+                # The sizes that were listed are the server's word: what comes is counted, all files together.
+                contents[name] = self._client.fetch(location, f"bundle/{name}", room)
+                room -= len(contents[name])
+        return self._cache.verified(contents), self._signatures(location)
 
     def signatures(self, strategy: str, version: int) -> dict[str, bytes]:
         """The signatures of a version, by file name.

@@ -1,9 +1,12 @@
 """The watch's own `/metrics`, with the figures of flows and ledgers, and `/healthz`, which fails when the loop does not turn any more."""
 
+import contextlib
 import json
 import logging
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +21,8 @@ from tidegate.errors import ServiceError
 from tidegate.watch.figures import Sample
 
 log = logging.getLogger(__name__)
+
+Request = socket.socket | tuple[bytes, socket.socket]
 
 DESCRIPTIONS: Final = {
     "tidegate_instance_up": "1 while the instance answers the watch.",
@@ -54,6 +59,9 @@ DESCRIPTIONS: Final = {
     "tidegate_bars_newest_timestamp_seconds": "Close of the newest bar that monitoring knew.",
 }
 """Every gauge that is shown from samples."""
+MOST_CONNECTIONS: Final = 32
+WHOLE_S: Final = 10.0
+"""A connection lasts no longer, however it is used."""
 _READ_S: Final = 5.0
 
 
@@ -148,9 +156,42 @@ def exporting(host: str, port: int, metrics: WatchMetrics, is_turning: Callable[
 
 
 class _Server(ThreadingHTTPServer):
-    """A thread each connection."""
+    """A thread each connection, few at a time and none for long: whoever drips bytes must not keep the watch from its work."""
 
     daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._began: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Request, client_address: object) -> None:
+        """Begin with a connection, or close it where too many are open."""
+        assert isinstance(request, socket.socket)
+        with self._lock:
+            room = len(self._began) < MOST_CONNECTIONS
+            if room:
+                self._began[request] = time.monotonic()
+        if room:
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def shutdown_request(self, request: Request) -> None:
+        """End a connection, and make room."""
+        assert isinstance(request, socket.socket)
+        with self._lock:
+            self._began.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Several times a second: end what has lasted too long."""
+        too_long = time.monotonic() - WHOLE_S
+        with self._lock:
+            for request, began in self._began.items():
+                if began < too_long:
+                    with contextlib.suppress(OSError):
+                        request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of a client that left early, and tell everything else in the log."""

@@ -16,6 +16,8 @@ import pytest
 from tests.servers import free_port
 
 from tidegate.errors import ConfigurationError, RegistryError
+from tidegate.serving import fetching
+from tidegate.serving.bundle_cache import BundleCache
 from tidegate.serving.registry_client import MAX_ARTIFACT_BYTES, RegistryClient
 from tidegate.settings.serving import Serving
 from tidegate.settings.settings import Mlflow, Settings
@@ -354,3 +356,17 @@ def test_after_close_nothing_is_waited_for_and_writing_still_works(server: Serve
     assert len(server.asked) == 1
     server.answers = [(200, {})]
     assert client.post("runs/update", {}) == {}
+
+
+def test_files_that_are_together_larger_than_was_listed_are_not_read(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(fetching, "MAX_ARTIFACT_BYTES", 1000)
+    names = ["manifest.json", "a.bin", "b.bin", "c.bin"]
+    listed = {"files": [{"path": name, "is_dir": False, "file_size": 1} for name in names]}
+    files: list[Any] = [(200, b"no manifest"), (200, b"a" * 600), (200, b"b" * 600), (200, b"c" * 600)]
+    server.answers = [(200, {"artifact_uri": LOCATION}), (200, listed), *files]
+    fetcher = fetching.Fetcher(client_of(server), BundleCache(tmp_path))
+    with pytest.raises(RegistryError, match="too large, expected at most 400 bytes"):
+        fetcher.bundle("m", 1, lambda _digest, _manifest: None)
+    assert not any("c.bin" in path for _, path in server.asked)

@@ -1,4 +1,6 @@
+import contextlib
 import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -7,6 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tidegate.errors import ServiceError
+from tidegate.watch import exporter
 from tidegate.watch.exporter import WatchMetrics, exporting
 from tidegate.watch.figures import Sample
 
@@ -93,3 +96,44 @@ def test_a_client_that_leaves_early_disturbs_nobody(capsys: pytest.CaptureFixtur
                 near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         assert get(f"{address}/metrics")[0] == 200
     assert capsys.readouterr().err == ""
+
+
+def test_silent_connections_leave_a_bounded_number_of_threads_and_room_when_they_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exporter._Handler, "timeout", 60.0)
+    with exporting("127.0.0.1", 0, WatchMetrics(), lambda: True) as address, contextlib.ExitStack() as silent:
+        near = ("127.0.0.1", int(address.rpartition(":")[2]))
+        for _ in range(exporter.MOST_CONNECTIONS):
+            silent.enter_context(socket.create_connection(near))
+        with socket.create_connection(near) as one_more, contextlib.suppress(ConnectionResetError):
+            one_more.settimeout(20)
+            assert one_more.recv(1) == b"", "closed without an answer"
+        silent.close()
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                assert get(f"{address}/healthz")[0] == 200
+                break
+            time.sleep(0.02)
+        else:
+            pytest.fail("no room came back")
+
+
+def test_a_client_that_drips_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "WHOLE_S", 0.2)
+    with exporting("127.0.0.1", 0, WatchMetrics(), lambda: True) as address:
+        with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as dripping:
+            dripping.settimeout(0.05)
+            for _ in range(400):
+                try:
+                    dripping.sendall(b"X")
+                    gone = dripping.recv(1) == b""
+                except TimeoutError:
+                    continue
+                except OSError:
+                    gone = True
+                break
+            else:
+                gone = False
+        assert gone
+        assert get(f"{address}/healthz")[0] == 200
