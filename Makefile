@@ -143,14 +143,19 @@ export PATH := $(PATH):$(dir $(CARGO))
 endif
 
 .PHONY: check
-check: $(READY) check-rust  ## format, lint, types, import contracts
+check: $(READY) check-rust  ## format, lint with security rules, secrets, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/python -m supply.secrets
 	$(BIN)/mypy
 	cd docker/grafana && $(CURDIR)/$(BIN)/mypy --strict build.py
 	cd clients/conformance && $(CURDIR)/$(BIN)/mypy --strict --config-file= kit.py
 	$(BIN)/mypy --strict --config-file= clients/rust/lock.py
 	$(BIN)/lint-imports --config pyproject.toml
+
+.PHONY: secrets
+secrets: $(READY)  ## look for secrets in every tracked file, as check does
+	$(BIN)/python -m supply.secrets
 
 .PHONY: lock-rust
 lock-rust:
