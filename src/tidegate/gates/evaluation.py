@@ -49,10 +49,15 @@ def evaluate(measurements: Mapping[str, Measurement], policy: Gates) -> tuple[Ga
         policy: thresholds, and what blocks.
     Returns:
         results in the order of the specifications. A missing, NaN, infinite or impossible value is always `fail`.
+    Raises:
+        ConfigurationError: the policy has a gate that nobody specified, or lacks one; none is passed over.
     """
     rules = policy.rules()
     missing = set(rules) ^ {specification.name for specification in SPECIFICATIONS}
-    assert not missing, f"policy and specifications name different gates: {missing}"
+    if missing:
+        raise ConfigurationError(
+            "policy and specifications name different gates", actual=sorted(missing), setting="gates.policy"
+        )
     return tuple(
         _judge(specification, rules[specification.name], measurements.get(specification.name), policy)
         for specification in SPECIFICATIONS

@@ -41,9 +41,9 @@ def main(arguments: list[str]) -> int:
     pipe, grace_s, command = int(arguments[0]), float(arguments[1]), arguments[2:]
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     wakeup = _wake_on_signals()
-    # preexec_fn is safe here: this process has one thread and runs nothing but this module.
+    # preexec_fn is safe here: this process has one thread and runs nothing but this module. The command is that of our own caller.
     try:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_guard)  # noqa: S603, PLW1509
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_guard)  # noqa: S603, PLW1509  ours
     except OSError as error:
         sys.stderr.write(f"{command[0]} cannot be started: {error}\n")
         return 127

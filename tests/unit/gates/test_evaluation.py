@@ -4,6 +4,8 @@ import math
 
 import pytest
 
+from tidegate.errors import ConfigurationError
+from tidegate.gates import evaluation
 from tidegate.gates.evaluation import Measurement, compares, decide, evaluate
 from tidegate.gates.result import Decision, GateResult, Verdict
 from tidegate.gates.specifications import SPECIFICATIONS, Comparison
@@ -154,3 +156,9 @@ def test_summaries() -> None:
 def test_a_decision_round_trips() -> None:
     decision = decide("s", "d" * 64, evaluate(passing(), Gates()))
     assert Decision.model_validate_json(decision.model_dump_json()) == decision
+
+
+def test_a_gate_that_nobody_specified_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "SPECIFICATIONS", SPECIFICATIONS[1:])
+    with pytest.raises(ConfigurationError, match=f"different gates.*{SPECIFICATIONS[0].name}"):
+        evaluate({}, Gates())
