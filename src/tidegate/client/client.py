@@ -9,6 +9,7 @@ from typing import Final, Self
 from tidegate.client.asking import Line
 from tidegate.client.background import Background, beat, poll
 from tidegate.client.clock import Clock, SystemClock, clock_of
+from tidegate.client.collecting import HELD
 from tidegate.client.columns import Columns, Unusable, columns_of, read_position
 from tidegate.client.config import Config
 from tidegate.client.decision import (
@@ -101,6 +102,10 @@ class Client:
             position: what is held at the newest bar's close, with `side`, `entry_price` and `bars_held`, as a mapping or an object; None
                 is flat.
         """
+        with HELD:
+            return self._decide(symbol, bars, position)
+
+    def _decide(self, symbol: str, bars: object, position: object) -> Decision:
         started = time.monotonic()
         progress = Progress()
         named = _name(symbol)

@@ -1,6 +1,7 @@
 """`decide` over real sockets: each fault with its reason, its requests, and its word for the breaker; always within the deadline."""
 # ruff: noqa: ANN401  settings of many types
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -521,3 +522,27 @@ def test_the_key_is_sent_and_shown_nowhere(service: Scripted, tmp_path: Path) ->
 def test_sound_is_what_a_sound_service_does(service: Scripted, connect: Clients) -> None:
     service.always(PREDICT, sound)
     assert ask(connect()).source == "model"
+
+
+def test_no_collection_of_garbage_begins_while_a_decision_is_under_way(service: Scripted, connect: Clients) -> None:
+    """A full one stops all threads, the longer the more the bot's process holds: seen to make a decision 0.4 s late."""
+    service.always(PREDICT, silent)
+    client = connect(deadline=HASTY)
+    client.decide("SIM/USD", bars())
+    began: list[float] = []
+    was = gc.get_threshold()
+    gc.callbacks.append(lambda phase, _info: began.append(time.monotonic()) if phase == "start" else None)
+    try:
+        gc.set_threshold(1, 1, 1)
+        given = bars()
+        started = time.monotonic()
+        decision = client.decide("SIM/USD", given)
+        ended = time.monotonic()
+        kept: list[list[int]] = [[] for _ in range(100)]
+    finally:
+        gc.set_threshold(*was)
+        gc.callbacks.pop()
+    assert (decision.reason, len(kept)) == ("timeout", 100)
+    # One that had begun when the decision did is not held back any more.
+    assert [at for at in began if started + 0.05 < at < ended] == []
+    assert any(at >= ended for at in began)
