@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -200,7 +201,9 @@ def _killed_at_call(stage: Stage, act: Act, rng: random.Random, usual: Usual) ->
     names = CALLS[group]
     running = Forked(stage, act.command, inject=f"inject={names}:signal=KILL:when={when}", trace=names)
     found = _ended(running, f"SIGKILL at call {when} {group}", took=False)
-    return replace(found, took="killed by SIGKILL" in running.log.read_text(errors="replace"))
+    return replace(
+        found, took=found.code == -signal.SIGKILL or "killed by SIGKILL" in running.log.read_text(errors="replace")
+    )
 
 
 def _full_disk(stage: Stage, act: Act, rng: random.Random, _usual: Usual) -> Injected:

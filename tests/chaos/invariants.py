@@ -70,20 +70,19 @@ def _of_operation(stage: Stage, act: Act) -> list[str]:
         if (window := active(events, act.strategy, system_clock())) is not None:
             broken.append(f"a maintenance window is open: {window.reason}")
     if act.operation in {"backup", "deploy"}:
-        broken += backups_are_whole(stage, at_least=act.backups + 1)
+        broken += backups_are_whole(stage, act.newest)
     return broken
 
 
-def backups_are_whole(stage: Stage, *, at_least: int) -> list[str]:
-    """What is wrong with the backups that are listed: each has a manifest, the newest holds what is in production."""
+def backups_are_whole(stage: Stage, before: str) -> list[str]:
+    """What is wrong with the backups that are listed: the newest is another than before, and holds what is in production."""
     repository, broken = open_repository(stage.settings), list[str]()
     listing = list_backups(repository)
-    if len(listing.backups) < at_least and at_least > 1:
-        broken.append(f"{len(listing.backups)} whole backups are listed, expected {at_least}")
+    if listing.newest().id == before:
+        broken.append("no new backup is listed")
     if listing.halves:
         broken.append(f"{len(listing.halves)} halves were left by the next backup")
-    newest = listing.newest()
-    manifest = newest.manifest(repository)
+    manifest = listing.newest().manifest(repository)
     if any(one.fault or one.unsigned for one in manifest.versions if one.production):
         broken.append("the newest backup holds a damaged bundle of what was in production")
     return broken

@@ -20,7 +20,7 @@ class Act:
         after: the version in production once it is done; None where the operation finds it itself.
         version: that it promotes, None for others.
         moves: whether the serving process follows the strategy.
-        backups: whole backups before.
+        newest: the newest backup before.
         rows: rows in the strategy's ledger before.
     """
 
@@ -31,7 +31,7 @@ class Act:
     after: int | None
     version: int | None = None
     is_served: bool = True
-    backups: int = 0
+    newest: str = ""
     rows: int = 0
 
 
@@ -57,13 +57,15 @@ def _rollback(stage: Stage) -> Act:
 
 def _backup(stage: Stage) -> Act:
     current = stage.promoter.current(SMALL)
-    return Act("backup", SMALL, ("backup", "--reason", "chaos", "--json"), current, current, backups=stage.backups())
+    return Act(
+        "backup", SMALL, ("backup", "--reason", "chaos", "--json"), current, current, newest=stage.newest_backup()
+    )
 
 
 def _deploy(stage: Stage) -> Act:
     before, version = stage.promoter.current(SMALL), stage.register()
     command = ("deploy", SMALL, str(version), "--reason", "chaos", "--watch-minutes", "0.01", "--json")
-    return Act("deploy", SMALL, command, before, version, version)
+    return Act("deploy", SMALL, command, before, version, version, newest=stage.newest_backup())
 
 
 OPERATIONS: Final[Mapping[str, Callable[[Stage], Act]]] = MappingProxyType(

@@ -82,7 +82,7 @@ class Forked:
         go.touch()
 
     def _traced(self) -> "subprocess.Popen[bytes]":
-        command = ["strace", "-f", "-qq", "-o", str(self.log), "-e", f"trace={self.trace}", "-e", "signal=none"]
+        command = ["strace", "-f", "-q", "-o", str(self.log), "-e", f"trace={self.trace}", "-e", "signal=none"]
         command += ["-e", self.inject] if self.inject else []
         tracer = subprocess.Popen([*command, "-p", str(self._process.pid)], stderr=subprocess.DEVNULL)
         status = Path("/proc", str(self._process.pid), "status")

@@ -174,9 +174,9 @@ class Stage:
         judged = self.tracking.decision(SMALL, version)
         promoter.promote(SMALL, version, judged, actor="chaos", reason="prepared", champion=promoter.current(SMALL))
 
-    def backups(self) -> int:
-        """How many whole backups the repository holds."""
-        return len(list_backups(open_repository(self.settings)).backups)
+    def newest_backup(self) -> str:
+        """The name of the newest whole backup."""
+        return list_backups(open_repository(self.settings)).newest().id
 
     def until_served(self, strategy: str, version: int | None, limit_s: float = 60) -> int | None:
         """Wait until the serving process answers with a version; the one that it answers with in the end."""
