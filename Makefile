@@ -111,6 +111,13 @@ COMMIT = $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2> /dev
 test: $(READY) build-rust  ## run all tests that this machine can run (TEST_WORKERS=0: one after another)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --junitxml runs/checklist/tests.xml -o junit_suite_name=$(COMMIT)
 
+# CHAOS="--minutes 5 --seed 2" bounds it otherwise, and draws other faults.
+CHAOS ?= --minutes 30
+
+.PHONY: chaos
+chaos: $(READY)  ## inject faults into real operations for half an hour, and say what held (root, Linux)
+	$(BIN)/python -m tests.chaos --report runs/chaos/report.json $(CHAOS)
+
 .PHONY: test-stack
 test-stack: $(READY)  ## build the whole stack's images and run its story in a container engine (root, many minutes)
 	TIDEGATE_TEST_STACK=1 $(BIN)/python -m pytest tests/container/test_stack.py
@@ -118,7 +125,7 @@ test-stack: $(READY)  ## build the whole stack's images and run its story in a c
 # Debian's packages that some tests need: a program that shows that a package is there already, and the package's name.
 SYSTEM := /usr/lib/postgresql/*/bin/initdb=postgresql /usr/sbin/dockerd=docker.io /usr/bin/mmdebstrap=mmdebstrap /usr/bin/prometheus=prometheus \
   /usr/bin/prometheus-alertmanager=prometheus-alertmanager /usr/sbin/rsyslogd=rsyslog /usr/bin/chromium=chromium /usr/bin/npm=npm \
-  /usr/bin/restic=restic
+  /usr/bin/restic=restic /usr/bin/strace=strace /usr/bin/cc=gcc /usr/include/stdio.h=libc6-dev
 # What Debian releases that split docker.io up have beside it.
 SYSTEM_OPTIONAL := docker-cli docker-buildx
 
@@ -180,9 +187,19 @@ format: $(READY)  ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only --exit-zero .
 
+# Warnings are errors: a link that leads nowhere, a page that is in no list, a docstring that cannot be read.
+.PHONY: docs
+docs: $(READY)  ## build the documentation site into .cache/docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d .cache/docs-state docs .cache/docs
+	@echo "open .cache/docs/index.html"
+
 .PHONY: dashboards
 dashboards:  ## write Grafana's dashboards anew from docker/grafana
 	$(PYTHON) docker/grafana/build.py --write
+
+.PHONY: screenshots
+screenshots: $(READY)  ## take the documentation's pictures anew, of real servers, with Chromium (many minutes)
+	$(BIN)/python -m docs.screenshots
 
 .PHONY: bench
 bench: $(READY)  ## measure speed and memory, how often the gates promote, and how often monitoring errs

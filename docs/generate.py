@@ -8,11 +8,15 @@ The contract tests call `stale()`, so a page that differs from its model fails t
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from docs.commands import commands
+from docs.interface import interface
 from pydantic import RootModel
 
+from docs import packages
 from tidegate.backtest.metrics import METRICS
 from tidegate.bars import simulated
 from tidegate.features.builtin import FAMILIES, Family
@@ -98,6 +102,11 @@ _MARKET_UNITS: Final = {
 }
 WHOLE: Final[dict[str, Callable[[], str]]] = {
     "strategy-file.md": strategy_reference,
+    "cli.md": commands,
+    "http-api.md": interface,
+    "python/README.md": packages.index,
+    "python/errors.md": packages.errors,
+    **{f"python/{package}.md": partial(packages.page_of, package) for package in packages.PACKAGES},
     "contracts/strategy-file.schema.json": lambda: schema_text(Strategy, "tidegate strategy file, version 1"),
     "contracts/manifest.schema.json": lambda: schema_text(Manifest, "tidegate manifest, version 1"),
     "contracts/golden-vectors.schema.json": lambda: schema_text(GoldenVectors, "tidegate golden vectors, version 1"),
