@@ -9,6 +9,7 @@ from typing import Final
 from tidegate.errors import BackupError
 
 _MOST_FAULTS: Final = 3
+_DAMAGED: Final = "`tidegate verify --live` says whether it is damaged; no backup was taken"
 _WAIT_S: Final = 30.0
 """For a writer's lock, within one step."""
 
@@ -19,6 +20,15 @@ def copy(source: Path, target: Path, timeout_s: float) -> None:
     Raises:
         BackupError: it is damaged, or stayed locked.
     """
+    _copy(source, target, timeout_s)
+    # Pages are copied as they are.
+    damage = fault(target)
+    if damage is not None:
+        target.unlink(missing_ok=True)
+        raise BackupError(f"the database {source} is damaged: {damage}", next_step=_DAMAGED)
+
+
+def _copy(source: Path, target: Path, timeout_s: float) -> None:
     ends_at = time.monotonic() + timeout_s
 
     def within(_status: int, _remaining: int, _total: int) -> None:
@@ -34,7 +44,7 @@ def copy(source: Path, target: Path, timeout_s: float) -> None:
     except (sqlite3.Error, TimeoutError, OSError) as error:
         raise BackupError(
             f"the database {source} could not be copied: {error}",
-            next_step="`tidegate verify --live` says whether it is damaged; no backup was taken",
+            next_step=_DAMAGED,
         ) from error
 
 
@@ -45,6 +55,12 @@ def fault(path: Path) -> str | None:
     try:
         with closing(_opened(path)) as connection:
             found = [str(row[0]) for row in connection.execute(f"PRAGMA integrity_check({_MOST_FAULTS})")]
+            # A file that was cut off to nothing is a right database to SQLite.
+            if (
+                found == ["ok"]
+                and not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table'").fetchone()
+            ):
+                found = ["it holds no table"]
     except (sqlite3.Error, OSError) as error:
         return str(error)
     return None if found == ["ok"] else "; ".join(found)

@@ -42,7 +42,9 @@ def test_a_database_that_stays_locked_is_given_up(tmp_path: Path) -> None:
             sqlite.copy(path, tmp_path / "copy.db", 0.2)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "overwritten", "gone", "empty file of another kind"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "overwritten", "gone", "cut off to nothing", "empty file of another kind"]
+)
 def test_damage_is_told(database: Path, damage: str) -> None:
     content = database.read_bytes()
     for beside in database.parent.glob(f"{database.name}-*"):
@@ -54,9 +56,13 @@ def test_damage_is_told(database: Path, damage: str) -> None:
         database.write_bytes(content[:half] + b"\xff" * 5000 + content[half + 5000 :])
     elif damage == "gone":
         database.unlink()
+    elif damage == "cut off to nothing":
+        database.write_bytes(b"")
     else:
         database.write_bytes(b"no database, but long enough to be looked at as one" * 100)
     assert sqlite.fault(database)
+    with pytest.raises(BackupError, match=r"could not be copied|is damaged"):
+        sqlite.copy(database, database.with_name("copy.db"), 10)
     with pytest.raises(BackupError):
         sqlite.lines(database.with_name("none.db"), "SELECT 1")
 
