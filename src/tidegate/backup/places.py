@@ -208,7 +208,8 @@ def _resolved(paths: Iterable[Path | None]) -> tuple[Path, ...]:
 
 
 def _refuse_within(settings: Settings, found: Installation) -> None:
-    """A repository within what it holds would hold itself; keys in a part would lie beside what they protect."""
+    """A repository within what it holds would hold itself, and one among the copies would go with them; keys in a part would lie beside what they protect."""
+    backup = settings.backup
     for setting, address in (
         ("backup.repository", settings.backup.repository),
         ("backup.keys_repository", settings.backup.keys_repository),
@@ -220,7 +221,18 @@ def _refuse_within(settings: Settings, found: Installation) -> None:
                     setting=setting,
                     next_step="name a folder elsewhere, best on another disk or machine",
                 )
-    for secret in (*found.secrets, settings.backup.password_file, settings.backup.keys_password_file):
+        if (
+            address is not None
+            and address.startswith("/")
+            and _is_removed(Path(address).resolve(), own_folder(settings))
+        ):
+            raise ConfigurationError(
+                f"the repository {address} lies where tidegate removes its copies",
+                setting=setting,
+                next_step="name a folder elsewhere, best on another disk or machine",
+            )
+    files = (backup.password_file, backup.keys_password_file, backup.environment_file, backup.keys_environment_file)
+    for secret in (*found.secrets, *files):
         inside = next((part for part in found.parts if secret and secret.resolve().is_relative_to(part.path)), None)
         if inside is not None:
             raise ConfigurationError(
@@ -228,3 +240,9 @@ def _refuse_within(settings: Settings, found: Installation) -> None:
                 expected="keys apart from all else",
                 next_step="move it to a folder of its own, such as keys/, and correct the setting that names it",
             )
+
+
+def _is_removed(path: Path, own: Path) -> bool:
+    """Whether a path lies in a folder that backups, drills or mending remove when they begin or end."""
+    first = next(iter(path.relative_to(own).parts), "") if path.is_relative_to(own) else ""
+    return first.startswith(("staging", "drill-", "mending-"))

@@ -98,6 +98,28 @@ def test_a_repository_within_what_it_holds_is_refused(tmp_path: Path) -> None:
         installation(own, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["staging", "staging/repository", "drill-1", "mending-x/repository"])
+def test_a_repository_that_would_be_removed_with_the_copies_is_refused(tmp_path: Path, name: str) -> None:
+    address = str(tmp_path / "data" / "backup" / name)
+    for setting in ("repository", "keys_repository"):
+        fields = {
+            "repository": "/r",
+            "password_file": Path("/p"),
+            "keys_repository": "/k",
+            "keys_password_file": Path("/q"),
+        }
+        with pytest.raises(ConfigurationError, match=rf"where tidegate removes its copies.*backup\.{setting}"):
+            installation(settings(tmp_path, backup=fields | {setting: address}), tmp_path)
+    beside = {"repository": str(tmp_path / "data" / "backup" / "repository"), "password_file": Path("/p")}
+    assert installation(settings(tmp_path, backup=beside), tmp_path).root == tmp_path
+
+
+@pytest.mark.parametrize("name", ["environment_file", "keys_environment_file"])
+def test_credentials_lie_apart_too(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="keys apart from all else"):
+        installation(settings(tmp_path, backup={name: tmp_path / "configs" / "bucket"}), tmp_path)
+
+
 def test_keys_lie_apart(tmp_path: Path) -> None:
     public, private = tmp_path / "configs" / "public.pem", tmp_path / "keys" / "private.pem"
     found = installation(
