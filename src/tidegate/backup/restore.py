@@ -66,6 +66,11 @@ def restore(
     began = time.monotonic()
     require_empty(to)
     repository, urls = open_repository(settings), dict(databases or {})
+    if urls and only and "databases" not in only:
+        raise ConfigurationError(
+            f"an address for the dump of {', '.join(sorted(urls))}, and no databases are restored",
+            expected="databases among the parts",
+        )
     listed = list_backups(repository).named(backup)
     manifest = listed.manifest(repository)
     _require_dumps(manifest, urls)
@@ -98,7 +103,7 @@ def restore_parts(
         for copy in copies:
             found[copy.name] = _place_database(copy, raw, to)
         # The outer folder first: what lies in it comes with it.
-        for part in sorted(parts, key=lambda one: len(Path(one.path).parts)):
+        for part in sorted(parts, key=lambda one: len(Path(one.home).parts)):
             found[part.name] = _place_folder(part, raw, to)
         if "artifacts" in names:
             _require_digests(manifest, found["artifacts"])
@@ -147,9 +152,10 @@ def _place_database(copy: CopiedDatabase, raw: Path, to: Path) -> Path:
 def _place_folder(part: Contents, raw: Path, to: Path) -> Path:
     home, restored = to / part.home, raw / part.path.lstrip("/")
     if restored.is_dir():
+        _unlink_links(to, Path(part.home))
         home.parent.mkdir(parents=True, exist_ok=True)
-        if home.is_dir():  # made for a folder that lies in it
-            shutil.copytree(restored, home, dirs_exist_ok=True)
+        if home.is_dir():  # came with the folder that it lies in
+            shutil.copytree(restored, home, symlinks=True, dirs_exist_ok=True)
         else:
             restored.replace(home)
     if not home.is_dir():
@@ -157,11 +163,20 @@ def _place_folder(part: Contents, raw: Path, to: Path) -> Path:
     return home
 
 
+def _unlink_links(to: Path, home: Path) -> None:
+    """Remove symbolic links on the way to a part's place: they came with an outer folder, and lead to where the part lay on the old machine."""
+    for place in [to / one for one in (*reversed(home.parents), home)][1:]:
+        if place.is_symlink():
+            place.unlink()
+
+
 def _require_digests(manifest: BackupManifest, artifacts: Path) -> None:
     """A file that was made while the backup ran may be there beside those that the manifest names."""
+    home = artifacts.resolve()
     for path, digest in manifest.artifacts.items():
         file = artifacts / path
-        if not file.is_file() or file_digest(file) != digest:
+        # What a link points to is no part of the backup.
+        if not file.resolve().is_relative_to(home) or not file.is_file() or file_digest(file) != digest:
             raise _damaged(f"artifact {path}")
 
 
