@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tidegate.backup.manifest import held_tag
-from tidegate.errors import TidegateError
+from tidegate.errors import BackupError, TidegateError
 from tidegate.keys.signing import Verifier, production_message
 from tidegate.model.bundle import MANIFEST, verify_files
 from tidegate.registry.state import LedgerRow, derive
@@ -18,12 +18,13 @@ _PIECE: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A version that must be restorable: in production, or one of the newest that were."""
+    """A version that must be restorable: in production, what a rollback would go back to, or one of the newest that were in production."""
 
     strategy: str
     version: int
     digest: str
     production: bool
+    fallback: bool = False
 
     @property
     def name(self) -> str:
@@ -49,7 +50,8 @@ def wanted_versions(rows: Sequence[LedgerRow], keep: int) -> list[Wanted]:
         good = state.good_versions(without=(state.current,))[:keep]
         chosen = dict.fromkeys((*([state.current] if state.current else []), *state.productions[:keep], *good))
         found += [
-            Wanted(strategy, version, state.digests.get(version, ""), version == state.current) for version in chosen
+            Wanted(strategy, version, state.digests.get(version, ""), version == state.current, version in good[:1])
+            for version in chosen
         ]
     return found
 
@@ -65,15 +67,37 @@ def protected_digests(rows: Sequence[LedgerRow]) -> set[str]:
 
 
 def artifact_digests(folder: Path) -> dict[str, str]:
-    """Path within the folder to SHA-256, of every file; one that goes while it is read is passed over."""
+    """Path within the folder to SHA-256, of every file; one that goes while it is read is passed over.
+
+    Raises:
+        BackupError: a file could not be restored as it is: a symbolic link, a name that is no UTF-8, or one that cannot be read.
+    """
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
+        _require_plain(path)
         try:
             if path.is_file():
                 found[path.relative_to(folder).as_posix()] = file_digest(path)
         except FileNotFoundError:
             continue
+        except OSError as error:
+            raise BackupError(f"the artifact {path} cannot be read: {error.strerror}") from error
     return found
+
+
+def _require_plain(path: Path) -> None:
+    if path.is_symlink():
+        raise BackupError(
+            f"the artifact {path} is a symbolic link, and what it points to would not be in the backup",
+            next_step="put the file or folder itself in its place",
+        )
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise BackupError(
+            f"the artifact {path.parent}/{path.name!a} has a name that is no UTF-8, and no manifest can hold it",
+            next_step="rename it",
+        ) from error
 
 
 def file_digest(path: Path) -> str:

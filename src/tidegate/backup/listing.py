@@ -24,6 +24,7 @@ class Listed:
     Attributes:
         id: its name.
         taken_at: UTC ms.
+        number: one more than that of the newest one before it; a clock that jumps does not change the order.
         holds: versions whose bundles it holds whole, as tags name them.
         snapshot: restic's id of what it holds.
         closing: restic's id of its closing record.
@@ -32,6 +33,7 @@ class Listed:
 
     id: str
     taken_at: int
+    number: int
     holds: frozenset[str]
     snapshot: str
     closing: str
@@ -113,9 +115,13 @@ def list_backups(repository: Restic) -> Listing:
             halves.append(one.id)
         else:
             backups.append(_listed(name, one, record))
+    backups.sort(key=lambda one: one.number)  # those of one number stay as they are, by time
     return Listing(tuple(backups), (*halves, *(one.id for one in closing.values())))
 
 
 def _listed(name: str, one: Snapshot, record: Snapshot) -> Listed:
     staging = next((path for path in one.paths if path.endswith(STAGING)), "")
-    return Listed(name, one.taken_at, frozenset(one.values("holds")), one.id, record.id, f"{staging}/{MANIFEST}")
+    number = next((int(text) for text in one.values("number") if text.isascii() and text.isdecimal()), 0)
+    return Listed(
+        name, one.taken_at, number, frozenset(one.values("holds")), one.id, record.id, f"{staging}/{MANIFEST}"
+    )

@@ -61,6 +61,7 @@ class HeldVersion(Part):
     Attributes:
         strategy, version, digest: as the ledger names them; an empty digest where it names none.
         production: whether it was in production when the backup was taken.
+        fallback: whether a rollback would have gone back to it; nobody prunes it.
         folder: of its bundle within the artifacts; empty where none was found.
         fault: what was wrong with it, empty where it was whole.
         unsigned: what was wrong with its signature, empty where it was right or no key was named.
@@ -70,6 +71,7 @@ class HeldVersion(Part):
     version: int
     digest: str
     production: bool
+    fallback: bool = False
     folder: str = ""
     fault: str = ""
     unsigned: str = ""

@@ -23,7 +23,9 @@ from tidegate.errors import BackupError, ConfigurationError
 HOST: Final = "tidegate"
 """Of every snapshot: the next backup finds what it need not read again, on whatever machine it runs."""
 _SOME_UNREADABLE: Final = 3
+_ONLY_READ: Final = ("restore", "check")
 _LONGEST: Final = 800
+_NOISE: Final = re.compile(r"^(github\.com/|main\.|runtime\.)|^\s+\S+\.(go|s):\d+$|returned error, retrying after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,12 @@ class Restic:
     @property
     def shown(self) -> str:
         """The address without a password."""
-        return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", self.address)
+        return re.sub(r"(?<=://)([^/@:]*):[^/]*@", r"\1:***@", self.address)
+
+    @property
+    def _is_mounted_to_be_read(self) -> bool:
+        locks = Path(self.address) / "locks"
+        return self.address.startswith("/") and locks.is_dir() and not os.access(locks, os.W_OK)
 
     def create(self) -> bool:
         """Make the repository where it does not exist yet; whether it was made.
@@ -90,20 +97,24 @@ class Restic:
         self._require("make the repository", self._run("init"))
         return True
 
-    def back_up(self, paths: Sequence[Path], tags: Sequence[str], *, held: int | None = None) -> Summary:
+    def back_up(
+        self, paths: Sequence[Path], tags: Sequence[str], *, parent: str | None = None, held: int | None = None
+    ) -> Summary:
         """Take a snapshot of files and folders.
 
         Args:
             paths: absolute, and there: restic would pass over one that is missing.
             tags: of the snapshot.
+            parent: a snapshot; files that have its size, time and inode are taken from it without being read. None: all are read.
             held: a file descriptor that the program keeps open, so that our lock holds for as long as it runs.
 
         Raises:
             BackupError: nothing was stored, or restic did not say what.
         """
         options = [part for tag in tags for part in ("--tag", tag)]
+        known = ["--force"] if parent is None else ["--parent", parent]
         # What is staged by hard links has new change times and the old content.
-        command = ("backup", "--json", "--host", HOST, "--ignore-ctime", *options, "--", *map(str, paths))
+        command = ("backup", "--json", "--host", HOST, "--ignore-ctime", *known, *options, "--", *map(str, paths))
         done = self._run(*command, held=held)
         if done.returncode not in {0, _SOME_UNREADABLE}:
             self._require("take a snapshot", done)
@@ -189,17 +200,24 @@ class Restic:
             return []
         if b"already locked" in done.stderr:
             raise self._failed("be checked", done)
-        lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-        return lines[:20] or [f"restic check ended with exit code {done.returncode}"]
+        return _told(done.stderr)[:20] or [f"restic check ended with exit code {done.returncode}"]
 
     def _run(
         self, *arguments: str, text: bytes | None = None, held: int | None = None
     ) -> "subprocess.CompletedProcess[bytes]":
-        """Run restic; where a lock is in the way, once more after locks of dead processes were removed. Those of living ones stay."""
+        """Run restic; where a lock is in the way, once more after locks of dead processes were removed. Those of living ones stay.
+
+        Where no lock can be written, as on a disk that is mounted to be read, what only reads does without: nobody writes there.
+        """
+        # restic tries for most of a minute to write its lock.
+        if arguments[0] in _ONLY_READ and self._is_mounted_to_be_read:
+            return self._run_once(arguments[0], "--no-lock", *arguments[1:], text=text, held=held)
         done = self._run_once(*arguments, text=text, held=held)
         if done.returncode and b"already locked" in done.stderr:
             self._run_once("unlock")
             done = self._run_once(*arguments, text=text, held=held)
+        elif done.returncode and arguments[0] in _ONLY_READ and b"unable to create lock" in done.stderr:
+            done = self._run_once(arguments[0], "--no-lock", *arguments[1:], text=text, held=held)
         return done
 
     def _run_once(
@@ -239,8 +257,7 @@ class Restic:
         return done
 
     def _failed(self, what: str, done: "subprocess.CompletedProcess[bytes]") -> BackupError:
-        text = done.stderr.decode(errors="replace").replace(self.address, self.shown)
-        said = " ".join(text.split())[-_LONGEST:]
+        said = " ".join(" ".join(_told(done.stderr)).replace(self.address, self.shown).split())[-_LONGEST:]
         step = "see what restic says; nothing of the installation was changed"
         if "wrong password" in said:
             step = "the password is another one than the repository was made with: correct the password's file"
@@ -251,6 +268,12 @@ class Restic:
         return BackupError(
             f"the repository {self.shown} could not {what}: {said}", setting=self.setting, next_step=step
         )
+
+
+def _told(output: bytes) -> list[str]:
+    """What restic said, without the places in its own program and without its tries: the reason stands before them."""
+    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
+    return [line for line in lines if not _NOISE.search(line)]
 
 
 def _json_lines(output: bytes) -> Iterator[dict[str, Any]]:

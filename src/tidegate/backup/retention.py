@@ -15,11 +15,13 @@ class Kept:
         id: its name.
         taken_at: UTC ms.
         holds: versions whose bundles it holds whole, as tags name them.
+        number: a higher one was taken later, whatever the clock said.
     """
 
     id: str
     taken_at: int
     holds: frozenset[str] = frozenset()
+    number: int = 0
 
 
 def to_forget(backups: Sequence[Kept], rules: Backup, needed: Collection[str]) -> list[str]:
@@ -32,7 +34,7 @@ def to_forget(backups: Sequence[Kept], rules: Backup, needed: Collection[str]) -
 
     The newest backup always stays.
     """
-    newest_first = sorted(backups, key=lambda one: (one.taken_at, one.id), reverse=True)
+    newest_first = sorted(backups, key=lambda one: (one.number, one.taken_at, one.id), reverse=True)
     stay = {one.id for one in newest_first[:1]}
     for count, span in ((rules.keep_daily, _day), (rules.keep_weekly, _week), (rules.keep_monthly, _month)):
         stay |= _newest_of_each(newest_first, count, span)

@@ -36,18 +36,23 @@ def emptied(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def copy_databases(place: Installation, settings: Settings, folder: Path) -> tuple[list[CopiedDatabase], list[str]]:
+def copy_databases(
+    place: Installation, settings: Settings, folder: Path
+) -> tuple[list[CopiedDatabase], Chains, list[str]]:
     """Copy all databases, the ledger first, and the ledger and MLflow once more where a promotion came between them.
 
     Returns:
-        The copies, and warnings.
+        The copies; rows and heads of the ledger's copy, each chain verified; warnings. Of PostgreSQL rows and heads are those of a moment
+        before its dump, so that the dump holds them.
 
     Raises:
         BackupError: one is missing, damaged, or could not be reached.
+        LedgerError: a chain is broken.
     """
     warnings: list[str] = []
     for attempt in range(_TRIES):
         before = _newest_row(place, settings)
+        chains = None if place.database("ledger").sqlite_file else read_chains(LedgerDatabase.from_settings(settings))
         copied = [_copied(place.database(name), settings, folder) for name in _TOGETHER]
         if _newest_row(place, settings) == before:
             break
@@ -60,18 +65,7 @@ def copy_databases(place: Installation, settings: Settings, folder: Path) -> tup
         warnings.append("there is no Prefect database: schedules and run history are not in it")
     else:
         copied.append(_copied(prefect, settings, folder))
-    return copied, warnings
-
-
-def chains_of(copied: CopiedDatabase, settings: Settings) -> Chains:
-    """Rows of the promotion ledger and the heads of both chains, each verified: of the copy, or of the live database for PostgreSQL.
-
-    Raises:
-        LedgerError: a chain is broken.
-    """
-    if copied.kind == "sqlite":
-        return read_chains_of_file(Path(copied.path))
-    return read_chains(LedgerDatabase.from_settings(settings))
+    return copied, chains or read_chains_of_file(Path(copied[0].path)), warnings
 
 
 def stage_bars(part: Part, folder: Path) -> Path:
@@ -106,6 +100,17 @@ def contents_of(part: Part, path: Path) -> Contents:
     return Contents(name=part.name, path=str(path), home=str(part.home), files=files, bytes=size)
 
 
+def links_out(place: Installation, part: Part) -> list[Path]:
+    """Symbolic links in a folder that point to what no part holds: they are kept as links."""
+    found: list[Path] = []
+    for folder, folders, files in os.walk(part.path):
+        for link in [path for path in (Path(folder) / name for name in (*folders, *files)) if path.is_symlink()]:
+            target = Path(os.path.realpath(link))
+            if not any(target.is_relative_to(one.path) for one in place.parts):
+                found.append(link)
+    return found
+
+
 def _copied(database: Database, settings: Settings, folder: Path) -> CopiedDatabase:
     source = database.sqlite_file
     target = folder / f"{database.name}.{'dump' if source is None else 'db'}"
@@ -125,9 +130,10 @@ def _copied(database: Database, settings: Settings, folder: Path) -> CopiedDatab
 
 def _newest_row(place: Installation, settings: Settings) -> int:
     file = place.database("ledger").sqlite_file
-    if file is not None and not file.is_file():
+    fault = None if file is None else sqlite.fault(file)  # before it is opened, which would make its tables anew
+    if fault is not None:
         raise BackupError(
-            f"the ledger {file} is not there",
+            f"the ledger {file} is damaged: {fault}",
             setting="ledger.url",
             next_step="restore it with `tidegate restore`; in a new project the first `tidegate retrain` makes it",
         )
@@ -141,6 +147,7 @@ def _link_all(series: Path, target: Path) -> None:
         if not file.is_file() or file.name.startswith("."):
             continue
         try:
-            os.link(file, target / file.name)
+            # Of a symbolic link, what it points to: a link would be stored as a link.
+            os.link(file.resolve(), target / file.name)
         except OSError:  # another file system, or one without links
             shutil.copy2(file, target / file.name)

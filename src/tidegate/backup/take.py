@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from tidegate.backup.bundles import (
     verifier_of,
     wanted_versions,
 )
+from tidegate.backup.continuity import Before, before, require_no_loss
 from tidegate.backup.listing import Listing, list_backups
 from tidegate.backup.lock import only_one
 from tidegate.backup.manifest import (
@@ -33,7 +34,7 @@ from tidegate.backup.opening import open_keys_repository, open_repository
 from tidegate.backup.places import Installation, installation, own_folder
 from tidegate.backup.restic import Restic, Summary
 from tidegate.backup.retention import Kept, to_forget
-from tidegate.backup.staging import chains_of, contents_of, copy_databases, emptied, stage_bars
+from tidegate.backup.staging import contents_of, copy_databases, emptied, links_out, stage_bars
 from tidegate.bars.bars import iso
 from tidegate.errors import BackupError, LedgerError
 from tidegate.registry.database import system_clock
@@ -48,15 +49,18 @@ _MAY_GO: Final = ("runs", "predictions")
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What is ready for restic."""
+    """What is ready for restic. `unsure` says why no other backup may be forgotten after it."""
 
     manifest: BackupManifest
     paths: tuple[Path, ...]
     wanted: tuple[Wanted, ...]
     states: Mapping[str, tuple[int, int, int]]
+    unsure: tuple[str, ...]
 
 
-def take_backup(settings: Settings, root: Path, *, reason: str, actor: str, init: bool = False) -> BackupRecord:
+def take_backup(
+    settings: Settings, root: Path, *, reason: str, actor: str, init: bool = False, accept_loss: bool = False
+) -> BackupRecord:
     """Take a backup of an installation while it works.
 
     Args:
@@ -65,13 +69,15 @@ def take_backup(settings: Settings, root: Path, *, reason: str, actor: str, init
         reason: why; kept with it.
         actor: who; goes into the event ledger.
         init: make repositories that do not exist yet. Without it a disk that is not mounted is noticed.
+        accept_loss: take it although the newest backup holds what the installation has lost; no other is forgotten then.
 
     Returns:
         The closing record, which is also in the repository and in the event ledger.
 
     Raises:
         ConfigurationError: the repository, a password's file or a database's address cannot be used.
-        BackupError: the installation could not be copied whole, or the repository refuses; there is no new backup then.
+        BackupError: the installation could not be copied whole, has lost what its newest backup holds, or the repository refuses; there is no
+            new backup then.
         LedgerError: the ledger's chain is broken.
     """
     began = time.monotonic()
@@ -80,12 +86,17 @@ def take_backup(settings: Settings, root: Path, *, reason: str, actor: str, init
         place = installation(settings, root)
         for one in [each for each in (repository, keys) if each is not None and init]:
             one.create()
-        ready, summary = _stored(settings, place, repository, reason, held, with_keys=keys is not None)
+        then = before(repository, list_backups(repository))
+
+        def prepare(staging: Path) -> _Prepared:
+            return _prepare(settings, place, staging, reason, then, with_keys=keys is not None, accept_loss=accept_loss)
+
+        ready, summary = _stored(place, repository, then, prepare, held)
         manifest, warnings = ready.manifest, _require_whole(summary, place)
         kept_keys = "" if keys is None else _back_up_keys(keys, place, manifest.id, held)
         record = _record(manifest, summary, kept_keys, warnings, time.monotonic() - began)
         repository.back_up_text(CLOSING, record.model_dump_json(indent=1), [CLOSING_TAG, f"backup={manifest.id}"])
-        record = _tidied(settings, repository, keys, ready.wanted, record)
+        record = _tidied(settings, repository, keys, ready, record)
     note(settings, "backup", record.id, actor, record.model_dump(mode="json"))
     return record
 
@@ -115,6 +126,7 @@ def held_versions(
                 version=one.version,
                 digest=one.digest,
                 production=one.production,
+                fallback=one.fallback,
                 folder=folder,
                 fault=fault or "",
                 unsigned=unsigned or "",
@@ -133,7 +145,7 @@ def _not_there(one: Wanted) -> str:
 
 
 def _stored(
-    settings: Settings, place: Installation, repository: Restic, reason: str, held: int, *, with_keys: bool
+    place: Installation, repository: Restic, then: Before, prepare: Callable[[Path], _Prepared], held: int
 ) -> tuple[_Prepared, Summary]:
     """A snapshot whose artifacts are those of its manifest: taken again where one changed or went while restic read, as `prune` takes some.
 
@@ -142,9 +154,11 @@ def _stored(
     """
     for _ in range(_TRIES):
         with emptied(place.staging) as staging:
-            ready = _prepare(settings, place, staging, reason, with_keys=with_keys)
+            ready = prepare(staging)
             held_ones = [f"holds={one.tag}" for one in ready.manifest.versions if not one.fault]
-            summary = repository.back_up(ready.paths, [TAG, f"backup={ready.manifest.id}", *held_ones], held=held)
+            tags = [TAG, f"backup={ready.manifest.id}", f"number={then.number}", *held_ones]
+            parent = then.parent_for(ready.manifest.artifacts)
+            summary = repository.back_up(ready.paths, tags, parent=parent, held=held)
         after = _file_states(place.artifacts)
         if all(after.get(path) == ready.states[path] for path in ready.manifest.artifacts):
             return ready, summary
@@ -167,11 +181,19 @@ def _file_states(folder: Path) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def _prepare(settings: Settings, place: Installation, staging: Path, reason: str, *, with_keys: bool) -> _Prepared:
+def _prepare(
+    settings: Settings,
+    place: Installation,
+    staging: Path,
+    reason: str,
+    then: Before,
+    *,
+    with_keys: bool,
+    accept_loss: bool,
+) -> _Prepared:
     """Databases first: what they name is in the folders, which are read after them."""
     taken_at = system_clock()
-    databases, warnings = copy_databases(place, settings, staging)
-    chains = chains_of(databases[0], settings)
+    databases, chains, warnings = copy_databases(place, settings, staging)
     wanted = wanted_versions(chains.rows, settings.backup.keep_versions)
     staged = {part.name: stage_bars(part, staging) if part.name == "bars" else part.path for part in place.parts}
     states = _file_states(place.artifacts)
@@ -179,7 +201,14 @@ def _prepare(settings: Settings, place: Installation, staging: Path, reason: str
     digests = {path: digest for path, digest in artifact_digests(place.artifacts).items() if path in states}
     versions = held_versions(wanted, digests, place.artifacts, settings)
     warnings += [f"{one.name} is damaged: {one.fault or one.unsigned}" for one in versions if _is_damaged(one)]
+    warnings += [
+        f"{one.name}, which a rollback would go back to, is damaged: {one.fault}"
+        for one in versions
+        if one.fallback and one.fault
+    ]
     warnings += [] if with_keys else [NO_KEYS]
+    links = [link for part in place.parts if part.name != "bars" for link in links_out(place, part)]
+    warnings += [f"{len(links)} links point to what is not in the backup, such as {links[0]}"] if links else []
     manifest = BackupManifest(
         id=f"{iso(taken_at - taken_at % 1000).replace('-', '').replace(':', '')}-{secrets.token_hex(2)}",
         tidegate_version=__version__,
@@ -193,10 +222,12 @@ def _prepare(settings: Settings, place: Installation, staging: Path, reason: str
         events_head=chains.events_head,
         warnings=tuple(warnings),
     )
+    unsure = require_no_loss(then, manifest, chains, accept=accept_loss)
+    manifest = manifest.model_copy(update={"warnings": (*manifest.warnings, *unsure)})
     (staging / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     paths = [staging, *(path for path in staged.values() if not path.is_relative_to(staging))]
     outermost = [path for path in paths if not any(path != one and path.is_relative_to(one) for one in paths)]
-    return _Prepared(manifest, tuple(dict.fromkeys(outermost)), tuple(wanted), states)
+    return _Prepared(manifest, tuple(dict.fromkeys(outermost)), tuple(wanted), states, tuple(unsure))
 
 
 def _back_up_keys(keys: Restic, place: Installation, name: str, held: int) -> str:
@@ -251,18 +282,31 @@ def _record(manifest: BackupManifest, summary: Summary, keys: str, warnings: lis
 
 
 def _tidied(
-    settings: Settings, repository: Restic, keys: Restic | None, wanted: Sequence[Wanted], record: BackupRecord
+    settings: Settings, repository: Restic, keys: Restic | None, ready: _Prepared, record: BackupRecord
 ) -> BackupRecord:
-    """Forget what may go. The backup is closed by now, so that what fails here is a warning."""
+    """Forget what may go. The backup is closed by now, so that what fails here is a warning.
+
+    Raises:
+        BackupError: the repository does not list the backup that was just closed: somebody else has removed its snapshot.
+    """
+    gone: list[str] = []
     try:
         listing = list_backups(repository)
-        gone = to_forget([Kept(one.id, one.taken_at, one.holds) for one in listing.backups], settings.backup, {one.tag for one in wanted})  # fmt: skip
-        repository.forget([*_snapshots(listing, gone), *listing.halves])
-        if keys is not None and gone:
-            alive = {one.id for one in listing.backups} - set(gone)
-            keys.forget([one.id for one in keys.snapshots() if not alive.issuperset(one.values("backup"))])
+        if record.id in {one.id for one in listing.backups} and not ready.unsure:
+            kept = [Kept(one.id, one.taken_at, one.holds, one.number) for one in listing.backups]
+            gone = to_forget(kept, settings.backup, {one.tag for one in ready.wanted})
+            repository.forget([*_snapshots(listing, gone), *listing.halves])
+            if keys is not None:
+                # Others may be of backups in another repository.
+                keys.forget([one.id for one in keys.snapshots() if set(one.values("backup")) & set(gone)])
     except (BackupError, LedgerError) as error:
         return record.model_copy(update={"warnings": (*record.warnings, f"old backups stay: {error.what}")})
+    if record.id not in {one.id for one in listing.backups}:
+        raise BackupError(
+            f"the backup {record.id} was stored, and is not in the repository any more",
+            setting="backup.repository",
+            next_step="one repository belongs to one installation: see who else uses it, and try again",
+        )
     return record.model_copy(update={"forgotten": tuple(gone)})
 
 

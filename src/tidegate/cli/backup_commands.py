@@ -42,13 +42,19 @@ def backup(
     *,
     reason: Annotated[str, typer.Option(help="Why; kept with the backup.")] = "by hand",
     init: Annotated[bool, typer.Option("--init", help="Make the repositories where they do not exist yet.")] = False,
+    accept_loss: Annotated[
+        bool,
+        typer.Option("--accept-loss", help="Take it although the newest backup holds what is lost here; forget none."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Take a backup while everything goes on: databases, models, bars, records, configuration, and the keys apart."""
     from tidegate.backup.take import take_backup
 
     project = open_project()
-    record = take_backup(project.settings, project.root, reason=reason, actor=person(), init=init)
+    record = take_backup(
+        project.settings, project.root, reason=reason, actor=person(), init=init, accept_loss=accept_loss
+    )
     if as_json:
         print_json(record.model_dump())
         return
@@ -172,6 +178,8 @@ def restore_drill(
         for case in report.cases:
             if case.fault:
                 errors.print(f"{case.name}: {case.fault}", soft_wrap=True, markup=False)
+        if report.unrecorded:
+            errors.print(f"not recorded: {report.unrecorded}", soft_wrap=True, markup=False)
     if not report.passed:
         raise typer.Exit(_DAMAGED)
 

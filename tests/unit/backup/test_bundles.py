@@ -1,6 +1,7 @@
 """Versions that must be restorable, by the ledger's rows; and bundles found by digest."""
 
 import itertools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tidegate.backup.bundles import (
     signature_fault,
     wanted_versions,
 )
+from tidegate.errors import BackupError
 from tidegate.keys.signing import Signer, production_message
 from tidegate.registry.state import LedgerRow
 
@@ -51,6 +53,11 @@ def test_a_barred_version_takes_nobodys_place() -> None:
     assert protected_digests(acts) == {"a/v3", "a/v1"}
 
 
+def test_what_a_rollback_would_go_back_to_is_known() -> None:
+    acts = rows(("a", "promote", 1), ("a", "promote", 2), ("a", "promote", 3), ("a", "bar", 2))
+    assert [(one.version, one.fallback) for one in wanted_versions(acts, 3)] == [(3, False), (2, False), (1, True)]
+
+
 def test_without_rows_nothing_is_wanted() -> None:
     assert wanted_versions([], 3) == []
     assert protected_digests([]) == set()
@@ -74,6 +81,23 @@ def test_bundles_are_found_by_their_digest_and_paths_know_their_bundle(artifacts
     assert bundle_of(f"{folder}/model.onnx") == folder
     assert bundle_of("1/models/m-1/artifacts/signature/manifest.sig") is None
     assert bundle_of("bundle.txt") is None
+
+
+def test_what_could_not_be_restored_as_it_is_refuses(artifacts: Path) -> None:
+    (artifacts / "elsewhere").symlink_to(artifacts / "1" / "bundle.txt")
+    with pytest.raises(BackupError, match="elsewhere is a symbolic link"):
+        artifact_digests(artifacts)
+    (artifacts / "elsewhere").unlink()
+    (artifacts / "folder").symlink_to(artifacts / "1")
+    with pytest.raises(BackupError, match="folder is a symbolic link"):
+        artifact_digests(artifacts)
+    (artifacts / "folder").unlink()
+    odd = artifacts / "1" / os.fsdecode(b"\xff.txt")
+    odd.write_text("x")
+    with pytest.raises(BackupError, match="no UTF-8"):
+        artifact_digests(artifacts)
+    odd.unlink()
+    assert len(artifact_digests(artifacts)) == 6
 
 
 def test_each_fault_of_a_bundle_is_told(artifacts: Path) -> None:

@@ -71,6 +71,8 @@ def test_a_line_that_is_no_setting_is_refused(tmp_path: Path, line: str) -> None
 def test_an_address_is_shown_without_its_password(tmp_path: Path) -> None:
     found = open_repository(settings(tmp_path, repository="rest:https://user:secret@host/path"))
     assert found.shown == "rest:https://user:***@host/path"
+    found = open_repository(settings(tmp_path, repository="rest:https://user:sec@ret:x@host/path"))
+    assert found.shown == "rest:https://user:***@host/path"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +81,22 @@ def test_an_address_is_shown_without_its_password(tmp_path: Path) -> None:
 )
 def test_a_path_is_restored_literally(path: str, pattern: str) -> None:
     assert restic._literal(path) == pattern
+
+
+def test_the_reason_is_told_and_not_where_in_restic_it_came_up() -> None:
+    output = b"""\
+Save(<lock/47>) returned error, retrying after 15.39s: open r/locks/47: no space left on device
+open r/locks/47: no space left on device
+github.com/restic/restic/internal/backend/local.(*Local).Save
+\tgithub.com/restic/restic/internal/backend/local/local.go:153
+main.glob..func2
+\tgithub.com/restic/restic/cmd/restic/cmd_backup.go:74
+runtime.goexit
+\truntime/asm_amd64.s:1594
+unable to create lock in backend
+"""
+    told = ["open r/locks/47: no space left on device", "unable to create lock in backend"]
+    assert restic._told(output) == told
 
 
 def test_times_with_nanoseconds_are_read() -> None:

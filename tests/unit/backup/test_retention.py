@@ -40,6 +40,15 @@ def test_the_newest_of_days_weeks_and_months_stay(kept: Backup, days: list[str],
     assert to_forget([backup(day) for day in reversed(days)], kept, ()) == gone
 
 
+def test_one_that_was_taken_later_is_newer_whatever_the_clock_said() -> None:
+    ahead, now = backup("2031-01-01T02:00"), backup("2026-11-02T02:00")
+    ordered = [Kept(ahead.id, ahead.taken_at, number=4), Kept(now.id, now.taken_at, number=5)]
+    assert to_forget(ordered, rules(daily=1), ()) == [ahead.id]
+    assert to_forget(ordered[::-1], rules(daily=1), ()) == [ahead.id]
+    # Those without a number are from before numbers.
+    assert to_forget([ahead, Kept(now.id, now.taken_at, number=1)], rules(daily=1), ()) == [ahead.id]
+
+
 def test_what_alone_holds_a_needed_version_stays() -> None:
     backups = [
         backup("2026-01-01T02:00", "alpha/v1", "beta/v1"),
