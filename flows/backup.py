@@ -41,7 +41,7 @@ def backup(reason: str = "daily", live: bool = True) -> dict[str, Any]:
     return {"backup": taken, "findings": findings}
 
 
-@task(name="take a backup", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=60)
+@task(name="take a backup", task_run_name="take a backup", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=60)
 def take(reason: str) -> str:
     """Databases, models, bars, records, configuration, and the keys apart."""
     settings, root = _project()
@@ -52,7 +52,7 @@ def take(reason: str) -> str:
     return record.id
 
 
-@task(name="verify", cache_policy=NO_CACHE)
+@task(name="verify", task_run_name="verify", cache_policy=NO_CACHE)
 def look(live: bool) -> list[str]:
     """Look at the repository and the newest backup as if it were needed now."""
     settings, root = _project()

@@ -40,6 +40,7 @@ def ingest(strategy: str, as_of: str | None = None) -> dict[str, int]:
 
 @task(
     name="store bars",
+    task_run_name="store bars",
     cache_policy=NO_CACHE,
     retries=3,
     retry_delay_seconds=[5, 30, 120],

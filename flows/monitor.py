@@ -79,6 +79,7 @@ def _is_passing(_task: Any, _run: Any, state: Any) -> bool:  # noqa: ANN401  Pre
 
 @task(
     name="gather bars",
+    task_run_name="gather bars",
     cache_policy=NO_CACHE,
     retries=3,
     retry_delay_seconds=[5, 30, 120],
@@ -91,6 +92,7 @@ def gather_bars(job: MonitorJob) -> data.Gathered:
 
 @task(
     name="compute figures",
+    task_run_name="compute figures",
     cache_policy=NO_CACHE,
     retries=3,
     retry_delay_seconds=[2, 10, 30],
@@ -103,6 +105,7 @@ def compute_figures(job: MonitorJob, bars: data.Gathered) -> stages.Computed:
 
 @task(
     name="decide and act",
+    task_run_name="decide and act",
     cache_policy=NO_CACHE,
     retries=3,
     retry_delay_seconds=[2, 10, 30],
@@ -113,7 +116,7 @@ def conclude(job: MonitorJob, computed: stages.Computed) -> stages.Monitored:
     return stages.conclude(job, computed)
 
 
-@task(name="show", cache_policy=NO_CACHE)
+@task(name="show", task_run_name="show", cache_policy=NO_CACHE)
 def show(monitored: stages.Monitored) -> dict[str, Any]:
     """Show the verdict in Prefect."""
     record = monitored.record

@@ -54,6 +54,7 @@ def _is_passing(_task: Any, _run: Any, state: Any) -> bool:  # noqa: ANN401  Pre
 
 @task(
     name="compare trials",
+    task_run_name="compare trials",
     cache_policy=NO_CACHE,
     retries=3,
     retry_delay_seconds=[5, 30, 120],
@@ -64,7 +65,7 @@ def compare_trials(strategy: Strategy, settings: Settings, month: str) -> stages
     return stages.propose_model(strategy, settings, month)
 
 
-@task(name="show", cache_policy=NO_CACHE)
+@task(name="show", task_run_name="show", cache_policy=NO_CACHE)
 def show(proposed: stages.Proposed) -> dict[str, Any]:
     """Show the proposal in Prefect."""
     name = proposed.proposal.strategy

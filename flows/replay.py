@@ -125,7 +125,14 @@ def train(reference: str, strategy: str, month: str) -> str:
     return train_month(reference)
 
 
-@task(name="publish page", tags=TAGS, cache_policy=NO_CACHE, retries=2, retry_delay_seconds=5)
+@task(
+    name="publish page",
+    task_run_name="publish page",
+    tags=TAGS,
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=5,
+)
 def publish(folder: Path, result: ReplayResult) -> dict[str, Any]:
     """Write result and page, and show the page in Prefect."""
     stem = folder / f"{result.first_month}-{result.last_month}"

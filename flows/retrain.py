@@ -150,6 +150,7 @@ def _fold_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
 
 @task(
     name="find champion",
+    task_run_name="find champion",
     cache_policy=NO_CACHE,
     retries=3,
     retry_delay_seconds=[2, 10, 30],
@@ -162,6 +163,7 @@ def find_champion(job: Job) -> Champion | None:
 
 @task(
     name="validate bars",
+    task_run_name="validate bars",
     cache_policy=NO_CACHE,
     retries=3,
     retry_delay_seconds=[5, 30, 120],
@@ -172,7 +174,7 @@ def validate_bars(job: Job) -> data.Gathered:
     return data.gather(job)
 
 
-@task(name="build features", cache_policy=NO_CACHE)
+@task(name="build features", task_run_name="build features", cache_policy=NO_CACHE)
 def build_features(job: Job, bars: data.Gathered) -> data.Prepared:
     """Features, labels and walk-forward windows, which are on record as read from here on."""
     prepared = data.prepare(job, bars)
@@ -196,7 +198,7 @@ def train_and_test(job: Job, prepared: data.Prepared, windows: FoldWindows, numb
     return run_fold(prepared.dataset, windows, job.strategy, compute.threads, places)
 
 
-@task(name="judge", cache_policy=NO_CACHE)
+@task(name="judge", task_run_name="judge", cache_policy=NO_CACHE)
 def judge_model(
     job: Job, bars: data.Gathered, prepared: data.Prepared, folds: tuple[Fold, ...], champion: Champion | None
 ) -> judge.Judged:
@@ -205,7 +207,12 @@ def judge_model(
 
 
 @task(
-    name="register", cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[2, 10, 30], retry_condition_fn=_is_passing
+    name="register",
+    task_run_name="register",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=_is_passing,
 )
 def register_model(job: Job, bars: data.Gathered, folds: tuple[Fold, ...], judged: judge.Judged) -> publish.Registered:
     """Log the run to MLflow and register the challenger."""
@@ -214,6 +221,7 @@ def register_model(job: Job, bars: data.Gathered, folds: tuple[Fold, ...], judge
 
 @task(
     name="promote or refuse",
+    task_run_name="promote or refuse",
     cache_policy=NO_CACHE,
     retries=3,
     retry_delay_seconds=[2, 10, 30],
@@ -233,7 +241,14 @@ def promote_model(
     return publish.promote(job, judged, registered, champion)
 
 
-@task(name="report", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=5, retry_condition_fn=_is_passing)
+@task(
+    name="report",
+    task_run_name="report",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=_is_passing,
+)
 def write_report(
     job: Job,
     bars: data.Gathered,

@@ -49,14 +49,14 @@ def rollback(
     return {"message": report.message, "changed": report.changed, "incident": report.incident, "verdict": verdict}
 
 
-@task(name="repair", cache_policy=NO_CACHE)
+@task(name="repair", task_run_name="repair", cache_policy=NO_CACHE)
 def repair_ledger(strategy: str) -> None:
     """Finish or undo what a crash left open."""
     for alert in repair(open_promoter(_settings()), strategy).alerts:
         get_run_logger().warning("%s", alert)
 
 
-@task(name="go back and verify", cache_policy=NO_CACHE)
+@task(name="go back and verify", task_run_name="go back and verify", cache_policy=NO_CACHE)
 def go_back(strategy: str, reason: str, leaving: int | None, to: int | None, keep: bool) -> ActReport:
     """Move the aliases, ask every serving process, open the incident, tell people."""
     settings = _settings()
@@ -77,7 +77,7 @@ def go_back(strategy: str, reason: str, leaving: int | None, to: int | None, kee
     return report
 
 
-@task(name="report", cache_policy=NO_CACHE)
+@task(name="report", task_run_name="report", cache_policy=NO_CACHE)
 def show(strategy: str, text: str, message: str) -> None:
     """Show what every serving process did."""
     create_markdown_artifact(text, key=f"rollback-{strategy}", description=message)

@@ -41,7 +41,7 @@ def write(folder: Path, content: dict[str, Any]) -> None:
 def task_names(run: UUID) -> list[str]:
     with get_client(sync_client=True) as client:
         found = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run])))
-    return [task.name.rsplit("-", 1)[0] for task in sorted(found, key=lambda task: task.start_time or task.created)]  # type: ignore[arg-type,return-value]
+    return [task.name for task in sorted(found, key=lambda task: task.start_time or task.created)]  # type: ignore[arg-type,return-value]
 
 
 def test_the_flow_monitors_and_shows_the_verdict(made: Story) -> None:

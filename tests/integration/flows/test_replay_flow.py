@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from tests.integration.flows.test_retrain_flow import completed, flow_run, task_runs, title, write_strategy
+from tests.integration.flows.test_retrain_flow import completed, flow_run, task_runs, write_strategy
 from tests.integration.pipeline.small_market import CONTENT
 
 from flows import replay as replay_module
@@ -54,8 +54,8 @@ def test_each_month_of_each_model_is_a_task_on_dask(replayed: tuple[UUID, Any]) 
     assert run.state.is_completed(), run.state.message
     months = [f"train {model} {month}" for model in MODELS for month in MONTHS]
     found = task_runs(run_id, len(months) + len(MODELS))
-    assert sorted(title(task) for task in found) == sorted([*months, "publish page", "publish page"])
-    assert {title(task) for task in found[:4]} == set(months), "pages come last"
+    assert sorted(task.name for task in found) == sorted([*months, "publish page", "publish page"])
+    assert {task.name for task in found[:4]} == set(months), "pages come last"
     assert all("replay" in task.tags for task in found)
     assert [outcome["strategy"] for outcome in outcomes] == list(MODELS)
     assert [(outcome["months"], outcome["trained"]) for outcome in outcomes] == [(2, 2), (2, 2)]
@@ -81,7 +81,7 @@ def test_the_page_is_a_link_and_the_result_lies_beside_it(replayed: tuple[UUID, 
 
 def test_a_second_run_trains_nothing_and_finds_the_same(replayed: tuple[UUID, Any]) -> None:
     run_id, (outcome,) = completed(replay_module.replay, NAME, *MONTHS, "SIM/USD")
-    assert [title(task) for task in task_runs(run_id, 1)] == ["publish page"]
+    assert [task.name for task in task_runs(run_id, 1)] == ["publish page"]
     assert outcome == replayed[1][0] | {"trained": 0}
 
 

@@ -5,7 +5,6 @@ import base64
 import json
 import logging
 import os
-import re
 import threading
 import time
 from pathlib import Path
@@ -105,11 +104,6 @@ def task_runs(run_id: UUID, count: int) -> list[TaskRun]:
     return sorted(found, key=lambda run: str(run.start_time))
 
 
-def title(run: TaskRun) -> str:
-    """A task run's name without the three digits that Prefect puts behind names it makes itself."""
-    return re.sub(r"-[0-9a-f]{3}$", "", run.name)
-
-
 @pytest.fixture(scope="module")
 def first(folder: Path) -> tuple[UUID, Any]:
     with pytest.MonkeyPatch.context() as patch:
@@ -136,7 +130,7 @@ class TestRetrain:
 
     def test_task_graph(self, first: tuple[UUID, Any]) -> None:
         found = task_runs(first[0], len(GRAPH))
-        names = [title(run) for run in found]
+        names = [run.name for run in found]
 
         assert names[:3] + sorted(names[3:6]) + names[6:] == GRAPH  # folds start at the same time
 
@@ -162,7 +156,7 @@ class TestRetrain:
         run_id, (outcome,) = completed(retrain_module.retrain, "simulated-small", AS_OF)
 
         assert trained == []
-        states = {title(run): run.state_name for run in task_runs(run_id, len(GRAPH))}
+        states = {run.name: run.state_name for run in task_runs(run_id, len(GRAPH))}
         assert {name: state for name, state in states.items() if name.startswith("train")} == dict.fromkeys(
             (f"train and test fold {number}" for number in (1, 2, 3)), "Cached"
         )
@@ -193,7 +187,7 @@ class TestRetrain:
         assert run.state.is_failed()
         assert isinstance(error, SourceError)
         assert "no file for BTC/USDT" in str(error)
-        assert [(title(task), task.run_count) for task in task_runs(run_id, 2)] == [
+        assert [(task.name, task.run_count) for task in task_runs(run_id, 2)] == [
             ("find champion", 1),
             ("validate bars", 1),
         ]
@@ -378,7 +372,7 @@ class TestPassingFaults:
 
         assert fails_once.asked == 2
         assert outcome["kind"] == "real"
-        runs = {title(run): run.run_count for run in task_runs(run_id, len(GRAPH))}
+        runs = {run.name: run.run_count for run in task_runs(run_id, len(GRAPH))}
         assert runs["validate bars"] == 2
 
     def test_bad_data_are_not_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,7 +401,7 @@ class TestIngest:
 
         assert flow_run(run_id).name == "ingest simulated-small"
         assert found == {"SIM/USD": 160 * 96}
-        assert [title(run) for run in task_runs(run_id, 1)] == ["store bars"]
+        assert [run.name for run in task_runs(run_id, 1)] == ["store bars"]
         assert list((project.paths.data / "simulated").rglob("*.parquet"))
 
     def test_missing_file_fails_at_once(self) -> None:
