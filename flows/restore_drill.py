@@ -26,6 +26,7 @@ def restore_drill() -> dict[str, Any]:
     content = practise()
     if not content["passed"]:
         told = [f"{one['case']} {one['verdict']} {one['fault']}".strip() for one in content["cases"]]
+        told += [f"not recorded: {content['unrecorded']}"] if "unrecorded" in content else []
         raise BackupError(f"the restore drill did not pass: {'; '.join(told)}", next_step="see docs/backups.md")
     return content
 

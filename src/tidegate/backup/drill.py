@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -21,9 +21,9 @@ from tidegate.backup.manifest import BackupManifest, HeldVersion
 from tidegate.backup.opening import open_repository
 from tidegate.backup.places import Choice, DatabaseName, own_folder
 from tidegate.backup.postgresql import Server
+from tidegate.backup.recording import record
 from tidegate.backup.restic import Restic
 from tidegate.backup.restore import require_empty, restore_parts
-from tidegate.backup.take import note
 from tidegate.errors import BackupError, ConfigurationError, TidegateError
 from tidegate.model.bundle import ONNX, load_bundle
 from tidegate.registry.database import Database
@@ -72,17 +72,20 @@ class DrillReport:
         cases: as they were run.
         answered: versions that the restored service answered with, or `<strategy> halted`.
         ledger_head: the promotion ledger's last hash after the restore.
+        unrecorded: why it stands in no ledger, empty where it does.
     """
 
     backup: str
     cases: tuple[Case, ...]
     answered: tuple[str, ...]
     ledger_head: str
+    unrecorded: str = ""
 
     @property
     def passed(self) -> bool:
-        """Whether every case was mended within tidegate's target."""
-        return len(self.cases) == len(TARGETS_S) and all(one.verdict == "passed" for one in self.cases)
+        """Whether every case was mended within tidegate's target, and the live ledger says so."""
+        mended = len(self.cases) == len(TARGETS_S) and all(one.verdict == "passed" for one in self.cases)
+        return mended and not self.unrecorded
 
     def content(self) -> dict[str, Any]:
         """For the event ledger and for machines."""
@@ -92,6 +95,7 @@ class DrillReport:
             "cases": [one.content() for one in self.cases],
             "answered": list(self.answered),
             "ledger_head": self.ledger_head,
+            **({"unrecorded": self.unrecorded} if self.unrecorded else {}),
         }
 
 
@@ -121,7 +125,7 @@ def drill(
     backup: str | None = None,
     databases: Mapping[DatabaseName, str] | None = None,
 ) -> DrillReport:
-    """Restore a backup for practice, and stop everything again. The live installation is only told of it.
+    """Restore a backup for practice, and stop everything again. The live installation is only told of it; where its ledger is damaged, people are.
 
     Args:
         settings: of the live installation.
@@ -161,8 +165,8 @@ def drill(
             for server in servers.values() if folder is None else ():
                 server.empty_again()
     report = DrillReport(listed.id, tuple(run.cases), tuple(run.answered), run.chains.head if run.chains else "")
-    note(settings, "restore_drill", listed.id, actor, report.content())
-    return report
+    unrecorded = record(settings, "restore_drill", listed.id, actor, report.content())
+    return report if unrecorded is None else replace(report, unrecorded=str(unrecorded))
 
 
 def _named_databases(settings: Settings) -> dict[DatabaseName, str]:

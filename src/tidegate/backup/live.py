@@ -14,7 +14,7 @@ from tidegate.backup.chains import Chains, read_chains
 from tidegate.backup.finding import Seen
 from tidegate.backup.manifest import BackupManifest
 from tidegate.backup.places import Database as InstalledDatabase
-from tidegate.backup.places import Installation, installation
+from tidegate.backup.places import Installation
 from tidegate.backup.postgresql import Server
 from tidegate.errors import TidegateError
 from tidegate.keys.signing import Verifier, production_message
@@ -26,8 +26,8 @@ from tidegate.settings.settings import Settings
 DATABASES_MEND: Final = (
     "stop the servers, `tidegate restore --to FOLDER --only databases`, and put the file from there in its place"
 )
-
-
+LEDGER: Final = "live database ledger"
+"""Where findings about it begin."""
 _MODELS: Final = "SELECT model_id FROM logged_models WHERE lifecycle_stage = 'active'"
 
 
@@ -104,16 +104,16 @@ def artifact_faults(
 def protected_of(manifest: BackupManifest, place: Installation, settings: Settings) -> Protected:
     """Models that must be there, by the live ledger where it is whole, else by the backup."""
     try:
-        chains = _chains(place, settings, None)
+        chains = _chains(place.database("ledger"), settings, None)
     except TidegateError:
         chains = None
     return _protected(manifest, chains, place, settings)
 
 
-def ledger_fault(settings: Settings, root: Path) -> str | None:
-    """What is wrong with the live ledger, None where it is whole."""
+def ledger_fault(settings: Settings) -> str | None:
+    """What is wrong with the live ledger, None where it is whole. Nothing else of the installation need be there."""
     try:
-        _chains(installation(settings, root), settings, None)
+        _chains(InstalledDatabase("ledger", settings.ledger_url), settings, None)
     except TidegateError as error:
         return error.what
     return None
@@ -142,15 +142,15 @@ def _look_at_databases(seen: Seen, place: Installation, manifest: BackupManifest
         seen.fault(where, fault, DATABASES_MEND)
         if database.name == "ledger" and fault is None:
             try:
-                chains = _chains(place, settings, manifest.ledger_head)
+                chains = _chains(database, settings, manifest.ledger_head)
             except TidegateError as error:
                 seen.fault(where, error.what, DATABASES_MEND)
         seen.looked.append(where)
     return chains
 
 
-def _chains(place: Installation, settings: Settings, head: str | None) -> Chains:
-    file = place.database("ledger").sqlite_file
+def _chains(ledger: InstalledDatabase, settings: Settings, head: str | None) -> Chains:
+    file = ledger.sqlite_file
     if file is None:
         return read_chains(Database.from_settings(settings), head)
     # Of a copy: a look must not make tables in what is damaged.

@@ -15,8 +15,9 @@ from tidegate.backup.manifest import BackupManifest, HeldVersion
 from tidegate.backup.opening import open_keys_repository, open_repository
 from tidegate.backup.places import installation
 from tidegate.backup.postgresql import dump_fault
+from tidegate.backup.recording import record
 from tidegate.backup.restic import Restic
-from tidegate.backup.take import NO_KEYS, note
+from tidegate.backup.take import NO_KEYS
 from tidegate.errors import BackupError, TidegateError
 from tidegate.keys.signing import Verifier
 from tidegate.registry.database import system_clock
@@ -34,7 +35,8 @@ def verify_backups(
     Args:
         settings: of the installation.
         root: the project's folder.
-        actor: who; goes into the event ledger, if that can be written.
+        actor: who; goes into the event ledger. A live ledger that cannot be written to is damage: it is found whatever else is looked at, and people
+            are told.
         read: `all` reads all stored data; else the share that `backup.read_data_percent` says.
         with_live: compare the live installation with the newest backup too.
 
@@ -56,13 +58,19 @@ def verify_backups(
         manifest = _look_at_newest(seen, repository, listing, newest, settings)
     if with_live and manifest is not None:
         live.compare(seen, installation(settings, root), manifest, settings)
-    verdict = Verdict(name, tuple(seen.findings), tuple(seen.notes), tuple(seen.looked), time.monotonic() - began)
-    try:
-        if installation(settings, root).database("ledger").sqlite_file is None or not live.ledger_fault(settings, root):
-            note(settings, "backup_verified", name or "none", actor, verdict.content())
-    except TidegateError as error:  # what was seen is told all the same
-        verdict = Verdict(name, verdict.findings, (*verdict.notes, f"not recorded: {error.what}"), verdict.looked, verdict.took_s)  # fmt: skip
-    return verdict
+    verdict = _verdict(name, seen, began)
+    unrecorded = record(settings, "backup_verified", name or "none", actor, verdict.content())
+    if unrecorded is None:
+        return verdict
+    seen.notes.append(f"not recorded: {unrecorded.title}")
+    if not any(one.where.startswith(live.LEDGER) for one in seen.findings):
+        seen.fault(live.LEDGER, unrecorded.fault, unrecorded.mend)
+    return _verdict(name, seen, began)
+
+
+def _verdict(name: str, seen: Seen, began: float) -> Verdict:
+    took_s = time.monotonic() - began
+    return Verdict(name, tuple(seen.findings), tuple(seen.notes), tuple(seen.looked), took_s)
 
 
 def _look_at_repository(seen: Seen, repository: Restic, settings: Settings, read: Literal["all"] | None) -> None:

@@ -1,11 +1,17 @@
 """Damage put into a real installation and into a real repository: each is found, named with what mends it, and mended."""
 
+import json
 import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from tests.integration.backup.place import Place, make_place
+from tests.integration.notify.receivers import WebReceiver, web_receiver
 
 from tidegate.backup.drill import drill
 from tidegate.backup.finding import Seen
@@ -15,11 +21,14 @@ from tidegate.backup.live import compare
 from tidegate.backup.manifest import BackupManifest, BackupRecord
 from tidegate.backup.opening import open_repository
 from tidegate.backup.places import installation
+from tidegate.backup.recording import record
 from tidegate.backup.require import take_or_refuse
 from tidegate.backup.verify import verify_backups
 from tidegate.errors import BackupError
 from tidegate.model.bundle import verify_files
 from tidegate.registry.events import EventLedger
+from tidegate.settings.operations import Notify
+from tidegate.settings.settings import Ledger
 
 pytestmark = pytest.mark.slow
 
@@ -140,3 +149,94 @@ def test_a_damaged_repository_is_found(story: Story, tmp_path: Path) -> None:
     assert not verdict.is_well
     assert any(pack.name[:8] in one.what for one in verdict.findings)
     assert any("backup.keys_repository is not set" in note for note in verdict.notes)
+
+
+def truncate(place: Place) -> bytes:
+    """Cut the live ledger's file off in the middle, and give what is left."""
+    for beside in place.ledger_file.parent.glob(f"{place.ledger_file.name}-*"):
+        beside.unlink()
+    place.ledger_file.write_bytes(place.ledger_file.read_bytes()[: place.ledger_file.stat().st_size // 2])
+    return place.ledger_file.read_bytes()
+
+
+def alter(place: Place) -> bytes:
+    """Change a row of the promotion ledger behind its back, as no trigger would let anybody: the file itself is whole."""
+    with closing(sqlite3.connect(place.ledger_file)) as database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f"DROP TRIGGER {name}")
+        database.execute("UPDATE promotion_ledger SET actor = 'nobody'")
+        database.commit()
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return place.ledger_file.read_bytes()
+
+
+@pytest.fixture(params=[truncate, alter])
+def lost(request: pytest.FixtureRequest, story: Story, tmp_path: Path) -> Iterator[tuple[Place, WebReceiver, bytes]]:
+    """An installation whose ledger is damaged, and who is told."""
+    place = story.place.copied(tmp_path / "project")
+    left = request.param(place)
+    with web_receiver() as receiver:
+        notify = Notify(webhook_urls=(receiver.url,))
+        place.settings = place.settings.model_copy(update={"notify": notify})
+        yield place, receiver, left
+
+
+def told(receiver: WebReceiver) -> list[tuple[str, str]]:
+    bodies = [json.loads(post.body) for post in receiver.posts]
+    return [(body["severity"], body["title"]) for body in bodies]
+
+
+@pytest.mark.parametrize("with_live", [False, True])
+def test_a_damaged_ledger_is_found_by_every_look_and_people_are_told(
+    lost: tuple[Place, WebReceiver, bytes], with_live: bool
+) -> None:
+    place, receiver, left = lost
+    verdict = verify_backups(place.settings, place.root, actor="test", with_live=with_live)
+    (one,) = [each for each in verdict.findings if each.where.startswith("live database ledger")]
+    assert "tidegate restore --to FOLDER --only databases" in one.mend
+    assert "not recorded: the live ledger is damaged" in verdict.notes
+    assert not verdict.is_well
+    assert told(receiver) == [("critical", "the live ledger is damaged")]
+    assert place.ledger_file.read_bytes() == left
+
+
+def test_a_drill_beside_a_damaged_ledger_ends_with_an_answer(
+    lost: tuple[Place, WebReceiver, bytes], story: Story
+) -> None:
+    place, receiver, left = lost
+    report = drill(place.settings, place.root, actor="test", backup=story.second.id)
+    assert report.unrecorded.startswith("the live ledger is damaged: ")
+    assert not report.passed
+    assert report.content()["unrecorded"] == report.unrecorded
+    assert told(receiver) == [("critical", "the live ledger is damaged")]
+    assert place.ledger_file.read_bytes() == left
+    assert list((place.settings.paths.data / "backup").glob("drill-*")) == []
+
+
+def test_without_a_way_to_tell_the_answer_is_the_same(story: Story, tmp_path: Path) -> None:
+    place = story.place.copied(tmp_path / "project")
+    truncate(place)
+    notify = Notify(webhook_urls=("http://127.0.0.1:9",), timeout_s=0.2, attempts=1)
+    settings = place.settings.model_copy(update={"notify": notify})
+    assert not verify_backups(settings, place.root, actor="test").is_well
+
+
+def test_a_ledger_that_another_one_holds_is_not_called_damaged(story: Story, tmp_path: Path) -> None:
+    place = story.place.copied(tmp_path / "project")
+    settings = place.settings.model_copy(update={"ledger": Ledger(busy_timeout_s=1)})
+    with closing(sqlite3.connect(place.ledger_file, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        unrecorded = record(settings, "restore_drill", "one", "test", {})
+    assert unrecorded is not None
+    assert str(unrecorded).startswith("the live ledger could not be written to: ")
+    assert "held by another writer" in unrecorded.fault
+    assert record(settings, "restore_drill", "one", "test", {}) is None
+
+
+def test_a_ledger_whose_server_is_out_of_reach_is_not_called_damaged(story: Story) -> None:
+    url = SecretStr("postgresql+psycopg://nobody@127.0.0.1:9/tidegate")
+    settings = story.place.settings.model_copy(update={"ledger": Ledger(url=url, busy_timeout_s=1)})
+    unrecorded = record(settings, "restore_drill", "one", "test", {})
+    assert unrecorded is not None
+    assert unrecorded.title == "the live ledger could not be written to"
+    assert "cannot be reached" in unrecorded.fault

@@ -43,3 +43,9 @@ def test_it_has_passed_when_all_have(cases: tuple[Case, ...], passed: bool) -> N
     report = DrillReport("one", cases, ("alpha/v1",), "0" * 64)
     assert report.passed is passed
     assert report.content()["passed"] is passed
+
+
+def test_one_that_stands_in_no_ledger_has_not_passed() -> None:
+    report = DrillReport("one", GOOD, ("alpha/v1",), "0" * 64, unrecorded="the live ledger is damaged: malformed")
+    assert not report.passed
+    assert (report.content()["passed"], report.content()["unrecorded"]) == (False, report.unrecorded)
