@@ -263,7 +263,7 @@ class Answers:
         before = self._counts()
 
         def enough() -> bool:
-            assert self.failed == [], what
+            assert self.failed == [], f"{what}: {self.failed}"
             return all(now >= then + count for now, then in zip(self._counts(), before, strict=True))
 
         until(enough, f"answers {what}", timeout_s)

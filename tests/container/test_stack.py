@@ -86,7 +86,7 @@ def test_nothing_that_happens_costs_a_prediction(stack: Stack) -> None:
     told |= {"answers": len(answers.acknowledged), "failed": len(answers.failed), "asked_again": answers.asked_again}
 
     every_answer_is_logged(stack, answers)
-    until(lambda: seen_by_prometheus(stack) == {"serving-a": 1.0, "serving-b": 1.0}, "figures in Prometheus", 240)
+    until(lambda: seen_by_prometheus(stack) == {"serving-a": 2.0, "serving-b": 2.0}, "figures in Prometheus", 240)
     works_after_all(stack)
     backs_up_and_restores_for_practice(stack)
     told["restored_s"] = is_whole_again_after_the_loss_of_all_but_the_backups(stack, key)
