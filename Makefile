@@ -164,6 +164,18 @@ check: $(READY) check-rust  ## format, lint with security rules, secrets, types,
 secrets: $(READY)  ## look for secrets in every tracked file, as check does
 	$(BIN)/python -m supply.secrets
 
+.PHONY: sbom
+sbom: $(READY)  ## write both images' bills of materials to runs/sbom; without an engine, those of their locks
+	$(BIN)/python -m supply.sbom --docker $(DOCKER) serving=$(IMAGE) pipeline=$(PIPELINE_IMAGE)
+
+# The lock of everything; AUDIT_OPTIONS adds words of pip-audit.
+AUDIT_LOCK ?= requirements/tidegate.lock
+AUDIT_OPTIONS ?=
+
+.PHONY: audit
+audit: $(READY)  ## ask OSV over the network for known faults of what the lock names
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --vulnerability-service osv $(AUDIT_OPTIONS) -r $(AUDIT_LOCK)
+
 .PHONY: lock-rust
 lock-rust:
 ifneq ($(CARGO),)
