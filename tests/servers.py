@@ -5,6 +5,7 @@ Plain context managers; wrap one in a module- or session-scoped fixture where se
 
 import contextlib
 import getpass
+import itertools
 import os
 import shutil
 import signal
@@ -22,11 +23,37 @@ import pytest
 POSTGRESQL_PROGRAMS = ("/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/17/bin")
 
 
+FIRST_PORT, LAST_PORT, PORTS_A_WORKER = 10_240, 32_639, 1_400
+"""Below what systems give to connections by themselves (32,768 on Linux), so that no connection has taken one meanwhile."""
+
+
+def ports_of(worker: str) -> range:
+    """Ports of one process of pytest-xdist, such as `gw1`: no other has them.
+
+    What a server that is gone was asked for may come late, as Prefect's clients do. In one process the port is given again after a thousand others at the
+    earliest, and to another process never.
+    """
+    groups = (LAST_PORT + 1 - FIRST_PORT) // PORTS_A_WORKER
+    first = FIRST_PORT + PORTS_A_WORKER * (int(worker.removeprefix("gw") or 0) % groups)
+    return range(first, first + PORTS_A_WORKER)
+
+
+def _turning(ports: range) -> Iterator[int]:
+    # Several runs of the tests on one machine begin at different places.
+    start = os.getpid() * 97 % len(ports)
+    return itertools.cycle([*ports[start:], *ports[:start]])
+
+
+_PORTS = _turning(ports_of(os.environ.get("PYTEST_XDIST_WORKER", "gw0")))
+
+
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback address that nobody listens on now, of this process's own."""
+    for port in itertools.islice(_PORTS, PORTS_A_WORKER):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 @contextlib.contextmanager

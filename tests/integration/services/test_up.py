@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.servers import free_port
 
 import flows
 from tidegate.services.guard import descendants
@@ -90,13 +91,7 @@ print(json.dumps(asdict(deploy(Path(sys.argv[1]), sys.argv[3:], schedule, plans=
 
 
 def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+    return [free_port() for _ in range(count)]
 
 
 def eventually(condition: Callable[[], Any], limit_s: float, what: str) -> Any:  # noqa: ANN401

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.servers import free_port
 
 from tidegate.errors import ServiceError
 from tidegate.services.guard import descendants
@@ -74,12 +75,6 @@ def alive(pid: int) -> bool:
         return b") Z " not in Path(f"/proc/{pid}/stat").read_bytes()
     except FileNotFoundError:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_server_is_ready_when_it_answers_and_gone_after_stop(begin: Callable[..., Process]) -> None:
