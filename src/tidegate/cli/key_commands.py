@@ -163,7 +163,9 @@ def _key_file(file: Path | None) -> Path:
     path = file or open_project().settings.serving.api_keys_file
     if path is None:
         raise ConfigurationError(
-            "no API key file is named", setting="serving.api_keys_file", next_step="set it, or give --file"
+            "no API key file is named",
+            setting="serving.api_keys_file",
+            next_step="set it, or give --file, such as --file secrets/api-keys.yaml",
         )
     return path
 

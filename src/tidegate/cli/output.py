@@ -52,6 +52,8 @@ def print_error(error: TidegateError, *, as_json: bool) -> None:
     if error.expected is not None:
         where = f" ({error.setting})" if error.setting else ""
         errors.print(f"  expected {escape(str(error.expected))}{where}", soft_wrap=True)
+    elif error.setting:
+        errors.print(f"  setting  {error.setting}", soft_wrap=True)
     if error.actual is not None:
         errors.print(f"  was      {escape(str(error.actual))}", soft_wrap=True)
     if error.next_step:

@@ -62,19 +62,22 @@ def trials(
             continue
         rows = [
             (
-                fold.retrain_key,
+                fold.retrain_key.removeprefix(f"{name}/"),
                 fold.fold + 1,
-                " to ".join(_span(fold)),
+                " to ".join(map(_short, _span(fold))),
                 fold.trials,
                 _score(fold.best_score),
                 fold.reads,
             )
             for fold in folds
         ]
-        print_table(f"{name}: {count} trials", COLUMNS, rows, whole=COLUMNS[:1])
+        print_table(f"{name}: {count} trials", COLUMNS, rows, whole=COLUMNS)
         if looks[name]:
             print_table(
-                f"{name}: {len(looks[name])} looks", LOOKS, [_look(look) for look in looks[name]], whole=LOOKS[:1]
+                f"{name}: {len(looks[name])} look{'' if len(looks[name]) == 1 else 's'}",
+                LOOKS,
+                [_look(look) for look in looks[name]],
+                whole=LOOKS[:1],
             )
 
 
@@ -85,6 +88,11 @@ def _look(look: "Look") -> tuple[str, ...]:
 
 def _span(fold: "TriedFold") -> tuple[str, str]:
     return iso(fold.test.start_at), iso(fold.test.end_at)
+
+
+def _short(moment: str) -> str:
+    """A moment by its day where that is all there is to it, so that a table fits into a terminal."""
+    return moment.removesuffix("T00:00:00Z")
 
 
 def _score(score: float | None) -> str:

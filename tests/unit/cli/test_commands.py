@@ -268,6 +268,7 @@ def test_trials_by_retrain_and_fold(tidegate: CommandLine, project: Path) -> Non
     told = tidegate("trials", name)
     assert told.code == 0
     assert "mine-btcusdt: 4 trials" in told.out
+    assert "2024-01-01 to 2024-02-01" in told.out, "a window of whole days stands on one line"
     (answer,) = one_value(tidegate("trials", name, "--json").out)
     assert (answer["strategy"], answer["trials"]) == (name, 4)
     found = [(fold["fold"], fold["trials"], fold["best_score"], fold["reads"]) for fold in answer["folds"]]

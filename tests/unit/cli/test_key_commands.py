@@ -110,5 +110,6 @@ def test_without_a_file_or_with_a_missing_one_the_setting_is_named(
     monkeypatch.delenv("TIDEGATE_SERVING__API_KEYS_FILE")
     told = tidegate("keys", "api", "new", "a", "--scope", "predict", "--json")
     assert json.loads(told.out)["error"]["setting"] == "serving.api_keys_file"
+    assert "setting  serving.api_keys_file" in tidegate("keys", "api", "list").err
     assert tidegate("keys", "api", "new", "a", "--scope", "all", "--file", str(tmp_path / "k.yaml")).code == 2
     assert list(tmp_path.iterdir()) == []
