@@ -125,7 +125,7 @@ test-stack: $(READY)  ## build the whole stack's images and run its story in a c
 # Debian's packages that some tests need: a program that shows that a package is there already, and the package's name.
 SYSTEM := /usr/lib/postgresql/*/bin/initdb=postgresql /usr/sbin/dockerd=docker.io /usr/bin/mmdebstrap=mmdebstrap /usr/bin/prometheus=prometheus \
   /usr/bin/prometheus-alertmanager=prometheus-alertmanager /usr/sbin/rsyslogd=rsyslog /usr/bin/chromium=chromium /usr/bin/npm=npm \
-  /usr/bin/restic=restic /usr/bin/strace=strace /usr/bin/cc=gcc /usr/include/stdio.h=libc6-dev
+  /usr/bin/restic=restic /usr/sbin/haproxy=haproxy /usr/bin/strace=strace /usr/bin/cc=gcc /usr/include/stdio.h=libc6-dev
 # What Debian releases that split docker.io up have beside it.
 SYSTEM_OPTIONAL := docker-cli docker-buildx
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from tidegate.backup.require import take_or_refuse
+from tidegate.deployment.haproxy import Backend
 from tidegate.deployment.journal import Plan
 from tidegate.deployment.looking import Looks, bots_follow, watch_until
 from tidegate.deployment.ports import Ports, Replicas
 from tidegate.deployment.processes import Processes
+from tidegate.deployment.proxied import Beside, Proxied
 from tidegate.deployment.replicas import Commands, Following
 from tidegate.model.bundle import load_bundle
 from tidegate.notify.notifier import Notifier
@@ -91,14 +93,23 @@ def opened(
 
 
 def replicas_of(settings: Settings, root: Path, folder: Path, name: str, plan: Plan) -> Replicas:
-    """The serving processes, by `deploy.replicas`."""
+    """The serving processes, by `deploy.replicas`; behind HAProxy, by `deploy.proxy_socket`."""
     match settings.deploy.replicas:
         case "processes":
-            return Processes(settings, root, name, plan, folder)
+            return proxied(settings, folder, name, Processes(settings, root, name, plan, folder))
         case "commands":
-            return Commands(settings, root, name, plan)
+            return proxied(settings, folder, name, Commands(settings, root, name, plan))
         case _:
             return Following(settings)
+
+
+def proxied(settings: Settings, folder: Path, name: str, inner: Beside) -> Replicas:
+    """Replicas of which HAProxy is told, where `deploy.proxy_socket` names one."""
+    at = settings.deploy.proxy_socket
+    if at is None:
+        return inner
+    backend = Backend(at, settings.deploy.proxy_backend, settings.watch.timeout_s)
+    return Proxied(inner, backend, settings, folder / f"{name}.proxy")
 
 
 def answers_golden(tracking: Tracking, strategy: str, version: int) -> str:

@@ -41,7 +41,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """`python -m tidegate.serving` beside what runs. Bots reach it by the registry's list of instances, or by a proxy that has its port.
+    """`python -m tidegate.serving` beside what runs. Bots reach it by the registry's list of instances, or by a proxy that is told its port.
 
     Attributes:
         settings: of the installation; `mlflow.tracking_uri` names a server that stays.
@@ -71,6 +71,10 @@ class Processes:
                 "the new serving process has ended at once", next_step=f"see {self._log}", setting="deploy.replicas"
             )
         return f"process {found[0].pid} on port {found[0].port}"
+
+    def addresses(self) -> list[str]:
+        """Where those of this deployment listen."""
+        return [f"http://{HOST}:{one.port}" for one in self._own()]
 
     def require_healthy(self) -> str:
         """Require that it is alive and ready."""

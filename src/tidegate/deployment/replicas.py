@@ -84,6 +84,10 @@ class Commands:
         """Run `deploy.start_command`."""
         return self._run(self.settings.deploy.start_command)
 
+    def addresses(self) -> list[str]:
+        """Where `deploy.start_command` has the new ones listen."""
+        return list(self.settings.deploy.new_instances)
+
     def require_healthy(self) -> str:
         """Require that `deploy.new_instances`, else every process known to the registry, is ready."""
         named = [Target(address, address) for address in self.settings.deploy.new_instances]

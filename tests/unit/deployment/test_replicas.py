@@ -6,10 +6,13 @@ import pytest
 from pydantic import ValidationError
 
 from tidegate.deployment.journal import Plan
+from tidegate.deployment.opening import replicas_of
+from tidegate.deployment.processes import Processes
+from tidegate.deployment.proxied import Proxied
 from tidegate.deployment.replicas import Commands, require_ready
 from tidegate.errors import ServiceError
 from tidegate.rollback.verification import Target
-from tidegate.settings.deploy import COMMANDS, Deploy
+from tidegate.settings.deploy import COMMANDS, SWITCHES, Deploy
 from tidegate.settings.settings import Settings
 
 PLAN = Plan("small", 1, 2, "d" * 64, (), 1, True, "ann", "why", 30.0)
@@ -57,6 +60,46 @@ def test_none_of_them_may_be_missing(missing: str) -> None:
     given = dict.fromkeys(COMMANDS, "true") | {missing: None}
     with pytest.raises(ValidationError, match=missing):
         Deploy.model_validate({"replicas": "commands", **given})
+
+
+PROXIED = {
+    "replicas": "commands",
+    "proxy_socket": "/run/haproxy/admin.sock",
+    "new_instances": "http://green:8080",
+    **{name: "true" for name in COMMANDS if name not in SWITCHES},
+}
+
+
+def test_behind_a_proxy_the_switch_needs_no_command() -> None:
+    assert Deploy.model_validate(PROXIED).proxy_socket == "/run/haproxy/admin.sock"
+    assert Deploy.model_validate({"replicas": "processes", "proxy_socket": "127.0.0.1:9999"}).proxy_backend == "serving"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"replicas": "follow"}, "starts nothing that could be switched to"),
+        ({"switch_command": "true"}, "leave one of both out"),
+        ({"back_command": "true"}, "leave one of both out"),
+        ({"new_instances": ""}, "needs new_instances"),
+        ({"start_command": None}, "needs start_command"),
+        ({"proxy_socket": "admin.sock"}, "proxy_socket"),
+        ({"proxy_backend": "serving; shutdown"}, "proxy_backend"),
+    ],
+)
+def test_what_a_proxy_cannot_be_told_is_refused(changes: dict[str, object], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Deploy.model_validate(PROXIED | changes)
+
+
+def test_a_proxy_is_told_where_one_is_named(tmp_path: Path) -> None:
+    settings = Settings(deploy=Deploy.model_validate(PROXIED))
+    made = replicas_of(settings, tmp_path, tmp_path / "deployments", "deploy-1", PLAN)
+    assert isinstance(made, Proxied)
+    assert (made.backend.at, made.inner.addresses()) == ("/run/haproxy/admin.sock", ["http://green:8080"])
+    assert made.file == tmp_path / "deployments" / "deploy-1.proxy"
+    without = Settings(deploy=Deploy.model_validate({"replicas": "processes"}))
+    assert isinstance(replicas_of(without, tmp_path, tmp_path, "deploy-1", PLAN), Processes)
 
 
 def test_what_does_not_answer_is_not_ready() -> None:
