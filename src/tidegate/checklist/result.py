@@ -75,6 +75,11 @@ class Looked:
         """How many lines a probe answers for."""
         return sum(line.answered_by == "machine" for line in self.lines)
 
+    @property
+    def decided(self) -> int:
+        """How many of those it could say something of: pass or fail."""
+        return sum(line.answered_by == "machine" and line.state in {"pass", "fail"} for line in self.lines)
+
     def counts(self) -> Counter[State]:
         """Lines by state."""
         return Counter(line.state for line in self.lines)
@@ -89,6 +94,7 @@ class Looked:
             "passes": not self.blocking,
             "counts": dict(self.counts()),
             "by_machine": self.by_machine,
+            "decided_by_machine": self.decided,
             "blocking": [line.item.id for line in self.blocking],
             "lines": [_plain(line) for line in self.lines],
             "ml_test_score": None

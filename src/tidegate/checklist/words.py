@@ -64,7 +64,7 @@ def basis(looked: Looked) -> str:
     people = sum(line.answered_by == "person" for line in looked.lines)
     sums = sum(line.answered_by == "sum" for line in looked.lines)
     return (
-        f"{len(looked.lines)} lines: {looked.by_machine} by machine, {people} by a person's signature, {sums} that sum up others; {counted(looked.lines)}. "
+        f"{len(looked.lines)} lines: {looked.by_machine} by machine, which decided {looked.decided} of them, {people} by a person's signature, {sums} that sum up others; {counted(looked.lines)}. "
         f"Looked at in {looked.took_s:.1f}{formats.NBSP}s."
     )
 

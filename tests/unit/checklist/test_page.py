@@ -24,7 +24,7 @@ def test_every_line_is_there_with_verdict_evidence_time_and_link() -> None:
         "not signed",
         "2.5",
         "reasonably tested",
-        "3 of 5 lines",
+        "2 of 3 lines",
         "http://127.0.0.1:5000",
     ):
         assert part in text, part
@@ -87,6 +87,7 @@ def test_markdown_keeps_its_table() -> None:
 def test_json_tells_what_blocks() -> None:
     told = ALL.plain()
     assert (told["passes"], told["blocking"], told["by_machine"]) == (False, ["model.two", "people.five"], 3)
+    assert told["decided_by_machine"] == 2, "what was not measured is not decided, and a signature is no machine's"
     assert told["counts"] == {"pass": 1, "fail": 1, "not_measured": 1, "signed": 1, "unsigned": 1}
     assert told["lines"][1]["evidence"].startswith("v3: 51.00 %")
     assert told["ml_test_score"]["score"] == 2.5
