@@ -66,10 +66,14 @@ def demo(*, as_json: AsJson = False) -> None:
     console.print("\n[bold]What to look at next[/]")
     console.print("  the two reports above, in a browser")
     console.print(
-        "  [cyan]tidegate up[/]: MLflow's UI to compare the runs, Prefect's UI with the runs and the monthly schedule"
+        "  [cyan]tidegate up[/]: MLflow's UI to compare the runs (choose Model training at its top left), Prefect's UI with the runs and the "
+        "monthly schedule",
+        soft_wrap=True,
     )
     console.print("  [cyan]tidegate history simulated-demo[/]: the promotion ledger")
-    console.print("  [cyan]tidegate serve simulated-demo --clock bars[/]: the model over HTTP, as a bot asks it")
+    console.print(
+        "  [cyan]tidegate serve simulated-demo --clock bars[/]: the model over HTTP, as a bot asks it", soft_wrap=True
+    )
     console.print("  [cyan]tidegate new NAME[/]: a strategy file of your own\n")
 
 

@@ -108,7 +108,9 @@ def _metrics(metrics: Mapping[str, Pair], everything: bool) -> list[tuple[object
     known = {metric.name for metric in METRICS}
     if everything:
         rows += [
-            (name, *map(_number, pair)) for name, pair in metrics.items() if name not in known and not name.startswith("gate/")
+            (name, *map(_number, pair))
+            for name, pair in metrics.items()
+            if name not in known and not name.startswith("gate/")
         ]
     return rows
 
