@@ -28,6 +28,7 @@ class Looks:
         now_ms: UTC ms.
         poll_s: between two looks.
         sleep: waits.
+        steady: seconds of a clock that nobody sets: how long a look lasts must not depend on the time of day being put right meanwhile.
     """
 
     lookout: Lookout
@@ -35,10 +36,15 @@ class Looks:
     now_ms: Callable[[], int]
     poll_s: float
     sleep: Callable[[float], object] = time.sleep
+    steady: Callable[[], float] = time.monotonic
 
     def once(self) -> list[Look]:
         """Look once at every process."""
         return self.lookout.look(self.targets())
+
+    def ends(self, at_ms: int) -> float:
+        """A time of day, UTC ms, on the steady clock."""
+        return self.steady() + (at_ms - self.now_ms()) / 1000
 
 
 def bots_follow(looks: Looks, strategy: str, version: int, since_ms: int, limit_ms: int) -> Seen:
@@ -51,6 +57,7 @@ def bots_follow(looks: Looks, strategy: str, version: int, since_ms: int, limit_
         since_ms: UTC ms; heartbeats before it say nothing.
         limit_ms: how long after that time they may take.
     """
+    ends = min(looks.ends(since_ms + limit_ms), looks.steady() + limit_ms / 1000)
     while True:
         seen = looks.once()
         known = _bots(seen, strategy)
@@ -61,7 +68,7 @@ def bots_follow(looks: Looks, strategy: str, version: int, since_ms: int, limit_
             return Seen("done", "no bot is known to the serving processes", {"bots": details})
         if not unread and not behind:
             return Seen("done", f"all {len(known)} bots name {named(version)}", {"bots": details})
-        if looks.now_ms() >= since_ms + limit_ms:
+        if looks.steady() >= ends:
             told = f"bots that do not name {named(version)}: {', '.join(behind)}"
             if unread:
                 told = f"/v1/bots could not be read at {', '.join(unread)}" + (f"; {told}" if behind else "")
@@ -82,6 +89,7 @@ def watch_until(looks: Looks, watched: Watched, version: int, until_ms: int, cur
         current: the version in production now; another one ends the watch.
     """
     minutes, seen, found = Minutes(), set[str](), list[Finding]()
+    ends = looks.ends(until_ms)
     while True:
         for look in looks.once():
             minutes.take(look)
@@ -96,9 +104,10 @@ def watch_until(looks: Looks, watched: Watched, version: int, until_ms: int, cur
         there = current()
         if there != version:
             return Seen("left", f"production is {named(there)} by now", details)
-        if now_ms >= until_ms:
+        left_s = ends - looks.steady()
+        if left_s <= 0:
             break
-        looks.sleep(min(looks.poll_s, max(0.0, (until_ms - now_ms) / 1000)))
+        looks.sleep(min(looks.poll_s, left_s))
     if not seen:
         return Seen("not_watched", "no serving process was there to be watched", details)
     measured = ", ".join(one.rule for one in found if one.verdict == "quiet") or "none"

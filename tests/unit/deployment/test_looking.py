@@ -20,14 +20,22 @@ WATCHED = Watched("small", find_strategy("simulated-demo", STRATEGIES))
 class Clock:
     """Time passes only where somebody waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, jumps_ms: int = 0) -> None:
         self.now = START
+        self.jumps_ms = jumps_ms
+        self.waited_s = 0.0
 
     def sleep(self, seconds: float) -> None:
-        self.now += round(seconds * 1000)
+        """Wait; where the time of day is set, that comes after the first wait."""
+        self.waited_s += seconds
+        self.now += round(seconds * 1000) + self.jumps_ms
+        self.jumps_ms = 0
 
     def ms(self) -> int:
         return self.now
+
+    def steady(self) -> float:
+        return self.waited_s
 
 
 def looks(clock: Clock, seen: Sequence[Look], poll_s: float = 10.0) -> Looks:
@@ -48,7 +56,7 @@ def looks(clock: Clock, seen: Sequence[Look], poll_s: float = 10.0) -> Looks:
         )
 
     targets = [Target("one", "http://127.0.0.1:1")] if seen else []
-    return Looks(Lookout(look, 1.0, clock.ms), lambda: targets, clock.ms, poll_s, clock.sleep)
+    return Looks(Lookout(look, 1.0, clock.ms), lambda: targets, clock.ms, poll_s, clock.sleep, clock.steady)
 
 
 def with_bots(*bots: tuple[str, int | None, int]) -> Look:
@@ -102,6 +110,17 @@ def test_a_quiet_watch_lasts_until_its_end() -> None:
     found = watch_until(looks(clock, seen), WATCHED, 2, START + 30 * MINUTE, lambda: 2)
     assert (found.outcome, clock.now - START) == ("done", 30 * MINUTE)
     assert found.details["instances"] == ["one"]
+
+
+@pytest.mark.parametrize("jumps_ms", [40 * 24 * 60 * MINUTE, -2 * 24 * 60 * MINUTE])
+def test_a_clock_that_is_set_makes_looks_neither_shorter_nor_longer(jumps_ms: int) -> None:
+    clock = Clock(jumps_ms)
+    seen = [counted(100.0 * number, 0) for number in range(1, 400)]
+    assert watch_until(looks(clock, seen), WATCHED, 2, START + 30 * MINUTE, lambda: 2).outcome == "done"
+    assert clock.waited_s == 30 * 60
+    clock = Clock(jumps_ms)
+    assert bots_follow(looks(clock, [with_bots(("a", 1, 1))]), "small", 2, START, MINUTE).outcome == "not_seen"
+    assert clock.waited_s == 60
 
 
 def test_errors_end_it_at_once_and_name_their_rule() -> None:
