@@ -1,4 +1,4 @@
-"""The daily backup as a Prefect flow: take one, then look whether it would help."""
+"""The daily backup as a Prefect flow: look what was lost since the last one, take one, then look whether it would help."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 
 from tidegate.backup.take import take_backup
-from tidegate.backup.verify import verify_backups
+from tidegate.backup.verify import compare_live, verify_backups
 from tidegate.errors import BackupError
 from tidegate.logs.starting import join_logging
 from tidegate.settings.loading import load_settings
@@ -23,7 +23,7 @@ def backup(reason: str = "daily", live: bool = True) -> dict[str, Any]:
 
     Args:
         reason: kept with the backup.
-        live: compare the live installation with it too.
+        live: compare the live installation with the backup before, and with the new one.
 
     Returns:
         backup, findings.
@@ -31,14 +31,28 @@ def backup(reason: str = "daily", live: bool = True) -> dict[str, Any]:
     Raises:
         BackupError: there is no new backup, or something is damaged.
     """
+    lost = compare() if live else []
     taken = take(reason)
-    findings = look(live)
+    findings = list(dict.fromkeys([*lost, *look(live)]))
     if findings:
         raise BackupError(
             f"damaged: {'; '.join(findings)[:800]}",
             next_step="`tidegate verify --live` names all of it, with what mends it",
         )
     return {"backup": taken, "findings": findings}
+
+
+@task(name="compare with the backup before", cache_policy=NO_CACHE)
+def compare() -> list[str]:
+    """What was deleted or cut off since the newest backup: the next one knows only what is there then."""
+    settings, root = _project()
+    try:
+        findings = compare_live(settings, root)
+    except BackupError as error:  # a damaged backup keeps nobody from taking a new one
+        return [error.what]
+    for one in findings:
+        get_run_logger().error("%s: %s; %s", one.where, one.what, one.mend)
+    return [f"{one.where}: {one.what}" for one in findings]
 
 
 @task(name="take a backup", task_run_name="take a backup", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=60)

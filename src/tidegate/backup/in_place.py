@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate.backup.bundles import bundle_of, file_digest
+from tidegate.backup.bundles import bundle_of, file_digest, verifier_of
 from tidegate.backup.listing import Listed, Listing, list_backups
 from tidegate.backup.live import artifact_faults, protected_of
 from tidegate.backup.lock import only_one
@@ -53,21 +53,34 @@ def mend(settings: Settings, root: Path, *, actor: str, artifact: str | None = N
         What was mended; nothing where nothing is damaged.
 
     Raises:
-        BackupError: no backup holds one of them whole, or the name is none of an artifact. What was mended before stays mended.
+        BackupError: no backup holds one of them whole, or the name is none of an artifact. What else could be mended is, and is recorded.
     """
     repository = open_repository(settings)
     with only_one(own_folder(settings)):
         place = installation(settings, root)
         listing = list_backups(repository)
         manifest = listing.newest().manifest(repository)
-        faults = artifact_faults(place.artifacts, manifest, protected_of(manifest, place, settings))
+        faults = artifact_faults(
+            place.artifacts,
+            manifest,
+            protected_of(manifest, place, settings),
+            verifier_of(settings.signing.public_key_files),
+        )
         units = _units(faults, artifact, manifest)
-        done = [_mend_one(repository, place, settings, unit, why, listing, manifest) for unit, why in units.items()]
+        done: list[Mended] = []
+        lost: list[BackupError | OSError] = []
+        for unit, why in units.items():
+            try:
+                done.append(_mend_one(repository, place, settings, unit, why, listing, manifest))
+            except (BackupError, OSError) as error:
+                lost.append(error)
     if done:
         content = [
             {"path": one.path, "why": one.why, "backup": one.backup, "aside": str(one.aside or "")} for one in done
         ]
         note(settings, "restored", "in place", actor, {"artifacts": content})
+    if lost:
+        raise lost[0]
     return done
 
 

@@ -91,14 +91,22 @@ class Server:
         Raises:
             BackupError: it does, or the server could not be reached.
         """
-        tables = "".join(self.lines(_TABLES))
-        if tables != "0":
+        tables = self.tables()
+        if tables:
             raise BackupError(
                 f"the database {self.shown} is not empty",
                 expected="no table, view or sequence",
                 actual=tables,
                 next_step="make a new one (createdb), and name that",
             )
+
+    def tables(self) -> int:
+        """How many tables, views and sequences it holds.
+
+        Raises:
+            BackupError: the server could not be reached.
+        """
+        return int("".join(self.lines(_TABLES)))
 
     def empty_again(self) -> None:
         """Remove all that a dump has brought. Only for a database that `require_empty` has let pass before.

@@ -14,7 +14,7 @@ from tidegate.registry.database import system_clock
 from tidegate.settings.settings import Settings
 
 _HOUR_MS: Final = 3_600_000
-_AHEAD_H: Final = 0.25
+AHEAD_H: Final = 0.25
 """Hours that a backup may be ahead of this clock; one of a clock that was further ahead says nothing about its age."""
 
 
@@ -32,7 +32,7 @@ def require_backup(settings: Settings, max_age_h: float) -> Listed:
     newest = list_backups(open_repository(settings)).newest()
     age_h = (system_clock() - newest.taken_at) / _HOUR_MS
     # Asked this way round, what is no number is refused as well.
-    if not -_AHEAD_H <= age_h <= max_age_h:
+    if not -AHEAD_H <= age_h <= max_age_h:
         raise BackupError(
             f"the newest backup is of {iso(newest.taken_at)}",
             expected=f"one of the last {max_age_h:g} hours",

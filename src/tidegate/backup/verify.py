@@ -9,13 +9,14 @@ from typing import Final, Literal
 from tidegate.backup import live, sqlite
 from tidegate.backup.bundles import bundle_fault, file_digest, signature_fault, verifier_of
 from tidegate.backup.chains import read_chains_of_file
-from tidegate.backup.finding import Seen, Verdict
+from tidegate.backup.finding import Finding, Seen, Verdict
 from tidegate.backup.listing import Listed, Listing, list_backups
 from tidegate.backup.manifest import BackupManifest, HeldVersion
 from tidegate.backup.opening import open_keys_repository, open_repository
 from tidegate.backup.places import installation
 from tidegate.backup.postgresql import dump_fault
 from tidegate.backup.recording import record
+from tidegate.backup.require import AHEAD_H
 from tidegate.backup.restic import Restic
 from tidegate.backup.take import NO_KEYS
 from tidegate.errors import BackupError, TidegateError
@@ -55,6 +56,7 @@ def verify_backups(
         newest = listing.newest()
         name = newest.id
         _look_at_age(seen, newest, settings)
+        _look_at_record(seen, repository, newest, settings)
         manifest = _look_at_newest(seen, repository, listing, newest, settings)
     if with_live and manifest is not None:
         live.compare(seen, installation(settings, root), manifest, settings)
@@ -66,6 +68,22 @@ def verify_backups(
     if not any(one.where.startswith(live.LEDGER) for one in seen.findings):
         seen.fault(live.LEDGER, unrecorded.fault, unrecorded.mend)
     return _verdict(name, seen, began)
+
+
+def compare_live(settings: Settings, root: Path) -> tuple[Finding, ...]:
+    """What the live installation has lost or damaged since the newest backup; nothing where there is none yet.
+
+    Asked before the next backup is taken: that one knows only what is there then.
+
+    Raises:
+        ConfigurationError: the repository or a password's file cannot be used.
+        BackupError: the repository cannot be opened, or the newest backup's manifest is damaged.
+    """
+    seen, repository = Seen(), open_repository(settings)
+    listing = list_backups(repository)
+    if listing.backups:
+        live.compare(seen, installation(settings, root), listing.newest().manifest(repository), settings)
+    return tuple(seen.findings)
 
 
 def _verdict(name: str, seen: Seen, began: float) -> Verdict:
@@ -91,9 +109,24 @@ def _look_at_repository(seen: Seen, repository: Restic, settings: Settings, read
 
 def _look_at_age(seen: Seen, newest: Listed, settings: Settings) -> None:
     age_h = (system_clock() - newest.taken_at) / _HOUR_MS
-    if not age_h <= settings.backup.late_after_hours:
+    if age_h < -AHEAD_H:
+        told = f"its time is {-age_h:.1f} hours ahead of this clock, so that its age is not known"
+        seen.fault(f"backup {newest.id}", told, "correct the clock that is wrong, then run `tidegate backup`")
+    elif not age_h <= settings.backup.late_after_hours:
         told = f"it is {age_h:.0f} hours old, expected at most {settings.backup.late_after_hours:g} (backup.late_after_hours)"
         seen.fault(f"backup {newest.id}", told, "see why the daily flow took none, and run `tidegate backup`")
+
+
+def _look_at_record(seen: Seen, repository: Restic, newest: Listed, settings: Settings) -> None:
+    """The closing record must be readable, and the keys that it says it has must be in their repository."""
+    where = f"backup {newest.id}"
+    try:
+        name = newest.record(repository).keys
+        keys = open_keys_repository(settings)
+        if name and keys is not None and not any(name in one.values("backup") for one in keys.snapshots()):
+            seen.fault(f"{where}, keys", f"its keys are not in {keys.shown}", ANEW)
+    except BackupError as error:
+        seen.fault(where, error.what, ANEW)
 
 
 def _look_at_newest(
@@ -131,7 +164,7 @@ def _look_at_databases(
         seen.fault(where, sqlite.fault(path) if one.kind == "sqlite" else dump_fault(path, settings), ANEW)
         if one.name == "ledger" and one.kind == "sqlite":
             try:
-                read_chains_of_file(path, manifest.ledger_head)
+                read_chains_of_file(path, manifest.ledger_head, manifest.events_head)
             except TidegateError as error:
                 seen.fault(where, error.what, "use an older backup, and find out who changed the ledger")
         seen.looked.append(f"database {one.name}: {one.bytes} bytes, {one.kind}")
@@ -151,7 +184,8 @@ def _look_at_versions(
         source = next((one for one in reversed(listing.backups) if version.tag in one.holds), None)
         if source is None:
             told = f"no backup holds its bundle: {version.fault or 'it was not whole'}"
-            if version.production or version.fault.startswith("its manifest"):
+            # One that was pruned has no folder; nobody prunes what a rollback would go back to.
+            if version.production or version.fallback or version.folder:
                 seen.fault(version.name, told, "restore or register it again, then `tidegate backup`")
             else:
                 seen.notes.append(f"{version.name}: {told}")

@@ -1,8 +1,10 @@
 """Damage put into a real installation and into a real repository: each is found, named with what mends it, and mended."""
 
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 from tests.integration.backup.place import Place, make_place
 from tests.integration.notify.receivers import WebReceiver, web_receiver
+from tests.registry_factories import write_bundle
 
 from tidegate.backup.drill import drill
 from tidegate.backup.finding import Seen
@@ -25,12 +28,16 @@ from tidegate.backup.recording import record
 from tidegate.backup.require import take_or_refuse
 from tidegate.backup.verify import verify_backups
 from tidegate.errors import BackupError
+from tidegate.keys.signing import Signer, production_message
 from tidegate.model.bundle import verify_files
 from tidegate.registry.events import EventLedger
 from tidegate.settings.operations import Notify
+from tidegate.settings.serving import Signing
 from tidegate.settings.settings import Ledger
 
 pytestmark = pytest.mark.slow
+
+REPORT = "1/run/artifacts/report.html"
 
 
 @dataclass
@@ -128,6 +135,93 @@ def test_truncated_databases_and_deleted_artifacts_are_found_and_named(story: St
     assert named["mlruns/artifacts/1/models/m-alpha-1/artifacts/signature/manifest.sig"][0] == "it is gone"
     # A look must not write into what is damaged.
     assert (place.root / "data/ledger/ledger.db").stat().st_size < story.place.ledger_file.stat().st_size
+
+
+def test_emptied_folders_are_found(story: Story, tmp_path: Path) -> None:
+    place = story.place.copied(tmp_path / "project")
+    shutil.rmtree(place.root / "data" / "bars")
+    for path in (place.root / "configs").rglob("*.yaml"):
+        path.unlink()
+    named = found(place, story)
+    assert named["live folder data/bars"][0] == "it is not there; the backup has 2 files"
+    assert "--only bars" in named["live folder data/bars"][1]
+    assert named["live folder configs"][0] == "it is empty; the backup has 1 files"
+
+
+def test_a_database_cut_off_to_nothing_is_found(story: Story, tmp_path: Path) -> None:
+    place = story.place.copied(tmp_path / "project")
+    (place.root / "mlruns" / "mlflow.db").write_bytes(b"")
+    assert found(place, story)["live database mlflow mlruns/mlflow.db"][0] == "it holds no table"
+
+
+def test_a_cut_off_event_ledger_is_found(story: Story, tmp_path: Path) -> None:
+    place = story.place.copied(tmp_path / "project")
+    with closing(sqlite3.connect(place.ledger_file)) as connection, connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("DELETE FROM events")
+    assert "the event ledger was cut off" in found(place, story)["live database ledger data/ledger/ledger.db"][0]
+
+
+def test_a_signature_of_a_new_key_is_no_damage_and_stays(story: Story, tmp_path: Path) -> None:
+    place = story.place.copied(tmp_path / "project")
+    signer = Signer.new()
+    (place.root / "keys" / "new.pem").write_bytes(signer.public_pem())
+    signature = place.bundle("alpha", 1).parent / "signature" / "manifest.sig"
+    signature.write_bytes(signer.sign(production_message(place.manifests["alpha", 1].digest())))
+    name = "mlruns/artifacts/1/models/m-alpha-1/artifacts/signature/manifest.sig"
+    assert name in found(place, story), "the key is not trusted yet"
+    place.settings = place.settings.model_copy(
+        update={"signing": Signing(public_key_files=(place.root / "keys" / "new.pem",))}
+    )
+    assert name not in found(place, story)
+    before = signature.read_bytes()
+    assert name not in [one.path for one in mend(place.settings, place.root, actor="test")]
+    assert signature.read_bytes() == before
+
+
+def test_what_can_be_mended_is_and_is_recorded_where_something_else_cannot(story: Story, tmp_path: Path) -> None:
+    place = story.place.copied(tmp_path / "project")
+    (place.artifacts / REPORT).unlink()
+    unknown = place.artifacts / "0/models/m-new/artifacts/bundle"
+    write_bundle(unknown)
+    flip(unknown / "model.onnx")
+    # A model is registered file by file.
+    assert not [name for name in found(place, story) if "m-new" in name]
+    for path in (unknown, *unknown.iterdir()):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    assert [name for name in found(place, story) if "m-new" in name]
+    with pytest.raises(BackupError, match="no backup holds 0/models/m-new/artifacts/bundle whole"):
+        mend(place.settings, place.root, actor="test")
+    assert (place.artifacts / REPORT).is_file()
+    event = EventLedger.from_settings(place.settings).newest("", "restored")
+    assert event is not None
+    assert REPORT in [one["path"] for one in event.content["artifacts"]]
+
+
+def test_a_bundle_that_a_rollback_would_go_back_to_and_nobody_holds_is_found(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    flip(place.bundle("alpha", 1) / "model.onnx")
+    place.promote("alpha", 2)
+    taken = place.back_up()
+    assert (taken.production, taken.damaged) == ({"alpha": 2}, ())
+    assert any("alpha/v1, which a rollback would go back to, is damaged" in one for one in taken.warnings)
+    (one,) = verify_backups(place.settings, place.root, actor="test").findings
+    assert (one.where, "was altered" in one.what) == ("alpha/v1", True)
+
+    shutil.rmtree(place.bundle("alpha", 1))
+    place.back_up()
+    named = {one.where: one.what for one in verify_backups(place.settings, place.root, actor="test").findings}
+    assert "no bundle has the digest" in named["alpha/v1"]
+
+
+def test_keys_that_are_not_in_their_repository_are_found(story: Story, tmp_path: Path) -> None:
+    empty = tmp_path / "keys-repository"
+    environment = {**os.environ, "RESTIC_PASSWORD": "second"}
+    subprocess.run(["restic", "-r", str(empty), "init"], env=environment, check=True, capture_output=True)
+    place = story.place.with_backup(keys_repository=str(empty))
+    named = {one.where: one.what for one in verify_backups(place.settings, place.root, actor="test").findings}
+    assert named[f"backup {story.second.id}, keys"] == f"its keys are not in {empty}"
 
 
 def test_a_cut_off_ledger_is_found(story: Story, tmp_path: Path) -> None:

@@ -39,7 +39,13 @@ def test_the_flow_takes_one_verifies_it_and_fails_on_damage(place: Place) -> Non
     assert look is not None
     assert look.content["well"] is True
 
+    # The next backup knows nothing of what is gone: it is compared with the one before.
     kept = (place.artifacts / REPORT).read_bytes()
+    (place.artifacts / REPORT).unlink()
+    with pytest.raises(BackupError, match=rf"{REPORT}: it is gone"):
+        backup("test")
+    (place.artifacts / REPORT).write_bytes(kept)
+
     file = place.bundle("alpha", 1) / "golden.json"
     content = file.read_bytes()
     file.write_bytes(content + b" ")
