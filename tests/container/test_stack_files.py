@@ -128,6 +128,9 @@ def test_whoever_backs_up_reads_what_is_backed_up_and_writes_the_repositories(wh
         }
         assert len(files) == 3
         assert files <= seen
+    for name, service in whole["services"].items():
+        written = {mount["source"] for mount in service.get("volumes", ()) if not mount.get("read_only")}
+        assert ("artifacts" in written) == (name in {"mlflow", "restore"}), name
     production = yaml.safe_load((ROOT / "configs" / "production.yaml").read_text())
     assert production["backup"]["before_promotion"] == "require"
 
