@@ -8,8 +8,11 @@ from pydantic import SecretStr
 from tests.integration.backup.place import Place, make_place
 from tests.servers import postgresql
 
+from tidegate.backup import staging
 from tidegate.backup.chains import read_chains
 from tidegate.backup.drill import drill
+from tidegate.backup.manifest import CopiedDatabase
+from tidegate.backup.places import Database as InstalledDatabase
 from tidegate.backup.places import DatabaseName
 from tidegate.backup.postgresql import Server
 from tidegate.backup.restore import restore
@@ -19,6 +22,7 @@ from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.state import Draft
 from tidegate.settings.settings import Ledger as LedgerSettings
+from tidegate.settings.settings import Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers]
 
@@ -35,13 +39,31 @@ def server() -> Iterator[str]:
         yield address
 
 
-def test_dumps_are_restored_into_empty_databases_only(server: str, tmp_path: Path) -> None:
+def promote(database: Database, version: int) -> None:
+    ledger = Ledger(database)
+    draft = Draft("beta", "promote", ledger.state("beta").current, version, "test", "test", DIGEST)
+    with ledger.writing() as writer:
+        row = writer.append(draft, "intent")
+        writer.close(row, "committed", reason="test", evidence={})
+
+
+def test_dumps_are_restored_into_empty_databases_only(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = with_databases(make_place(tmp_path), server)
     database = Database(named(server, "ledger"))
-    with Ledger(database).writing() as writer:
-        row = writer.append(Draft("beta", "promote", None, 7, "test", "test", DIGEST), "intent")
-        writer.close(row, "committed", reason="test", evidence={})
-    record = place.back_up()
+    promote(database, 7)
+    copied = staging._copied
+
+    def meanwhile(one: InstalledDatabase, settings: Settings, folder: Path) -> CopiedDatabase:
+        if one.name == "prefect":  # ledger and MLflow are dumped by now, and the manifest is not written yet
+            promote(database, 8)
+        return copied(one, settings, folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(staging, "_copied", meanwhile)
+        record = place.back_up()
+    assert [row.to_version for row in Ledger(database).rows()] == [7, 7, 8, 8]
     assert record.production == {"beta": 7}
     assert record.damaged == ("beta/v7",), "no bundle has this digest, and the backup must say so"
 
@@ -62,6 +84,12 @@ def test_dumps_are_restored_into_empty_databases_only(server: str, tmp_path: Pat
     with pytest.raises(BackupError, match="is not empty"):
         restore(place.settings, tmp_path / "again", only=["databases"], databases=urls)
     assert not (tmp_path / "again").exists()
+    assert "mlflow" not in found(place)
+    Server.of(named(server, "mlflow"), place.settings).empty_again()
+    assert found(place)["mlflow"] == "it holds no table"
+    Server.of(server, place.settings).lines("DROP DATABASE mlflow")
+    assert 'database "mlflow" does not exist' in found(place)["mlflow"]
+
     models.empty_again()
     models.require_empty()
     with pytest.raises(BackupError, match="could not be asked"):
@@ -70,6 +98,13 @@ def test_dumps_are_restored_into_empty_databases_only(server: str, tmp_path: Pat
         drill(place.settings, place.root, actor="test")
     with pytest.raises(BackupError, match="is not empty"):
         drill(place.settings, place.root, actor="test", databases=urls)
+
+
+def found(place: Place) -> dict[str, str]:
+    """What a look at the live databases finds."""
+    findings = verify_backups(place.settings, place.root, actor="test", with_live=True).findings
+    begin = "live database "
+    return {one.where.removeprefix(begin): one.what for one in findings if one.where.startswith(begin)}
 
 
 def with_databases(place: Place, server: str) -> Place:
