@@ -19,9 +19,9 @@ from docs.packages import PACKAGES
 
 ROOT: Final = Path(__file__).parents[1]
 DOCS: Final = ROOT / "docs"
-# Folders outside docs/ whose README is a page of the site.
-ELSEWHERE: Final = {"client-rust": "clients/rust", "client-conformance": "clients/conformance"}
-_LINK: Final = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
+# Pages of the site that stand for one outside docs/.
+ELSEWHERE: Final = {"client-rust": "clients/rust/README.md", "client-conformance": "clients/conformance/README.md"}
+_LINK: Final = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
 project = "tidegate"
 version = release = __version__
@@ -33,12 +33,14 @@ exclude_patterns = ["screenshots"]
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 nitpicky = True
+smartquotes = False  # `--help` stays what it is
 # Names of other projects have their pages on other hosts, and nothing here asks another host; aliases of types have none at all.
 nitpick_ignore_regex = [("py:.*", rf"(?!tidegate\.({'|'.join(PACKAGES)})\.).*"), ("py:.*", r".*\._\w+")]
 nitpick_ignore = [("py:obj", "tidegate.features.view.V")]  # a variable of types
 python_use_unqualified_type_names = True
 
 default_role = "code"
+toc_object_entries = False  # the tree beside each page would name every function
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # signatures are taken from the source, below
 napoleon_google_docstring = True
@@ -68,19 +70,25 @@ def setup(app: Any) -> None:  # noqa: ANN401  Sphinx itself is needed for the si
 
 
 def _take_in(app: Any, docname: str, source: list[str]) -> None:  # noqa: ANN401
-    """The text of a README outside docs/ in place of the page that stands for it, and links to such a README lead to that page."""
+    """The text of a page outside docs/ in place of the one that stands for it, and links that lead to such a page lead to that one.
+
+    A link to another page or folder outside docs/ becomes the name of what it leads to; other files are copied into the site by Sphinx.
+    """
     del app
     page = DOCS / f"{docname}.md"
-    origin = ROOT / ELSEWHERE[docname] / "README.md" if docname in ELSEWHERE else page
-    text = origin.read_text(encoding="utf-8").replace("```rust,no_run", "```rust") if origin != page else source[0]
-    pages = {ROOT / folder: DOCS / f"{name}.md" for name, folder in ELSEWHERE.items()}
-    pages |= {folder / "README.md": target for folder, target in pages.items()}
+    origin = ROOT / ELSEWHERE.get(docname, f"docs/{docname}.md")
+    text = source[0] if origin == page else origin.read_text(encoding="utf-8").replace("```rust,no_run", "```rust")
+    pages = {ROOT / name: DOCS / f"{standing}.md" for standing, name in ELSEWHERE.items()}
+    pages |= {path.parent: standing for path, standing in pages.items() if path.name == "README.md"}
 
     def link(found: re.Match[str]) -> str:
-        target = (origin.parent / found[1]).resolve()
+        words, address, anchor = found[1], found[2], found[3] or ""
+        target = (origin.parent / address).resolve()
         if not target.exists():
             return found[0]
-        return f"]({os.path.relpath(pages.get(target, target), page.parent)}{found[2] or ''})"
+        if target not in pages and not target.is_relative_to(DOCS) and (target.is_dir() or target.suffix == ".md"):
+            return f"{words} (`{target.relative_to(ROOT)}`)"
+        return f"[{words}]({os.path.relpath(pages.get(target, target), page.parent)}{anchor})"
 
     source[0] = _LINK.sub(link, text)
 

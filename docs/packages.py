@@ -10,10 +10,8 @@ SOURCE: Final = Path(tidegate.__file__).parent
 # What programs outside tidegate build upon: own features, notebooks, bots, other gates and reports. The other packages are reached by the command line.
 PACKAGES: Final = (
     "bars",
-    "validation",
     "features",
     "labels",
-    "dataset",
     "strategy",
     "policy",
     "model",

@@ -44,7 +44,7 @@ def test_links_and_anchors_of_the_built_pages_resolve(pages: dict[Path, Page]) -
 
 def test_no_page_asks_another_host(site: Path, pages: dict[Path, Page]) -> None:
     asked = {address for page in pages.values() for address in page.asks}
-    for sheet in site.rglob("*.css"):
+    for sheet in (*site.rglob("*.css"), *site.rglob("*.svg")):
         asked |= set(addresses_of(sheet.read_text(encoding="utf-8")))
     assert any("furo" in address for address in asked)
     assert {address for address in asked if is_elsewhere(address)} == set()
