@@ -20,7 +20,11 @@ from docs.packages import PACKAGES
 ROOT: Final = Path(__file__).parents[1]
 DOCS: Final = ROOT / "docs"
 # Pages of the site that stand for one outside docs/.
-ELSEWHERE: Final = {"client-rust": "clients/rust/README.md", "client-conformance": "clients/conformance/README.md"}
+ELSEWHERE: Final = {
+    "client-rust": "clients/rust/README.md",
+    "client-conformance": "clients/conformance/README.md",
+    "threat-model": "SECURITY.md",
+}
 _LINK: Final = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
 project = "tidegate"
