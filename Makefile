@@ -119,8 +119,8 @@ chaos: $(READY)  ## inject faults into real operations for half an hour, and say
 	$(BIN)/python -m tests.chaos --report runs/chaos/report.json $(CHAOS)
 
 .PHONY: test-stack
-test-stack: $(READY)  ## build the whole stack's images and run its story in a container engine (root, many minutes)
-	TIDEGATE_TEST_STACK=1 $(BIN)/python -m pytest tests/container/test_stack.py
+test-stack: $(READY)  ## build the whole stack's images and run its story, and flows as containers, in a container engine (root, many minutes)
+	TIDEGATE_TEST_STACK=1 $(BIN)/python -m pytest tests/container/test_stack.py tests/container/test_work_pool.py
 
 # Debian's packages that some tests need: a program that shows that a package is there already, and the package's name.
 SYSTEM := /usr/lib/postgresql/*/bin/initdb=postgresql /usr/sbin/dockerd=docker.io /usr/bin/mmdebstrap=mmdebstrap /usr/bin/prometheus=prometheus \

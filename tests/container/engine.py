@@ -176,10 +176,17 @@ def _build(engine: Engine, base: str, file: str, image: str, *, timeout_s: float
 
 def build_others(engine: Engine, base: str) -> dict[str, str]:
     """Build the pipeline's image and that of Debian's servers; gives the variables of docker/compose.yaml that name them."""
-    images = {"PIPELINE_IMAGE": "tidegate-test-pipeline", "DEBIAN_IMAGE": "tidegate-test-debian"}
-    for name, folder in zip(images.values(), ("pipeline", "debian"), strict=True):
-        _build(engine, base, f"docker/{folder}/Dockerfile", name, timeout_s=900)
+    debian = "tidegate-test-debian"
+    images = {"PIPELINE_IMAGE": build_pipeline(engine, base), "DEBIAN_IMAGE": debian}
+    _build(engine, base, "docker/debian/Dockerfile", debian, timeout_s=900)
     return images
+
+
+def build_pipeline(engine: Engine, base: str) -> str:
+    """Build the pipeline's image and return its name."""
+    image = "tidegate-test-pipeline"
+    _build(engine, base, "docker/pipeline/Dockerfile", image, timeout_s=900)
+    return image
 
 
 def derive(engine: Engine, image: str, name: str, module: Path, folder: str) -> None:

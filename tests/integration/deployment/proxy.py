@@ -57,11 +57,11 @@ class Proxy:
 
     @property
     def state_file(self) -> Path:
-        return self.folder / "state"
+        return self.folder / "haproxy.state"
 
     def start(self) -> None:
         """Start it and wait until its runtime API answers."""
-        log = self.folder / "log"
+        log = self.folder / "haproxy.log"
         with log.open("ab") as output:
             command = [program(), "-db", "-f", str(self.folder / "haproxy.cfg")]
             self.process = subprocess.Popen(command, stdout=output, stderr=output)

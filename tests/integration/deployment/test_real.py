@@ -118,41 +118,48 @@ def register(settings: Settings, folder: Path) -> None:
     promoter.promote(NAME, 1, tracking.decision(NAME, 1), actor="ann", reason="first", champion=None)
 
 
+def installation(folder: Path, address: str, patch: pytest.MonkeyPatch, **changes: str) -> Settings:
+    """v1 in production, v2 and v3 registered, a first backup; `changes` are further settings, as the environment names them."""
+    password = folder / "password"
+    password.write_text("secret")
+    password.chmod(0o600)
+    own = {
+        "MLFLOW__TRACKING_URI": address,
+        "SERVING__ALLOW_UNSIGNED": "true",
+        "SERVING__POLL_S": "3600",
+        "SERVING__LOG_FOLDER": str(folder / "log"),
+        "SERVING__CACHE": str(folder / "cache" / "serving"),
+        "BACKUP__REPOSITORY": str(folder / "backups"),
+        "BACKUP__PASSWORD_FILE": str(password),
+        "BACKUP__MLFLOW_DATABASE_URL": f"sqlite:///{folder}/mlruns/mlflow.db",
+        "BACKUP__MLFLOW_ARTIFACTS": str(folder / "mlruns" / "artifacts"),
+        "DEPLOY__REPLICAS": "processes",
+        "DEPLOY__BOT_MINUTES": "0.2",
+        "DEPLOY__READY_S": "60",
+        "WATCH__POLL_S": "0.3",
+        **changes,
+        **{f"PATHS__{name.upper()}": str(folder / name) for name in ("data", "runs", "mlruns", "strategies")},
+    }
+    for name, value in own.items():
+        patch.setenv(f"TIDEGATE_{name}", value)
+    settings = load_settings(folder)
+    for each in ("runs", "log", "strategies", "configs"):
+        (folder / each).mkdir(exist_ok=True)
+    text = (STRATEGIES / "eurusd-sample.yaml").read_text(encoding="utf-8")
+    (folder / "strategies" / f"{NAME}.yaml").write_text(text.replace("eurusd-sample", NAME), encoding="utf-8")
+    register(settings, folder)
+    take_backup(settings, folder, reason="first", actor="test", init=True)
+    return settings
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     require_restic()
     folder = tmp_path_factory.mktemp("deployment").resolve()
-    password = folder / "password"
-    password.write_text("secret")
-    password.chmod(0o600)
     with ExitStack() as stack:
         address = stack.enter_context(mlflow_server(folder / "mlruns"))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        own = {
-            "MLFLOW__TRACKING_URI": address,
-            "SERVING__ALLOW_UNSIGNED": "true",
-            "SERVING__POLL_S": "3600",
-            "SERVING__LOG_FOLDER": str(folder / "log"),
-            "SERVING__CACHE": str(folder / "cache" / "serving"),
-            "BACKUP__REPOSITORY": str(folder / "backups"),
-            "BACKUP__PASSWORD_FILE": str(password),
-            "BACKUP__MLFLOW_DATABASE_URL": f"sqlite:///{folder}/mlruns/mlflow.db",
-            "BACKUP__MLFLOW_ARTIFACTS": str(folder / "mlruns" / "artifacts"),
-            "DEPLOY__REPLICAS": "processes",
-            "DEPLOY__BOT_MINUTES": "0.2",
-            "DEPLOY__READY_S": "60",
-            "WATCH__POLL_S": "0.3",
-            **{f"PATHS__{name.upper()}": str(folder / name) for name in ("data", "runs", "mlruns", "strategies")},
-        }
-        for name, value in own.items():
-            patch.setenv(f"TIDEGATE_{name}", value)
-        settings = load_settings(folder)
-        for each in ("runs", "log", "strategies", "configs"):
-            (folder / each).mkdir(exist_ok=True)
-        text = (STRATEGIES / "eurusd-sample.yaml").read_text(encoding="utf-8")
-        (folder / "strategies" / f"{NAME}.yaml").write_text(text.replace("eurusd-sample", NAME), encoding="utf-8")
-        register(settings, folder)
-        take_backup(settings, folder, reason="first", actor="test", init=True)
+        settings = installation(folder, address, patch)
         old = stack.enter_context(
             Serving(folder, address, free_port(), NAME, "old", clock="system", poll_s=3600, allow_unsigned="true")
         )
