@@ -79,6 +79,7 @@ COMPOSE = STRATEGIES=$(STRATEGIES) $(DOCKER) compose -f docker/compose.yaml $(ST
 .PHONY: stack-up
 stack-up:  ## start the whole stack in containers (STRATEGIES=name,name)
 	@test -n "$(STRATEGIES)" || { echo "name the strategies: STRATEGIES=simulated-demo make stack-up"; exit 2; }
+	@cd docker && test -e "$${SECRETS:-./secrets}/backup-password" || { echo "secrets are missing: make stack-secrets, as root"; exit 2; }
 	$(COMPOSE) up --detach --wait
 
 .PHONY: stack-down
@@ -119,7 +120,7 @@ chaos: $(READY)  ## inject faults into real operations for half an hour, and say
 	$(BIN)/python -m tests.chaos --report runs/chaos/report.json $(CHAOS)
 
 .PHONY: test-stack
-test-stack: $(READY)  ## build the whole stack's images and run its story, and flows as containers, in a container engine (root, many minutes)
+test-stack: $(READY)  ## build the whole stack's images and run its story, and flows as containers, in a container engine (root, up to a quarter of an hour)
 	TIDEGATE_TEST_STACK=1 $(BIN)/python -m pytest tests/container/test_stack.py tests/container/test_work_pool.py
 
 # Debian's packages that some tests need: a program that shows that a package is there already, and the package's name.

@@ -313,6 +313,7 @@ def is_whole_again_after_the_loss_of_all_but_the_backups(stack: Stack, key: str)
     assert {version for _, version in answers.acknowledged.values()} == {3}
     # New accounts of MLflow, who may change what the lost ones have made.
     started(stack, "retrain", stack.strategy.name, 4)
+    assert "may change" not in stack.compose("run", "--rm", "accounts")  # nothing is left to give
     assert aliases(stack)["production"] == "4", verdict(stack)
     assert reasons(stack)[-1] == before(stack, 4)
     return restored_s
