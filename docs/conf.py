@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from pygments.lexers.special import TextLexer
+
 from tidegate import __version__
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -66,6 +68,7 @@ html_theme_options = {"navigation_with_keys": True, "footer_icons": []}
 
 def setup(app: Any) -> None:  # noqa: ANN401  Sphinx itself is needed for the site only
     """What Sphinx calls."""
+    app.add_lexer("haproxy", TextLexer)  # Pygments knows none
     app.connect("source-read", _take_in)
     app.connect("autodoc-process-signature", _as_written)
     app.connect(

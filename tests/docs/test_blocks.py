@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from tests.docs.pages import ROOT, Block, blocks, blocks_of
 
 from tidegate.bars.interval import Interval
@@ -16,6 +17,7 @@ from tidegate.features.features import resolve, standard_set
 from tidegate.features.features import usable as usable_rows
 from tidegate.features.window import Window
 from tidegate.settings.loading import parse_yaml
+from tidegate.settings.settings import Settings
 from tidegate.strategy.strategy import SimulatedSource, Strategy
 
 BASE = parse_yaml((ROOT / "configs" / "strategies" / "eurusd-sample.yaml").read_text(encoding="utf-8"))
@@ -23,9 +25,22 @@ FEATURES = ROOT / "docs" / "features.md"
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
-def test_yaml_blocks_are_strategies_or_parts_of_one(block: Block) -> None:
+def test_yaml_blocks_are_strategies_or_settings_or_parts_of_one(block: Block) -> None:
     content = parse_yaml(block.text)
-    Strategy.model_validate(content if "version" in content else BASE | content)
+    if set(content) <= set(Settings.model_fields) - set(Strategy.model_fields):
+        for section, values in content.items():
+            kind: Any = Settings.model_fields[section].annotation
+            TypeAdapter(kind).validate_python(values)
+    else:
+        Strategy.model_validate(content if "version" in content else BASE | content)
+
+
+@pytest.mark.parametrize(
+    "text", ["mlflow: {port: many}", "serving: {ports: 8080}", "labels: {horizon: 3}", "nothing: {a: 1}"]
+)
+def test_a_wrong_yaml_block_is_noticed(text: str) -> None:
+    with pytest.raises(ValidationError):
+        test_yaml_blocks_are_strategies_or_settings_or_parts_of_one(Block(FEATURES, 1, "yaml", text))
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
