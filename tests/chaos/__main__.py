@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def _tell(one: Record) -> None:
-    word = "well" if one.is_well else "NOT WELL"
+    word = ("halted" if one.halted else "well") if one.is_well else "NOT WELL"
     took = "" if one.took else " (not in time)"
     print(f"{one.kind:<20} {one.operation:<9} {one.how}{took}; ended {one.code}, again {one.rerun}: {word}", flush=True)
     if not one.is_well:

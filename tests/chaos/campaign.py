@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from tests.chaos.invariants import after_fault, after_rerun
+from tests.chaos.invariants import after_fault, after_halt, after_rerun
 from tests.chaos.operations import OPERATIONS, Act
 from tests.chaos.processes import Clocked, Forked
 from tests.chaos.stage import Stage
@@ -77,6 +77,7 @@ class Record:
     broken: tuple[str, ...]
     said: str
     seconds: float
+    halted: bool = False
 
     @property
     def is_well(self) -> bool:
@@ -147,10 +148,13 @@ def inject(stage: Stage, fault: Fault, usual: Usual) -> Record:
             break
         said += f"\n--- asked again: {running.said()[-1500:]}"
         time.sleep(1)
+    halted = stage.promoter.ledger.state(act.strategy).halt is not None
     if codes[-1] == 0:
-        broken += [f"after the rerun: {one}" for one in _looked(after_rerun, stage, act)]
+        broken += [f"after the rerun: {one}" for one in _looked(after_halt if halted else after_rerun, stage, act)]
+    if halted:
+        stage.go_on(act.after or 0)
     seconds = round(time.monotonic() - began, 1)
-    return Record(**asdict(fault), took=found.took, how=found.how, code=found.code, rerun=tuple(codes), broken=tuple(broken), said=said, seconds=seconds)  # fmt: skip
+    return Record(**asdict(fault), took=found.took, how=found.how, code=found.code, rerun=tuple(codes), broken=tuple(broken), said=said, seconds=seconds, halted=halted)  # fmt: skip
 
 
 def _looked(look: Callable[[Stage, Act], list[str]], stage: Stage, act: Act) -> list[str]:

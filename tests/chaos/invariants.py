@@ -29,7 +29,8 @@ def after_fault(stage: Stage, act: Act) -> list[str]:
         broken.append(
             f"production is v{alias}, and the open intent is from v{intent.from_version} to v{intent.to_version}"
         )
-    if act.is_served and (served := stage.served(act.strategy)) not in {act.before, act.after}:
+    allowed = {act.before, act.after} | ({None} if state.halt is not None else set())
+    if act.is_served and (served := stage.served(act.strategy)) not in allowed:
         broken.append(f"v{served} is served, neither the version before nor the one after")
     broken += _whole(stage, act.strategy, (alias, promoter.versions.alias(act.strategy, PREVIOUS)))
     return broken + _promotions(stage, act)
@@ -56,6 +57,20 @@ def after_rerun(stage: Stage, act: Act) -> list[str]:
     if act.operation == "rollback" and (act.before not in state.barred or len(_since(stage, act, "rollback")) != 1):
         broken.append("the version that was left is not barred, or it was left more than once")
     return broken + _of_operation(stage, act)
+
+
+def after_halt(stage: Stage, act: Act) -> list[str]:
+    """What is broken where a rollback found no version that verified and has halted the strategy, as it says it does."""
+    promoter, broken = stage.promoter, _chains(stage)
+    state, alias = promoter.ledger.state(act.strategy), promoter.versions.alias(act.strategy, PRODUCTION)
+    if (alias, state.current, state.open_intent) != (None, None, None):
+        broken.append(f"halted, and production is v{alias} in MLflow and v{state.current} in the ledger")
+    if (served := stage.until_served(act.strategy, None)) is not None:
+        broken.append(f"halted, and v{served} is served")
+    found = repair(promoter, act.strategy)
+    if found.rows or found.alerts or found.published:
+        broken.append(f"a repair still finds something: {found.alerts or found}")
+    return broken
 
 
 def _of_operation(stage: Stage, act: Act) -> list[str]:

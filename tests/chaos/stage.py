@@ -174,6 +174,13 @@ class Stage:
         judged = self.tracking.decision(SMALL, version)
         promoter.promote(SMALL, version, judged, actor="chaos", reason="prepared", champion=promoter.current(SMALL))
 
+    def go_on(self, version: int) -> None:
+        """Bring the small strategy back from a halt, as a person does."""
+        promoter = self.promoter
+        promoter.resume(SMALL, actor="chaos", reason="the artifacts are back")
+        judged = self.tracking.decision(SMALL, version)
+        promoter.promote(SMALL, version, judged, actor="chaos", reason="back", champion=None, override=True)
+
     def newest_backup(self) -> str:
         """The name of the newest whole backup."""
         return list_backups(open_repository(self.settings)).newest().id

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -92,11 +91,16 @@ def names(client: SyncPrefectClient) -> Counter[str]:
 
 
 def test_two_at_once_and_a_kill_leave_each_deployment_once(servers: list[str], root: Path) -> None:
-    rng = random.Random(3)  # noqa: S311  repeatable
-    both = [deploys(root, address, f"answer-{number}") for number, address in enumerate(servers)]
-    time.sleep(rng.uniform(2, 6))
-    both[0].send_signal(signal.SIGKILL)
-    for process in both:
+    first, second = (deploys(root, address, f"answer-{number}") for number, address in enumerate(servers))
+    with temporary_settings({PREFECT_API_URL: servers[0]}), get_client(sync_client=True) as client:
+        deadline = time.monotonic() + 240
+        while len(names(client)) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        killed = first if first.poll() is None else second
+        assert killed.poll() is None, "the kill comes before the end"
+        killed.send_signal(signal.SIGKILL)
+    for process in (first, second):
         process.wait(240)
     again = deploys(root, servers[0], "again")
     assert again.wait(240) == 0, (root / "again.log").read_text()

@@ -187,6 +187,14 @@ def test_an_altered_file_is_refused(tracking: Tracking, tmp_path: Path) -> None:
     assert not (tmp_path / "fetched").exists()
 
 
+def test_a_bundle_that_is_not_there_may_be_a_store_that_is_not(server: str, tmp_path: Path) -> None:
+    tracking = Tracking(settings_for(server, Paths(mlruns=tmp_path)))
+    version, _ = register(tracking, tmp_path / "bundle")
+    tracking._repository(tracking._location(REAL, version)).delete_artifacts()
+    with pytest.raises(BundleError, match=r"holds no bundle.*artifact store is there"):
+        tracking.verified_manifest(REAL, version)
+
+
 def test_the_bundles_own_decision_goes_before_the_runs(tracking: Tracking, tmp_path: Path) -> None:
     made = write_bundle(tmp_path / "bundle", onnx_model())
     refused = decision(made, promote=False)

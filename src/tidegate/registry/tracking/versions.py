@@ -363,7 +363,10 @@ class Tracking:
             repository = self._repository(self._location(strategy, version))
             names = {Path(file.path).name for file in repository.list_artifacts(BUNDLE_FOLDER)}
             if not names:
-                raise BundleError(f"{strategy} v{version} holds no bundle", next_step="register it again")
+                raise BundleError(
+                    f"{strategy} v{version} holds no bundle",
+                    next_step="see that the artifact store is there; else register it again",
+                )
             return Path(repository.download_artifacts(BUNDLE_FOLDER, str(folder)))
 
     def _location(self, strategy: str, version: int) -> str:
