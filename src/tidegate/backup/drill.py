@@ -140,6 +140,7 @@ def drill(
         ConfigurationError: the repository cannot be used, or a database for a dump is not named.
         BackupError: there is no backup, or the folder is not empty.
     """
+    began = time.monotonic()
     repository = open_repository(settings)
     listed = list_backups(repository).named(backup)
     manifest = listed.manifest(repository)
@@ -159,7 +160,7 @@ def drill(
             server.require_empty()
         run = _Run(restored_settings(settings, place, urls), root, place, repository, listed, manifest, urls, servers)
         try:
-            _run_cases(run)
+            _run_cases(run, began)
         finally:
             # They were empty before, so all that they hold is the drill's.
             for server in servers.values() if folder is None else ():
@@ -190,9 +191,8 @@ def _empty(settings: Settings, folder: Path | None) -> Iterator[Path]:
         yield Path(made)
 
 
-def _run_cases(run: _Run) -> None:
-    """First what an outage needs, timed, then the rest, then one model damaged and mended. A case that fails ends the drill."""
-    began = time.monotonic()
+def _run_cases(run: _Run, began: float) -> None:
+    """First what an outage needs, timed from when the repository was opened, then the rest, then one model damaged and mended. A case that fails ends the drill."""
     with ExitStack() as stack:
         if _timed(run, "outage", began, lambda: _outage(run, stack)) and _timed(
             run, "data loss", began, lambda: _rest(run)

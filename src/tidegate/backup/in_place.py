@@ -1,5 +1,6 @@
 """Mending the live installation where a single bundle or artifact is damaged: the damaged one is set aside, the backup's takes its place."""
 
+import glob
 import os
 import shutil
 import tempfile
@@ -158,6 +159,10 @@ def _files(unit: str, manifest: BackupManifest) -> Sequence[str]:
 def _swap(restored: Path, live: Path, aside: Path) -> Path | None:
     """Set the live one aside, and put the restored one there: written whole beside it first, then renamed."""
     live.parent.mkdir(parents=True, exist_ok=True)
+    for left in live.parent.glob(
+        f".{glob.escape(live.name)}.mending-*"
+    ):  # by a process that was killed here; we hold the lock
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
     fresh = live.with_name(f".{live.name}.mending-{os.getpid()}")
     if restored.is_dir():
         shutil.copytree(restored, fresh)

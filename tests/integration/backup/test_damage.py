@@ -93,6 +93,10 @@ def test_a_flipped_byte_is_found_and_mended_from_the_backup_that_has_it_whole(st
     (one,) = verdict.findings
     assert one.where == f"{place.artifacts}/{bundle}/manifest.json"
     assert one.mend == f"`tidegate restore --in-place --artifact {bundle}`"
+    # What a killed mending left is taken away by the next one.
+    left = place.bundle("alpha", 1).with_name(".bundle.mending-1")
+    left.mkdir()
+    (left / "model.onnx").write_text("half")
     (done,) = mend(place.settings, place.root, actor="test", artifact=bundle)
     assert (done.path, done.backup) == (bundle, story.first.id)
     assert verify_files(place.bundle("alpha", 1)) == place.manifests["alpha", 1]
