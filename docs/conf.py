@@ -27,6 +27,7 @@ ELSEWHERE: Final = {
     "client-conformance": "clients/conformance/README.md",
     "threat-model": "SECURITY.md",
 }
+_RUST: Final = re.compile(r"^```rust\S*\n(.*?)(?=^```$)", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
 project = "tidegate"
@@ -84,7 +85,7 @@ def _take_in(app: Any, docname: str, source: list[str]) -> None:  # noqa: ANN401
     del app
     page = DOCS / f"{docname}.md"
     origin = ROOT / ELSEWHERE.get(docname, f"docs/{docname}.md")
-    text = source[0] if origin == page else origin.read_text(encoding="utf-8").replace("```rust,no_run", "```rust")
+    text = source[0] if origin == page else _RUST.sub(_shown, origin.read_text(encoding="utf-8"))
     pages = {ROOT / name: DOCS / f"{standing}.md" for standing, name in ELSEWHERE.items()}
     pages |= {path.parent: standing for path, standing in pages.items() if path.name == "README.md"}
 
@@ -98,6 +99,11 @@ def _take_in(app: Any, docname: str, source: list[str]) -> None:  # noqa: ANN401
         return f"[{words}]({os.path.relpath(pages.get(target, target), page.parent)}{anchor})"
 
     source[0] = _LINK.sub(link, text)
+
+
+def _shown(found: re.Match[str]) -> str:
+    """A block of Rust without the lines that rustdoc hides."""
+    return "```rust\n" + "".join(line for line in found[1].splitlines(keepends=True) if not re.match(r"# |#$", line))
 
 
 def _as_written(
