@@ -130,9 +130,12 @@ def run(step: Step, root: Path) -> tuple[Outcome, str]:
     there is none, the exit code counts.
     """
     before = _written(step.record)
+    # Commands name `python` and `tidegate`: those beside this one, also where the environment was not activated.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = {**os.environ, "TIDEGATE_ROOT": str(root), "PATH": path}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(  # noqa: S603  the commands are built by this module
-            step.command, cwd=root, env={**os.environ, "TIDEGATE_ROOT": str(root)}, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            step.command, cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             start_new_session=True,
         )  # fmt: skip
         try:

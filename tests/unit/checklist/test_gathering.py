@@ -65,6 +65,12 @@ def test_what_a_command_prints_is_its_record_where_it_is_json(tmp_path: Path, pr
     assert record.exists() == (outcome == "made")
 
 
+def test_commands_find_the_programs_beside_this_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code = f"import pathlib, shutil, sys; sys.exit(pathlib.Path(shutil.which('python')).parent != pathlib.Path({str(Path(sys.executable).parent)!r}))"
+    assert run(python(code), tmp_path)[0] == "made"
+
+
 @pytest.mark.parametrize(("code", "outcome"), [(0, "made"), (7, "failed")])
 def test_without_a_record_the_exit_code_counts(tmp_path: Path, code: int, outcome: str) -> None:
     assert run(python(f"import sys; sys.exit({code})"), tmp_path)[0] == outcome
