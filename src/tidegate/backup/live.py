@@ -62,6 +62,7 @@ def compare(seen: Seen, place: Installation, manifest: BackupManifest, settings:
     verifier = verifier_of(settings.signing.public_key_files)
     for path, what in sorted(artifact_faults(place.artifacts, manifest, protected, verifier, seen).items()):
         seen.fault(str(place.artifacts / path), what, mend_of(path))
+    _look_at_models(seen, manifest, protected)
     _look_at_signatures(seen, place, manifest, verifier)
     _look_at_folders(seen, place, manifest)
     seen.looked.append(f"live artifacts: {len(manifest.artifacts)} files of the backup, and every bundle")
@@ -229,6 +230,16 @@ def _registered(mlflow: InstalledDatabase, settings: Settings) -> frozenset[str]
         return frozenset(sqlite.lines(mlflow.sqlite_file, _MODELS))
     except TidegateError:
         return None
+
+
+def _look_at_models(seen: Seen, manifest: BackupManifest, protected: Protected) -> None:
+    """MLflow must know what the ledger has in production or would go back to: where its database went, its server makes a new, empty one."""
+    for one in manifest.versions:
+        model = _model_of(f"{one.folder}/{MANIFEST}")
+        if model is None or protected.registered is None or one.digest not in protected.digests:
+            continue
+        if model.rpartition("/")[2] not in protected.registered:
+            seen.fault(f"live database mlflow, {one.name}", "it does not know this version's model", DATABASES_MEND)
 
 
 def _look_at_signatures(seen: Seen, place: Installation, manifest: BackupManifest, verifier: Verifier | None) -> None:

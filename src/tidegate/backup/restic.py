@@ -25,7 +25,9 @@ HOST: Final = "tidegate"
 _SOME_UNREADABLE: Final = 3
 _ONLY_READ: Final = ("restore", "check")
 _LONGEST: Final = 800
-_NOISE: Final = re.compile(r"^(github\.com/|main\.|runtime\.)|^\s+\S+\.(go|s):\d+$|returned error, retrying after")
+_NOISE: Final = re.compile(
+    r"^(github\.com/|main\.|runtime\.)|^\s+\S+\.(go|s):\d+$|returned error, retrying after|^unable to create temporary directory for cache"
+)
 
 
 @dataclass(frozen=True, slots=True)

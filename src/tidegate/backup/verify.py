@@ -22,6 +22,7 @@ from tidegate.backup.take import NO_KEYS
 from tidegate.errors import BackupError, TidegateError
 from tidegate.keys.signing import Verifier
 from tidegate.registry.database import system_clock
+from tidegate.registry.events import EventLedger
 from tidegate.settings.settings import Settings
 
 _HOUR_MS: Final = 3_600_000
@@ -57,6 +58,7 @@ def verify_backups(
         name = newest.id
         _look_at_age(seen, newest, settings)
         _look_at_record(seen, repository, newest, settings)
+        _look_for_newer(seen, repository, listing, settings)
         manifest = _look_at_newest(seen, repository, listing, newest, settings)
     if with_live and manifest is not None:
         live.compare(seen, installation(settings, root), manifest, settings)
@@ -127,6 +129,18 @@ def _look_at_record(seen: Seen, repository: Restic, newest: Listed, settings: Se
             seen.fault(f"{where}, keys", f"its keys are not in {keys.shown}", ANEW)
     except BackupError as error:
         seen.fault(where, error.what, ANEW)
+
+
+def _look_for_newer(seen: Seen, repository: Restic, listing: Listing, settings: Settings) -> None:
+    """A newer backup that the live event ledger names must be there: without it an older one would be restored, and nobody would know."""
+    if live.ledger_fault(settings) is not None:
+        return  # told elsewhere
+    event = EventLedger.from_settings(settings).newest("", "backup")
+    if event is None or event.content["taken_at"] <= listing.newest().taken_at:
+        return
+    if event.content["id"] not in {one.id for one in listing.backups}:
+        told = f"the newest backup {event.content['id']} is gone: the event ledger names it, and the newest one there is older"
+        seen.fault(repository.shown, told, ANEW)
 
 
 def _look_at_newest(

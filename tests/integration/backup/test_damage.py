@@ -158,6 +158,18 @@ def test_a_database_cut_off_to_nothing_is_found(story: Story, tmp_path: Path) ->
     assert found(place, story)["live database mlflow mlruns/mlflow.db"][0] == "it holds no table"
 
 
+def test_a_new_database_in_the_place_of_mlflows_is_found(story: Story, tmp_path: Path) -> None:
+    place = story.place.copied(tmp_path / "project")
+    where = "live database mlflow, alpha/v1"
+    with closing(sqlite3.connect(place.root / "mlruns" / "mlflow.db")) as connection, connection:
+        connection.execute("CREATE TABLE logged_models (model_id TEXT, lifecycle_stage TEXT)")
+        connection.execute("INSERT INTO logged_models VALUES ('m-alpha-1', 'active')")
+    assert where not in found(place, story)
+    with closing(sqlite3.connect(place.root / "mlruns" / "mlflow.db")) as connection, connection:
+        connection.execute("DELETE FROM logged_models")
+    assert found(place, story)[where][0] == "it does not know this version's model"
+
+
 def test_a_cut_off_event_ledger_is_found(story: Story, tmp_path: Path) -> None:
     place = story.place.copied(tmp_path / "project")
     with closing(sqlite3.connect(place.ledger_file)) as connection, connection:

@@ -15,6 +15,7 @@ from tidegate.backup.opening import open_keys_repository, open_repository
 from tidegate.backup.require import require_backup
 from tidegate.backup.restore import restore
 from tidegate.backup.take import take_backup
+from tidegate.backup.verify import verify_backups
 from tidegate.errors import BackupError, ConfigurationError
 
 pytestmark = pytest.mark.slow
@@ -78,6 +79,16 @@ def test_what_was_emptied_refuses_a_backup_and_pushes_none_out(
     assert [one for one in second.warnings if one.startswith(f"lost since backup {first.id}: the folder data/bars")]
     assert second.forgotten == ()
     assert names(place) == [first.id, second.id]
+
+
+def test_a_newest_backup_that_is_gone_is_missed(backed_up: tuple[Place, BackupRecord], tmp_path: Path) -> None:
+    place = copied(backed_up[0], tmp_path).with_backup(keep_daily=2, keys_repository=None)
+    shutil.copytree(tmp_path / "repository", tmp_path / "old repository")
+    second = place.back_up()
+    assert verify_backups(place.settings, place.root, actor="test").is_well
+    old = place.with_backup(repository=str(tmp_path / "old repository"))
+    (one,) = verify_backups(old.settings, old.root, actor="test").findings
+    assert f"the newest backup {second.id} is gone" in one.what
 
 
 def test_another_installation_is_refused(backed_up: tuple[Place, BackupRecord], tmp_path: Path) -> None:
