@@ -106,6 +106,7 @@ class FakeVersions:
         self.decisions: dict[int, Decision] = {}
         self.broken: set[int] = set()
         self.signatures: dict[int, bytes] = {}
+        self.shadow_signatures: dict[int, bytes] = {}
         self.state: str | None = None
         self.model_kind: str | None = kind
         self.reachable = True
@@ -149,6 +150,10 @@ class FakeVersions:
     def signature(self, _strategy: str, version: int) -> bytes | None:
         self._call()
         return self.signatures.get(version)
+
+    def shadow_signature(self, _strategy: str, version: int) -> bytes | None:
+        self._call()
+        return self.shadow_signatures.get(version)
 
     def versions(self, _strategy: str) -> list[int]:
         self._call()

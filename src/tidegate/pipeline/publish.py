@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tidegate.backtest.metrics import METRICS, summarise
 from tidegate.bars.bars import iso
-from tidegate.errors import PromotionRefused, TidegateError
+from tidegate.errors import BundleError, PromotionRefused, TidegateError
 from tidegate.gates.result import Decision
 from tidegate.keys.signing import shadow_message
 from tidegate.model.bundle import load_bundle
@@ -92,16 +92,25 @@ def champion_of(job: Job) -> Champion | None:
 
     Raises:
         RegistryError: MLflow or the ledger cannot be reached.
-        BundleError: the champion's bundle does not verify.
+        BundleError: the champion's bundle does not verify, or is not the one that the ledger promoted.
     """
     tracking = Tracking(job.settings)
     promoter = open_promoter(job.settings, tracking)
     repair(promoter, job.strategy.name)
-    version = promoter.current(job.strategy.name)
+    state = promoter.ledger.state(job.strategy.name)
+    version = state.current
     if version is None:
         return None
-    folder = tracking.fetch_bundle(job.strategy.name, version, job.folder / "champion")
-    return Champion(version, load_bundle(folder))
+    bundle = load_bundle(tracking.fetch_bundle(job.strategy.name, version, job.folder / "champion"))
+    # A contest against another model than the one that trades would be an easy one.
+    if bundle.digest != state.digests.get(version):
+        raise BundleError(
+            f"{job.strategy.name} v{version} in MLflow is not what the ledger promoted",
+            expected=state.digests.get(version),
+            actual=bundle.digest,
+            next_step="find out who changed it; roll back, or restore the artifacts from a backup",
+        )
+    return Champion(version, bundle)
 
 
 def record_run(job: Job, gathered: Gathered, folds: tuple[Fold, ...], judged: Judged) -> Registered:

@@ -45,6 +45,9 @@ class Versions(Registry, Judged, Protocol):
     def signature(self, strategy: str, version: int) -> bytes | None:
         """The production signature kept beside the version's bundle, None where there is none."""
 
+    def shadow_signature(self, strategy: str, version: int) -> bytes | None:
+        """The signature that the pipeline made when it registered the version, None where there is none."""
+
     def show(self, strategy: str, version_tags: dict[int, dict[str, str]], model_tags: dict[str, str]) -> None:
         """Set tags for people; an empty text removes a tag."""
 

@@ -2,8 +2,8 @@
 
 An open intent of a rollback or halt is finished, since that is the safe direction. One of a promotion is finished when production already
 names the new version, else aborted. Any other difference between ledger and alias is an `external` change: a version that passes
-all rules of a bundle is recorded, if it was in production before or the gates' decision about it promotes. Any other is refused. Both
-raise an alert, and the alias is left to people.
+all rules of a bundle is recorded, if it was in production before or the gates' decision about it promotes and, where there is a key, the pipeline
+signed its registration. Any other is refused. Both raise an alert, and the alias is left to people.
 
 At the end the signed state is published where it is not what the ledger says, and the version in production is signed where it carries no signature by the key in use.
 """
@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tidegate.errors import PromotionRefused
-from tidegate.keys.signing import production_message
+from tidegate.keys.signing import production_message, shadow_message
 from tidegate.model.bundle import ONNX
+from tidegate.model.manifest import Manifest
 from tidegate.registry.ledger import LedgerWriter
 from tidegate.registry.promotion import PREVIOUS, PRODUCTION, Promoter
 from tidegate.registry.rules import Refusal, named
@@ -111,10 +112,11 @@ def _judge_external(
     refusals = [Refusal("alias_removed", "the alias production was removed")] if alias is None else []
     if state.halt is not None:
         refusals.append(Refusal("halted", "the strategy is halted"))
-    refusals += _bundle_refusals(promoter, state, alias)
+    manifest, unusable = _examined(promoter, state, alias)
+    refusals += unusable
     evidence: dict[str, Any] = {}
-    if alias is not None and alias not in state.productions:
-        evidence, unjudged = _judge_newcomer(promoter, state, alias)
+    if alias is not None and manifest is not None and alias not in state.productions:
+        evidence, unjudged = _judge_newcomer(promoter, state, alias, manifest)
         refusals += unjudged
     what = f"{strategy}: production was changed outside tidegate from {named(state.current)} to {named(alias)}"
     reasons = [str(refusal) for refusal in refusals]
@@ -129,8 +131,9 @@ def _judge_external(
     if refusals and last is not None and seen and last.evidence.get("refusals") == reasons:
         return  # the same change was refused before; the alert is repeated, the row is not
     digest = None
-    if alias is not None and not refusals:
-        digest = promoter.versions.verified_manifest(strategy, alias).digest()
+    if alias is not None and manifest is not None and not refusals:
+        # Of the very manifest that was judged: the registry may give another one by now.
+        digest = manifest.digest()
         evidence |= promoter.publisher.sign_version(strategy, alias, digest)
     draft = Draft(strategy, "external", state.current, alias, ACTOR, what, digest, evidence | {"refusals": reasons})
     report.rows.append(writer.append(draft, "aborted" if refusals else "committed"))
@@ -162,23 +165,38 @@ def _sign_production(promoter: Promoter, strategy: str) -> bool:
     return True
 
 
-def _judge_newcomer(promoter: Promoter, state: StrategyState, version: int) -> tuple[dict[str, Any], list[Refusal]]:
-    """A version that never was in production needs a decision of the gates that promotes, also when somebody moves the alias."""
-    try:
-        manifest = promoter.eligibility.verified(state.strategy, version)
-    except PromotionRefused:
-        return {}, []  # its bundle does not verify, which is refused already
+def _judge_newcomer(
+    promoter: Promoter, state: StrategyState, version: int, manifest: Manifest
+) -> tuple[dict[str, Any], list[Refusal]]:
+    """A version that never was in production needs a decision of the gates that promotes, also when somebody moves the alias.
+
+    Where acts are signed, it must carry the signature that the pipeline made when it registered the version: whoever can write into MLflow could otherwise
+    bring a bundle and a decision of his own, and have both signed here.
+    """
     decision, refusals = promoter.eligibility.judged(state, version, manifest)
+    signer = promoter.publisher.signer
+    if signer is not None:
+        signed = promoter.versions.shadow_signature(state.strategy, version)
+        if signed != signer.sign(shadow_message(manifest.digest())):
+            refusals = [
+                *refusals,
+                Refusal("not_registered_here", f"v{version} carries no signature of its registration"),
+            ]
     shown = None if decision is None else decision.model_dump(mode="json")
     return {"decision": shown, "model": manifest.files[ONNX]}, refusals
 
 
 def _bundle_refusals(promoter: Promoter, state: StrategyState, version: int | None) -> list[Refusal]:
+    return _examined(promoter, state, version)[1]
+
+
+def _examined(promoter: Promoter, state: StrategyState, version: int | None) -> tuple[Manifest | None, list[Refusal]]:
+    """A version's manifest where its bundle verifies, and why it may not be in production."""
     if version is None:
-        return []
+        return None, []
     barred = [Refusal("barred", f"v{version} was barred")] if version in state.barred else []
     try:
         manifest = promoter.eligibility.verified(state.strategy, version)
     except PromotionRefused as error:
-        return [*barred, Refusal("bundle_broken", error.what)]
-    return barred + promoter.eligibility.usable(state, version, manifest)
+        return None, [*barred, Refusal("bundle_broken", error.what)]
+    return manifest, barred + promoter.eligibility.usable(state, version, manifest)

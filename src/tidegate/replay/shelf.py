@@ -100,6 +100,10 @@ class Shelf:
         """A version's signature."""
         return self._signatures.get(version)
 
+    def shadow_signature(self, _strategy: str, _version: int) -> bytes | None:
+        """Nothing runs as a shadow here."""
+        return None
+
     def versions(self, _strategy: str) -> list[int]:
         """Numbers of all versions, newest first."""
         return sorted(self._folders, reverse=True)

@@ -217,6 +217,7 @@ def test_signatures_are_kept_beside_the_bundle(tracking: Tracking, tmp_path: Pat
     with tracking.start_run(REAL, "2026-11") as run:
         version = tracking.register(tmp_path / "bundle", run, FEATURES, description="", shadow_signature=b"s" * 64)
     assert tracking.signature(REAL, version) is None
+    assert tracking.shadow_signature(REAL, version) == b"s" * 64
     for signature in (b"1" * 64, b"2" * 64):
         tracking.attach_signature(REAL, version, signature)
         assert tracking.signature(REAL, version) == signature, "a newer one takes the place of the one before"

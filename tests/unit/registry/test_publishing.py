@@ -9,7 +9,7 @@ import pytest
 from tests.registry_factories import NOW, REAL, Crash, FakeVersions, decision
 
 from tidegate.errors import ConfigurationError, RegistryError
-from tidegate.keys.signing import Signer, production_message
+from tidegate.keys.signing import Signer, act_message, production_message, shadow_message
 from tidegate.keys.state import SignedState, decode
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
@@ -239,6 +239,7 @@ def test_a_change_by_hand_is_told_and_signed_only_when_it_is_recorded(promoter: 
     repair(promoter, REAL)
     assert [told.production_version for _, told in versions.told] == [2]
     assert 3 not in versions.signatures
+    versions.shadow_signatures[4] = SIGNER.sign(shadow_message(versions.digest(4)))
     versions.decisions[4] = decision(versions.manifests[4])
     versions.aliases["production"] = 4
     (row,) = repair(promoter, REAL).rows
@@ -333,3 +334,56 @@ def test_in_production_no_act_happens_without_a_key(promoter: Promoter, versions
         ACTS[act](Promoter(promoter.ledger, versions, must_sign=True))
     assert (promoter.history(REAL), versions.aliases, versions.told) == (rows, aliases, [])
     ACTS[act](Promoter(promoter.ledger, versions, SIGNER, must_sign=True))
+
+
+def moved_by_hand(versions: Watched, version: int) -> None:
+    """Somebody puts a decision that promotes beside a version, and moves the alias to it."""
+    versions.decisions[version] = decision(versions.manifests[version])
+    versions.aliases["production"] = version
+
+
+def test_what_the_pipeline_registered_may_be_put_into_production_by_hand_and_is_signed(
+    promoter: Promoter, versions: Watched
+) -> None:
+    versions.shadow_signatures[3] = SIGNER.sign(shadow_message(versions.digest(3)))
+    moved_by_hand(versions, 3)
+    assert [(row.action, row.state) for row in repair(promoter, REAL).rows] == [("external", "committed")]
+    assert versions.signatures[3] == SIGNER.sign(production_message(versions.digest(3)))
+
+
+@pytest.mark.parametrize("forged", ["nothing", "another key", "another version", "another purpose"])
+def test_a_bundle_that_somebody_else_registered_is_never_signed(
+    promoter: Promoter, versions: Watched, forged: str
+) -> None:
+    signature = {
+        "nothing": None,
+        "another key": Signer.new().sign(shadow_message(versions.digest(3))),
+        "another version": SIGNER.sign(shadow_message(versions.digest(2))),
+        "another purpose": SIGNER.sign(act_message("promote", REAL, 3)),
+    }[forged]
+    if signature is not None:
+        versions.shadow_signatures[3] = signature
+    moved_by_hand(versions, 3)
+    report = repair(promoter, REAL)
+    assert [(row.action, row.state) for row in report.rows] == [("external", "aborted")]
+    assert "not_registered_here" in report.alerts[0]
+    assert 3 not in versions.signatures
+    assert promoter.current(REAL) == 2
+
+
+def test_what_was_judged_is_what_is_signed(
+    promoter: Promoter, versions: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged, other = versions.manifests[3], versions.manifests[3].model_copy(update={"seed": 99})
+    versions.shadow_signatures[3] = SIGNER.sign(shadow_message(judged.digest()))
+    moved_by_hand(versions, 3)
+    answers = iter([judged])
+    real = versions.verified_manifest
+    monkeypatch.setattr(
+        versions,
+        "verified_manifest",
+        lambda name, version: next(answers, other) if version == 3 else real(name, version),
+    )
+    (row,) = repair(promoter, REAL).rows
+    assert (row.state, row.bundle_digest) == ("committed", judged.digest())
+    assert SIGNER.verifier().verify(production_message(judged.digest()), versions.signatures[3])

@@ -288,8 +288,15 @@ class Tracking:
 
     def signature(self, strategy: str, version: int) -> bytes | None:
         """The production signature kept beside the version's bundle, None where there is none."""
+        return self._signature(strategy, version, SIGNATURE_FILE)
+
+    def shadow_signature(self, strategy: str, version: int) -> bytes | None:
+        """The signature for shadow runs, made when the version was registered, None where there is none."""
+        return self._signature(strategy, version, SHADOW_FILE)
+
+    def _signature(self, strategy: str, version: int, name: str) -> bytes | None:
         self._version(strategy, version)
-        path = f"{SIGNATURE_FOLDER}/{SIGNATURE_FILE}"
+        path = f"{SIGNATURE_FOLDER}/{name}"
         with self.connection.calling(f"read the signature of {strategy} v{version}"), _temporary() as folder:
             repository = self._repository(self._location(strategy, version))
             if path not in {file.path for file in repository.list_artifacts(SIGNATURE_FOLDER)}:
