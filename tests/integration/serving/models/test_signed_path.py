@@ -6,13 +6,16 @@ docs/supply-chain.md lists them.
 
 import asyncio
 import sqlite3
+import tempfile
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from pydantic import SecretStr
 from tests.integration.serving.models.shelf import FAR_MS, Shelf
 from tests.integration.serving.models.test_starts import nowhere
 from tests.registry_factories import decision
@@ -21,13 +24,20 @@ from tests.unit.model.small_model import small_bundle, small_dataset
 from tidegate.backup.bundles import bundle_fault, signature_fault
 from tidegate.errors import BundleError, LedgerError, PromotionRefused
 from tidegate.keys import state as signed_states
+from tidegate.keys.files import PRIVATE, write_new
 from tidegate.keys.signing import Verifier
 from tidegate.model.bundle import GOLDEN, MANIFEST, ONNX, UBJ, load_bundle
+from tidegate.pipeline.publish import champion_of
 from tidegate.registry.database import Database
 from tidegate.registry.ledger import Ledger
 from tidegate.registry.promotion import Promoter
 from tidegate.registry.tracking import Tracking
+from tidegate.settings.serving import Signing
+from tidegate.settings.settings import Ledger as LedgerSettings
 from tidegate.settings.settings import Mlflow, Paths, Settings
+
+if TYPE_CHECKING:
+    from tidegate.pipeline.job import Job
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
@@ -48,14 +58,33 @@ def flipped(path: Path) -> Iterator[None]:
             path.chmod(mode)
 
 
+@contextmanager
+def replaced(folder: Path, by: Path) -> Iterator[None]:
+    """Another folder's files are there while the block runs."""
+    good = {path: path.read_bytes() for path in folder.iterdir()}
+    for path in good:
+        path.write_bytes((by / path.name).read_bytes())
+    try:
+        yield
+    finally:
+        for path, content in good.items():
+            path.write_bytes(content)
+
+
 class Way:
     """A strategy with a tracking server, a ledger and a signer, and its versions' files as the server keeps them."""
 
     def __init__(self, shelf: Shelf, artifacts: Path) -> None:
         self.shelf, self.strategy, self.artifacts = shelf, shelf.strategy, artifacts
-        paths = Paths(mlruns=shelf.folder / "mlruns")
-        self.tracking = Tracking(Settings(paths=paths, mlflow=Mlflow(tracking_uri=shelf.address, timeout_s=10)))
-        self.ledger_file = shelf.folder / "ledger.db"
+        self.ledger_file, private = shelf.folder / "ledger.db", shelf.folder / "private.pem"
+        write_new(private, shelf.signer.private_pem(), PRIVATE)
+        self.settings = Settings(
+            paths=Paths(mlruns=shelf.folder / "mlruns"),
+            mlflow=Mlflow(tracking_uri=shelf.address, timeout_s=10),
+            ledger=LedgerSettings(url=SecretStr(f"sqlite:///{self.ledger_file}")),
+            signing=Signing(private_key_file=private),
+        )
+        self.tracking = Tracking(self.settings)
         self.ledger = Ledger(Database(f"sqlite:///{self.ledger_file}"))
         self.promoter = Promoter(self.ledger, self.tracking, shelf.signer, must_sign=True)
         self.verifier: Verifier = shelf.signer.verifier()
@@ -74,6 +103,14 @@ class Way:
     def promoted(self, version: int, champion: int | None) -> None:
         judged = decision(self.shelf.manifests[version])
         self.promoter.promote(self.strategy, version, judged, actor="test", reason="test", champion=champion)
+
+    def champion(self) -> int | None:
+        """The version that a retraining would take into its contest."""
+        with tempfile.TemporaryDirectory() as folder:
+            strategy = SimpleNamespace(name=self.strategy)
+            job = SimpleNamespace(settings=self.settings, strategy=strategy, folder=Path(folder))
+            found = champion_of(cast("Job", job))
+        return None if found is None else found.version
 
     def kept(self, version: int, name: str) -> Path:
         """A version's file where the server keeps it."""
@@ -113,6 +150,11 @@ def test_a_flipped_byte_is_refused_at_every_stage(shelf: Shelf, mlflow_folder: P
     assert way.served_by_a_new_one("first") == first
     way.promoted(second, first)
     assert way.served() == second
+
+    # Drawn into a contest: another bundle that is whole in itself is not the champion.
+    assert way.champion() == second
+    with replaced(way.kept(second, "bundle"), way.written(3)), pytest.raises(BundleError, match="not what the ledger"):
+        way.champion()
 
     # Fetched by a service.
     for name in (ONNX, UBJ, GOLDEN, MANIFEST):
