@@ -119,9 +119,11 @@ def measure(stage: Stage, operation: str) -> Usual:
     counts: dict[str, dict[str, int]] = {group: {} for group in CALLS}
     for line in running.log.read_text(errors="replace").splitlines():
         process, _, call = line.partition(" ")
+        name = call.strip().partition("(")[0]
         for group, names in CALLS.items():
-            if call.strip().partition("(")[0] in names.split(","):
-                counts[group][process] = counts[group].get(process, 0) + 1
+            if name in names.split(","):
+                # strace counts each call of each process for itself.
+                counts[group][f"{process} {name}"] = counts[group].get(f"{process} {name}", 0) + 1
     # Half of it is strace's; the first rerun corrects it.
     return Usual(seconds / 2, {group: max(found.values()) for group, found in counts.items() if found})
 
