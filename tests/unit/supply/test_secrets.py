@@ -16,7 +16,7 @@ PLANTED = {
     "Secret Keyword": 'password = "' + "correct-horse-battery" + '"\n',
     "GitHub Token": "token ghp_" + "a1B2" * 9 + "\n",
     "JSON Web Token": "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiJ0aWRlIn0.abcDEF123_-x\n",
-    "Base64 High Entropy String": "value = '" + "q8Zr1Xv7Nf0LkTj3Ws9PbYd5Hc2Gm6Ea" + "'\n",
+    "Base64 High Entropy String": "value = '" + "q8Zr1Xv7" + "Nf0LkTj3" + "Ws9PbYd5" + "Hc2Gm6Ea" + "'\n",
 }
 
 
