@@ -1,7 +1,6 @@
 """Resolves a strategy's features and computes them, in a batch or for the newest bar alone."""
 
 import hashlib
-import importlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from tidegate.features.builtin import FAMILIES, Family
 from tidegate.features.newest import NewestRow, Plan
 from tidegate.features.spec import FeatureSpec
 from tidegate.features.window import Window
+from tidegate.strategy.own import own_function
 from tidegate.strategy.strategy import FeatureUse
 
 FeatureFunction = Callable[[Window, int], Floats]
@@ -215,15 +215,8 @@ def _builtin(name: str) -> Family:
 
 
 def _feature(spec: FeatureSpec) -> Feature:
-    module_name, colon, function_name = spec.use.rpartition(":")
-    if not colon:
+    if ":" not in spec.use:
         function = _builtin(spec.use).function
         return Feature(spec, function, function)
-    try:
-        own: FeatureFunction = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(
-            f"feature function {spec.use} cannot be imported: {error}",
-            next_step="it must be importable where the model is trained and served",
-        ) from error
+    own: FeatureFunction = own_function(spec.use, "feature function", "features")
     return Feature(spec, own, None)

@@ -1,4 +1,4 @@
-"""Outcomes of entries: triple barrier and fixed horizon, with end times and weights for their overlap."""
+"""Outcomes of entries: triple barrier, fixed horizon and functions of one's own, with end times and weights for their overlap."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tidegate.bars.bars import Bars, Floats, Times
 from tidegate.errors import NotEnoughHistory
 from tidegate.features.window import Window
+from tidegate.labels.own import exits
 from tidegate.strategy.strategy import Costs
 from tidegate.strategy.strategy import Labels as LabelRule
 
@@ -21,7 +22,7 @@ class Labels:
         gain: (n,) float64, simple return of the long entry before costs, NaN likewise.
         ends_at: (n,) int64 UTC ms when the outcome is known; the largest int64 where it never is.
         end_row: (n,) int64, row of the bar in which it ends; n where it never does.
-        width: (n,) float64, distance of the barriers as a fraction of the entry price, NaN for fixed horizon.
+        width: (n,) float64, distance of the barriers as a fraction of the entry price, NaN where there are none.
         ambiguous: how many outcomes touched both barriers within one bar; counted as lost, the stop being taken first.
     """
 
@@ -46,7 +47,8 @@ def label(bars: Bars, rule: LabelRule, costs: Costs) -> Labels:
     A signal at the close of bar t enters at the open of t + 1. With the triple barrier the trade ends in the first of the next
     `horizon_bars` bars that touches entry times (1 +- width), or at the open after them; `width` is `barrier_sigmas` volatilities
     over the horizon, known at t, and at least `min_barrier_costs` round-trip costs. A bar that opens beyond a barrier ends there at
-    its open. With the fixed horizon the trade ends at the open after `horizon_bars` bars.
+    its open. With the fixed horizon the trade ends at the open after `horizon_bars` bars. With a function of the user's own it ends
+    where that says, and its outcome is known at the close of that bar.
 
     Args:
         bars: n bars, ascending, validated.
@@ -54,6 +56,7 @@ def label(bars: Bars, rule: LabelRule, costs: Costs) -> Labels:
         costs: used for the least width only; `gain` is before costs.
     Raises:
         NotEnoughHistory: not one outcome is known.
+        ConfigurationError: a function of the user's own gives what no trade can be.
     Source: Lopez de Prado 2018, ch. 3.
     """
     if len(bars) < minimum_bars(rule):
@@ -62,12 +65,14 @@ def label(bars: Bars, rule: LabelRule, costs: Costs) -> Labels:
         )
     if rule.method == "fixed_horizon":
         return _fixed_horizon(bars, rule.horizon_bars)
+    if rule.is_own:
+        return _own(bars, rule, costs)
     return _triple_barrier(bars, rule.horizon_bars, barrier_width(bars, rule, costs))
 
 
 def minimum_bars(rule: LabelRule) -> int:
     """Bars from which on at least one outcome is known."""
-    before = rule.volatility_bars + 1 if rule.method == "triple_barrier" else 1
+    before = rule.volatility_bars + 1 if rule.method == "triple_barrier" else rule.lookback or 1
     return before + rule.horizon_bars + 1
 
 
@@ -92,6 +97,16 @@ def _fixed_horizon(bars: Bars, horizon: int) -> Labels:
     ends_at = np.full(n, NEVER, dtype=np.int64)
     ends_at[:known] = bars.opened_at[horizon + 1 :]
     return Labels(won, gain, ends_at, end_row, np.full(n, np.nan), 0)
+
+
+def _own(bars: Bars, rule: LabelRule, costs: Costs) -> Labels:
+    n = len(bars)
+    found = exits(bars, rule, costs)
+    entry = np.append(bars.open[1:], np.nan)
+    gain = found.price / entry - 1.0
+    ends_at = np.append(bars.closed_at, NEVER)[found.row]
+    won = np.where(np.isfinite(gain), (gain > 0).astype(np.float64), np.nan)
+    return Labels(won, gain, ends_at, found.row, np.full(n, np.nan), 0)
 
 
 def _triple_barrier(bars: Bars, horizon: int, width: Floats) -> Labels:

@@ -15,6 +15,7 @@ from tidegate.dataset.dataset import Dataset, SymbolTable
 from tidegate.gates.evaluation import Measurement
 from tidegate.gates.result import Verdict
 from tidegate.labels.labels import label, minimum_bars
+from tidegate.labels.own import gain_again
 from tidegate.labels.reference import gain_of_row
 from tidegate.model.bundle import Bundle
 from tidegate.model.export import to_onnx
@@ -185,11 +186,17 @@ def _shifted_labels(table: SymbolTable, strategy: Strategy, rng: np.random.Gener
     known = np.flatnonzero(table.labels.known())
     wrong = 0
     for row in rng.permutation(known)[:_LABEL_ROWS]:
-        gain = gain_of_row(table.bars, int(row), strategy.labels, float(table.labels.width[row]))
+        gain = _second_opinion(table, int(row), strategy)
         stored = float(table.labels.gain[row])
         wrong += gain is None or abs(gain - stored) > 1e-12 or (stored > 0) != (table.labels.won[row] == 1.0)
         wrong += int(table.labels.ends_at[row]) <= int(table.bars.closed_at[row])
     return wrong
+
+
+def _second_opinion(table: SymbolTable, row: int, strategy: Strategy) -> float | None:
+    if strategy.labels.is_own:
+        return gain_again(table.bars, row, int(table.labels.end_row[row]), strategy.labels, strategy.costs)
+    return gain_of_row(table.bars, row, strategy.labels, float(table.labels.width[row]))
 
 
 def _differing(a: Floats, b: Floats) -> int:

@@ -49,7 +49,7 @@ def fold_identity(dataset: Dataset, windows: FoldWindows, strategy: Strategy, th
         "windows": windows.model_dump(mode="json"),
         "threads": threads,
         "code": _own_code(),
-        "features": {use: source_of(use) for use in sorted({feature.use for feature in strategy.features})},
+        "features": own_sources(strategy),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "libraries": library_versions(LIBRARIES),
@@ -68,8 +68,19 @@ def library_versions(names: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def source_of(use: str) -> str | None:
-    """Digest of the file of a user's `module:function`; None for built-in features, which are our own code."""
+def own_sources(strategy: Strategy) -> dict[str, str | None]:
+    """Digest of the file of each `module:function` that a strategy names, None for built-in features, which are our own code.
+
+    Raises:
+        ConfigurationError: a file cannot be read.
+    """
+    found = {feature.use: _source_of(feature.use, "features") for feature in strategy.features}
+    if strategy.labels.is_own:
+        found[strategy.labels.method] = _source_of(strategy.labels.method, "labels.method")
+    return dict(sorted(found.items()))
+
+
+def _source_of(use: str, setting: str) -> str | None:
     module_name, colon, _ = use.rpartition(":")
     if not colon:
         return None
@@ -78,9 +89,9 @@ def source_of(use: str) -> str | None:
         return hashlib.sha256(Path(path or "").read_bytes()).hexdigest()
     except (ImportError, OSError) as error:
         raise ConfigurationError(
-            f"the source of feature {use} cannot be read: {error}",
+            f"the source of {use} cannot be read: {error}",
             expected="a function in a Python file",
-            setting="features",
+            setting=setting,
         ) from error
 
 

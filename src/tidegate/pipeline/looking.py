@@ -3,7 +3,7 @@
 import hashlib
 
 from tidegate.pipeline.data import Gathered, Prepared
-from tidegate.pipeline.fold_identity import NO_PART_IN_A_MODEL, source_of
+from tidegate.pipeline.fold_identity import NO_PART_IN_A_MODEL, own_sources
 from tidegate.pipeline.job import Job
 from tidegate.registry.chain import canonical
 from tidegate.registry.looks import LookLedger
@@ -22,7 +22,7 @@ def look_key(job: Job, gathered: Gathered, prepared: Prepared) -> str:
     content = canonical(
         {
             "strategy": job.strategy.model_dump(mode="json", exclude=_NO_PART_IN_A_LOOK),
-            "features": {feature.use: source_of(feature.use) for feature in job.strategy.features},
+            "features": own_sources(job.strategy),
             "snapshots": {record.symbol: record.snapshot for record in gathered.symbols},
             "window": [prepared.folds[0].test.start_at, prepared.folds[-1].test.end_at],
         }

@@ -9,7 +9,7 @@ from typing import Final
 
 from tidegate.bars.bars import Bars
 from tidegate.pipeline.fold_identity import LIBRARIES as OF_A_FOLD
-from tidegate.pipeline.fold_identity import NO_PART_IN_A_MODEL, code_digest, library_versions, own_files, source_of
+from tidegate.pipeline.fold_identity import NO_PART_IN_A_MODEL, code_digest, library_versions, own_files, own_sources
 from tidegate.replay.plan import Configuration
 
 LIBRARIES: Final = (*OF_A_FOLD, "arch")
@@ -54,7 +54,7 @@ def month_identity(configuration: Configuration, as_of_ms: int, raw: Iterable[Ba
         "validation": settings.validation.model_dump(mode="json"),
         "threads": settings.compute.threads,
         "code": _code(),
-        "features": {use: source_of(use) for use in sorted({feature.use for feature in strategy.features})},
+        "features": own_sources(strategy),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "libraries": library_versions(LIBRARIES),

@@ -95,10 +95,15 @@ class FeatureUse(Part):
 class Labels(Part):
     """How the outcome of an entry is judged."""
 
-    method: Literal["triple_barrier", "fixed_horizon"] = Field(
-        "triple_barrier", description="What ends a labelled trade."
+    method: str = Field(
+        "triple_barrier",
+        pattern=r"^(triple_barrier|fixed_horizon|[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*)$",
+        description="What ends a labelled trade: `triple_barrier`, `fixed_horizon`, or your own as `module:function`.",
     )
     horizon_bars: int = Field(12, ge=1, le=5000, description="Holding time in bars.")
+    lookback: int | None = Field(
+        None, ge=1, le=5000, description="Bars up to the signal that your own function needs, the signal's included."
+    )
     barrier_sigmas: float = Field(
         1.0, gt=0, le=20, description="Barrier distance in volatilities over the horizon (triple barrier)."
     )
@@ -106,6 +111,19 @@ class Labels(Part):
     min_barrier_costs: float = Field(
         2.0, ge=0, le=100, description="Barriers are at least this many round-trip costs wide."
     )
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a function of the user's own says where trades end."""
+        return ":" in self.method
+
+    @model_validator(mode="after")
+    def _lookback_is_of_own(self) -> Self:
+        if self.is_own and self.lookback is None:
+            raise ValueError(f"labels.lookback must say how many bars {self.method} looks back on")
+        if not self.is_own and self.lookback is not None:
+            raise ValueError(f"labels.lookback is of a function of your own; {self.method} has none")
+        return self
 
 
 class Costs(Part):

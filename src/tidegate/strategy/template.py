@@ -37,7 +37,7 @@ source:
 #   - {{use: "my_features:order_flow", lengths: [20], lookback: 21}}
 
 labels:
-  method: triple_barrier   # or fixed_horizon
+  method: triple_barrier   # or fixed_horizon, or your own as module:function with its lookback; see docs/own-labels.md
   horizon_bars: 12         # holding time
   barrier_sigmas: 1.0      # barrier distance, in volatilities over the horizon
   min_barrier_costs: 2.0   # and at least this many round-trip costs

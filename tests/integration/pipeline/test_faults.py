@@ -134,6 +134,24 @@ class TestLeaks:
         assert found.verdict == "fail"
         assert int(found.evidence["shifted_labels"] or 0) > 100
 
+    @pytest.mark.parametrize("name", ["best_close_in_hindsight", "first_close_under_all_before"])
+    def test_own_label_that_ends_where_nobody_could_know(
+        self, refused: Callable[..., dict[str, GateResult]], name: str
+    ) -> None:
+        rule = {"method": f"tests.integration.pipeline.leaks:{name}", "horizon_bars": 6, "lookback": 20}
+        found = refused(labels=rule)["no_look_ahead"]
+
+        assert found.verdict == "fail"
+        assert int(found.evidence["shifted_labels"] or 0) > 0
+
+    def test_own_label_that_is_sound_does_not_look_ahead(self, installation: Settings, sound: Stages) -> None:
+        rule = {"method": "tests.own_labels:trailing_stop", "horizon_bars": 6, "lookback": 1}
+        judged = run_stages(job(strategy(labels=rule), installation, run=99), sound.gathered).judged
+        gates = {result.name: result for result in judged.decision.results}
+
+        assert gates["no_look_ahead"].verdict == "pass"
+        assert gates["reproducible"].verdict == "pass"
+
     def test_position_that_knows_the_next_probability(
         self, refused: Callable[..., dict[str, GateResult]], monkeypatch: pytest.MonkeyPatch
     ) -> None:

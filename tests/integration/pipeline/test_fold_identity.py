@@ -55,6 +55,17 @@ def test_other_source_of_a_user_s_feature_is_another_fold(source: Path) -> None:
     assert identity() != before
 
 
+def test_other_source_of_a_user_s_label_is_another_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module_file = tmp_path / "label_of_my_own.py"
+    chosen = strategy(labels={"method": "label_of_my_own:session", "lookback": 2})
+    found = []
+    for content in ("ONE = 1\n", "ONE = 2\n", "ONE = 1\n"):
+        module_file.write_text(content)
+        found.append(identity(chosen))
+    assert found[0] == found[2] != found[1]
+
+
 def test_each_library_s_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = {"numpy", "onnx", "onnxmltools", "onnxruntime", "scikit-learn", "vectorbt"}
     installed = version
@@ -87,5 +98,5 @@ def test_gates_do_not_change_a_fold() -> None:
 
 def test_feature_without_a_file_is_refused() -> None:
     chosen = strategy(features=[{"use": "builtins:abs", "lookback": 2}])
-    with pytest.raises(ConfigurationError, match="the source of feature builtins:abs cannot be read"):
+    with pytest.raises(ConfigurationError, match="the source of builtins:abs cannot be read"):
         identity(chosen)
