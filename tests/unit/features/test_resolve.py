@@ -69,7 +69,10 @@ def test_functions_of_the_strategys_own() -> None:
         ({"use": "body", "lengths": [3]}, "feature body, expected no lengths"),
         ({"use": f"{HERE}:middle"}, "does not say how far it looks back, expected a number of bars"),
         ({"use": f"{HERE}:nothing", "lookback": 1}, "cannot be imported"),
-        ({"use": "no_such_module:f", "lookback": 1}, "it must be importable where the model is trained, monitored and served"),
+        (
+            {"use": "no_such_module:f", "lookback": 1},
+            "it must be importable where the model is trained, monitored and served",
+        ),
         ({"use": "return", "lengths": [3, 3]}, "features are named twice: return_3"),
     ],
 )
