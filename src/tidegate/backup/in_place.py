@@ -69,12 +69,14 @@ def mend(settings: Settings, root: Path, *, actor: str, artifact: str | None = N
         )
         units = _units(faults, artifact, manifest)
         done: list[Mended] = []
-        lost: list[BackupError | OSError] = []
+        lost: list[BackupError] = []
         for unit, why in units.items():
             try:
                 done.append(_mend_one(repository, place, settings, unit, why, listing, manifest))
-            except (BackupError, OSError) as error:
+            except BackupError as error:
                 lost.append(error)
+            except OSError as error:
+                lost.append(_not_writable(unit, error))
     if done:
         content = [
             {"path": one.path, "why": one.why, "backup": one.backup, "aside": str(one.aside or "")} for one in done
@@ -122,6 +124,16 @@ def _mend_one(
         f"no backup holds {unit} whole",
         next_step="if it is a bundle, register the model again; `tidegate history` says what it was",
     )
+
+
+def _not_writable(unit: str, error: OSError) -> BackupError:
+    found = BackupError(
+        f"{unit} cannot be put back: {error}",
+        expected="artifacts that whoever runs this may write, and room for another copy",
+        next_step="free the disk or run it as the artifacts' owner; in the containers' stack that is the service `restore`",
+    )
+    found.__cause__ = error
+    return found
 
 
 def _newest_first(

@@ -350,3 +350,15 @@ def test_a_ledger_whose_server_is_out_of_reach_is_not_called_damaged(story: Stor
     assert unrecorded is not None
     assert unrecorded.title == "the live ledger could not be written to"
     assert "cannot be reached" in unrecorded.fault
+
+
+def test_artifacts_that_cannot_be_written_are_told_and_not_a_defect(story: Story, tmp_path: Path) -> None:
+    """A file stands where the artifact's folder has to be: as little can be written there as on a disk that is mounted read-only."""
+    place = story.place.copied(tmp_path / "project")
+    folder = (place.artifacts / REPORT).parent
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    with pytest.raises(BackupError, match="cannot be put back") as refused:
+        mend(place.settings, place.root, actor="test")
+    assert "the service `restore`" in str(refused.value)
+    assert folder.read_text() == "in the way"

@@ -294,7 +294,7 @@ def test_trials_by_retrain_and_fold(tidegate: CommandLine, project: Path) -> Non
 def test_status_when_nothing_runs(tidegate: CommandLine) -> None:
     told = tidegate("status")
     assert told.code == 0
-    assert "not running; start it with tidegate up" in told.out
+    assert "tidegate up does not run in this project; start it" in told.out
     answer = one_value(tidegate("status", "--json").out)
     assert (answer["pid"], answer["healthy"]) == (None, False)
 
