@@ -16,6 +16,8 @@ from tidegate.watch.scrape import BotSeen, Look, Target
 from tidegate.watch.strategies import Watched
 
 _MINUTE_MS: Final = 60_000
+_BACK_S: Final = 60.0
+"""How long after a watch's end one that has fallen silent may take to answer again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,13 @@ def bots_follow(looks: Looks, strategy: str, version: int, since_ms: int, limit_
         behind = sorted(name for name, bot in known.items() if bot.received_at < since_ms or bot.version != version)
         details = {name: bot.version for name, bot in known.items()}
         if not unread and not known:
-            return Seen("done", "no bot is known to the serving processes", {"bots": details})
+            answering = any(look.reachable for look in seen)
+            told = (
+                "no bot is known to the serving processes"
+                if answering
+                else "no serving process says which bots it knows"
+            )
+            return Seen("done", told, {"bots": details})
         if not unread and not behind:
             return Seen("done", f"all {len(known)} bots name {named(version)}", {"bots": details})
         if looks.steady() >= ends:
@@ -79,21 +87,24 @@ def bots_follow(looks: Looks, strategy: str, version: int, since_ms: int, limit_
 def watch_until(looks: Looks, watched: Watched, version: int, until_ms: int, current: Callable[[], int | None]) -> Seen:
     """Watch a version by the rules of the service until a time; a rule that asks for a rollback ends it at once.
 
-    A fault counts wherever it began: a deployment that cannot be told from its surroundings is taken back.
+    A fault counts wherever it began: a deployment that cannot be told from its surroundings is taken back. So does a process that answered during the watch and
+    does not at its end: of one that has died no rule has enough evidence.
 
     Args:
         looks: how to look.
         watched: the model and its rules.
         version: that is watched.
         until_ms: UTC ms.
-        current: the version in production now; another one ends the watch.
+        current: the version in production now, None where it is halted; another one ends the watch.
     """
     minutes, seen, found = Minutes(), set[str](), list[Finding]()
     ends = looks.ends(until_ms)
     while True:
-        for look in looks.once():
+        last = looks.once()
+        for look in last:
             minutes.take(look)
             seen |= {look.instance} if look.reachable else set()
+        silent = sorted(look.instance for look in last if not look.reachable and look.instance in seen)
         now_ms = looks.now_ms()
         of = minutes.of(watched.model, now_ms)
         found = judge(watched, version, of, minutes.words(watched.model, now_ms), now_ms)
@@ -103,11 +114,15 @@ def watch_until(looks: Looks, watched: Watched, version: int, until_ms: int, cur
             return Seen("fired", "; ".join(f"{one.rule}: {one.reason}" for one in fired), details)
         there = current()
         if there != version:
-            return Seen("left", f"production is {named(there)} by now", details)
+            return Seen(
+                "left", f"production is {named(there)} by now" + (", or halted" if there is None else ""), details
+            )
         left_s = ends - looks.steady()
-        if left_s <= 0:
+        if left_s <= 0 and not silent:
             break
-        looks.sleep(min(looks.poll_s, left_s))
+        if left_s <= -_BACK_S:
+            return Seen("silent", f"answered, and does not any more: {', '.join(silent)}", details)
+        looks.sleep(min(looks.poll_s, left_s) if left_s > 0 else looks.poll_s)
     if not seen:
         return Seen("not_watched", "no serving process was there to be watched", details)
     measured = ", ".join(one.rule for one in found if one.verdict == "quiet") or "none"

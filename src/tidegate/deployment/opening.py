@@ -21,6 +21,7 @@ from tidegate.registry.database import system_clock
 from tidegate.registry.events import EventLedger
 from tidegate.registry.instances import Instances
 from tidegate.registry.opening import open_promoter
+from tidegate.registry.promotion import Promoter
 from tidegate.registry.tracking.runs import TrackedRun
 from tidegate.registry.tracking.versions import Tracking
 from tidegate.rollback.maintenance import Alertmanager
@@ -83,13 +84,19 @@ def opened(
                 looks, name, version, since, round(settings.deploy.bot_minutes * _MINUTE_MS)
             ),
             watches=lambda name, version, until: watch_until(
-                looks, Watched(name, strategy), version, until, lambda: promoter.current(name)
+                looks, Watched(name, strategy), version, until, lambda: in_production(promoter, name)
             ),
             shows=partial(show, tracking),
             alertmanager=None if url is None else Alertmanager(url, settings.notify.timeout_s),
             folder=folder,
             on_step=on_step,
         )
+
+
+def in_production(promoter: Promoter, strategy: str) -> int | None:
+    """The version that bots may use, None where there is none or it is halted."""
+    state = promoter.ledger.state(strategy)
+    return state.current if state.halt is None else None
 
 
 def replicas_of(settings: Settings, root: Path, folder: Path, name: str, plan: Plan) -> Replicas:

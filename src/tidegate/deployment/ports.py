@@ -45,12 +45,12 @@ class Seen:
     """What a look over some time came to.
 
     Attributes:
-        outcome: `done`, or a word that says why not: `fired`, `not_watched`, `not_seen`, `left`.
+        outcome: `done`, or a word that says why not: `fired`, `not_watched`, `not_seen`, `silent`, `left`.
         evidence: for people.
         details: for programs; JSON.
     """
 
-    outcome: Literal["done", "fired", "not_watched", "not_seen", "left", "skipped"]
+    outcome: Literal["done", "fired", "not_watched", "not_seen", "silent", "left", "skipped"]
     evidence: str
     details: Mapping[str, Any]
 

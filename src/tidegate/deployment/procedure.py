@@ -1,6 +1,6 @@
 """Deploys: makes the plan or reads it from the journal, and takes every step that is not done."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,8 @@ from tidegate.registry.repair import repair
 from tidegate.registry.rules import named, state_refusals
 
 _ENDING: Final = ("verdict", "stop", "record")
+_HOLD_FOR_A_WHILE: Final = frozenset({"backup", "start", "health", "prediction"})
+"""Taken again before the switch by a command that goes on: a process may have died since, and a backup become old."""
 _NOT_COMPARED: Final = frozenset({"files", "reference", "probability_reference", "created_at", "importance"})
 _LONGEST: Final = 160
 
@@ -110,7 +112,10 @@ def deploy(ports: Ports, wish: Wish) -> Deployed:
         ports.on_step("plan: done")
         journal.write(plan_entry(plan), told=told_of(plan))
         ports.on_step("plan")
-    return _go_on(ports, journal, _plan_of(journal, wish), wish.actor, STEPS[1:], abandoned=False)
+    plan = _plan_of(journal, wish)
+    # One whose verdict is given, such as that it was given up, has only its end left, whoever gives which command again.
+    names = _ENDING if "verdict" in journal.done() else STEPS[1:]
+    return _go_on(ports, journal, plan, wish.actor, names, abandoned=False)
 
 
 def abandon(ports: Ports, strategy: str, actor: str) -> Deployed:
@@ -149,8 +154,9 @@ def _go_on(
     ports: Ports, journal: Journal, plan: Plan, actor: str, names: tuple[str, ...], *, abandoned: bool
 ) -> Deployed:
     work = Work(ports, journal, plan, ports.replicas(journal.id, plan), actor, abandoned)
+    again = frozenset() if abandoned else _again(journal.done())
     for name in names:
-        if name in journal.done():
+        if name in journal.done() and name not in again:
             continue
         try:
             entry = TAKE[name](work)
@@ -161,6 +167,13 @@ def _go_on(
         journal.write(entry)
         ports.on_step(name)
     return Deployed(journal.id, plan, journal.entries())
+
+
+def _again(done: Collection[str]) -> frozenset[str]:
+    """Steps that are done and are taken again all the same, each of which finds what is still there."""
+    if "verdict" in done:
+        return frozenset()
+    return frozenset({"window"}) | (frozenset() if "switch" in done else _HOLD_FOR_A_WHILE)
 
 
 def _plan_of(journal: Journal, wish: Wish | None) -> Plan:

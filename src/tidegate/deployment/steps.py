@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from tidegate.bars.bars import iso
+from tidegate.bars.interval import DAY_MS
 from tidegate.deployment.journal import Entry, Journal, Plan, is_told
 from tidegate.deployment.ports import Ports, Replicas
 from tidegate.deployment.record import record_content, write_record
@@ -83,8 +84,8 @@ def window(work: Work) -> Entry:
 
 
 def backup(work: Work) -> Entry:
-    """Take a backup, once."""
-    since = work.journal.entries()["plan"].at
+    """Take a backup, once, and another one where it is older than a day."""
+    since = max(work.journal.entries()["plan"].at, work.ports.events.database.clock() - DAY_MS)
     rows = work.ports.events.rows("", kinds=_BACKUPS, since_ms=since)
     name = next((row.subject for row in rows if row.content.get("reason") == work.mark), None)
     name = work.ports.back_up(work.mark) if name is None else name
@@ -138,12 +139,12 @@ def bots(work: Work) -> Entry:
 
 
 def watch(work: Work) -> Entry:
-    """Watch by the rollback rules; the minutes count from when the bots were seen, whoever watches."""
+    """Watch by the rollback rules. The minutes count from now on: while no command ran, nobody watched."""
     entries = work.journal.entries()
     wrong = [name for name in ("switch", "bots") if entries[name].outcome != "done"]
     if wrong:
         return work.entry("watch", "skipped", f"there is nothing to watch for: {', '.join(wrong)}")
-    until = entries["bots"].at + round(work.plan.watch_minutes * _MINUTE_MS)
+    until = work.ports.events.database.clock() + round(work.plan.watch_minutes * _MINUTE_MS)
     seen = work.ports.watches(work.plan.strategy, work.plan.version, until)
     return work.entry("watch", seen.outcome, seen.evidence, **seen.details)
 
@@ -155,10 +156,11 @@ def verdict(work: Work) -> Entry:
         work.replicas.back()
         return work.entry("verdict", "abandoned", f"given up by {work.actor} before the switch")
     entries = work.journal.entries()
-    bad = [name for name in ("switch", "bots", "watch") if entries[name].outcome not in {"done", "not_watched"}]
+    bad = [f"{name}: {entries[name].evidence}" for name in ("switch", "bots", "watch") if not _is_good(entries, name)]
+    bad += _moved_on(work)
     if not bad:
         return work.entry("verdict", "kept", f"{plan.strategy} {named(plan.version)} stays")
-    why = "; ".join(f"{name}: {entries[name].evidence}" for name in bad)
+    why = "; ".join(bad)
     backwards = work.replicas.back()
     if plan.moves:
         procedure = Procedure(ports.promoter, ports.events, ports.verifies, ports.notifies)
@@ -223,6 +225,21 @@ def _target(plan: Plan) -> str:
     if plan.rollback_to is None:
         return "a halt: there is no version to go back to"
     return f"{named(plan.rollback_to)}, {'which answers' if plan.rollback_verified else 'which was NOT seen to answer'}"
+
+
+def _is_good(entries: Mapping[str, Entry], name: str) -> bool:
+    """Whether a step speaks for keeping. Where nobody could be watched, only if nobody was there at the switch either."""
+    if entries[name].outcome == "not_watched":
+        return bool(entries["switch"].details["verification"]["verdict"] == "no_instances")
+    return entries[name].outcome == "done"
+
+
+def _moved_on(work: Work) -> list[str]:
+    """What was done to production since the watch, such as by the watch of the service while no command ran."""
+    state = work.ports.promoter.ledger.state(work.plan.strategy)
+    if state.halt is not None:
+        return [f"halted by {state.halt.actor}: {state.halt.reason}"]
+    return [] if state.current == work.plan.version else [f"production is {named(state.current)} by now"]
 
 
 def _window(work: Work) -> maintenance.Window | None:

@@ -118,6 +118,7 @@ class Place:
         watch, bots: what those looks come to.
         is_ill: whether the new process does not become ready.
         follows: whether serving processes follow.
+        serves: whether there is any serving process.
         broken: versions that do not answer their golden windows.
     """
 
@@ -127,6 +128,7 @@ class Place:
     bots: Seen = Seen("done", "no bots", {})  # noqa: RUF009
     is_ill: bool = False
     follows: bool = True
+    serves: bool = True
     broken: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
@@ -189,7 +191,7 @@ class Place:
         served = self.versions.alias(strategy, "production")
         state: Any = "followed" if self.follows and served == version else "behind"
         one = Followed("one", "http://127.0.0.1:1", state, 0.1, f"v{served} answers")
-        return Verification(strategy, version, digest, 0, 0.1, (one,))
+        return Verification(strategy, version, digest, 0, 0.1, (one,) if self.serves else ())
 
     def shows(self, _plan: Plan, tags: Mapping[str, str], paths: tuple[Path, ...]) -> None:
         assert all(path.is_file() for path in paths)

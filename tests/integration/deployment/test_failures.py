@@ -96,6 +96,8 @@ def test_a_rollback_target_that_does_not_answer_is_on_record(tmp_path: Path) -> 
         ({"bots": Seen("not_seen", "bot-1", {})}, "bots"),
         ({"watch": Seen("fired", "errors", {})}, "watch"),
         ({"watch": Seen("left", "v1", {})}, "watch"),
+        ({"watch": Seen("silent", "one", {})}, "watch"),
+        ({"watch": Seen("not_watched", "nobody", {})}, "watch"),
     ],
 )
 def test_what_goes_wrong_after_the_switch_brings_the_old_version_back(
@@ -109,8 +111,8 @@ def test_what_goes_wrong_after_the_switch_brings_the_old_version_back(
     assert place.promoter.ledger.state(REAL).barred == {2}
 
 
-def test_where_nobody_could_be_watched_it_stays_and_says_so(tmp_path: Path) -> None:
-    done = Place(tmp_path, watch=Seen("not_watched", "nobody", {})).deploy()
+def test_where_no_process_serves_nobody_could_be_watched_and_it_stays_and_says_so(tmp_path: Path) -> None:
+    done = Place(tmp_path, watch=Seen("not_watched", "nobody", {}), serves=False).deploy()
     assert (done.verdict, done.entries["watch"].outcome) == ("kept", "not_watched")
 
 

@@ -65,6 +65,7 @@ def with_bots(*bots: tuple[str, int | None, int]) -> Look:
     return Look("one", START, reachable=True, ready=True, bots=said)
 
 
+GONE = Look("one", START, reachable=False)
 NOT_SAID = Look("one", START, reachable=True, ready=True, bots=None)
 
 
@@ -97,6 +98,10 @@ def test_every_known_bot_must_name_the_version_after_the_switch(seen: list[Look]
     found = bots_follow(looks(clock, seen), "small", 2, START, MINUTE)
     assert found.outcome == outcome
     assert clock.now - START <= MINUTE + 10_000
+
+
+def test_where_no_process_answers_it_is_not_said_that_there_is_no_bot() -> None:
+    assert "no serving process says" in bots_follow(looks(Clock(), [GONE]), "small", 2, START, MINUTE).evidence
 
 
 def test_a_bots_newest_word_counts_whichever_process_has_it() -> None:
@@ -135,6 +140,29 @@ def test_errors_end_it_at_once_and_name_their_rule() -> None:
 def test_another_version_in_production_ends_it() -> None:
     found = watch_until(looks(Clock(), [counted(1, 0)]), WATCHED, 2, START + 30 * MINUTE, lambda: 1)
     assert (found.outcome, found.evidence) == ("left", "production is v1 by now")
+
+
+@pytest.mark.parametrize("before", [1, 5, 170])
+def test_one_that_answered_and_does_not_any_more_is_not_good(before: int) -> None:
+    clock = Clock()
+    seen = [counted(100.0 * number, 0) for number in range(1, before + 1)] + [GONE]
+    found = watch_until(looks(clock, seen), WATCHED, 2, START + 30 * MINUTE, lambda: 2)
+    assert (found.outcome, found.evidence) == ("silent", "answered, and does not any more: one")
+    assert clock.now - START == 31 * MINUTE
+
+
+def test_one_that_is_silent_for_a_moment_only_is_good() -> None:
+    seen = [*[counted(100.0 * number, 0) for number in range(1, 181)], GONE, GONE, counted(18_100, 0)]
+    assert watch_until(looks(Clock(), seen), WATCHED, 2, START + 30 * MINUTE, lambda: 2).outcome == "done"
+
+
+def test_one_that_never_answered_is_not_missed() -> None:
+    assert watch_until(looks(Clock(), [GONE]), WATCHED, 2, START + 30 * MINUTE, lambda: 2).outcome == "not_watched"
+
+
+def test_where_production_is_halted_the_watch_ends() -> None:
+    found = watch_until(looks(Clock(), [counted(1, 0)]), WATCHED, 2, START + 30 * MINUTE, lambda: None)
+    assert (found.outcome, found.evidence) == ("left", "production is none by now, or halted")
 
 
 def test_without_any_process_nothing_was_watched() -> None:
