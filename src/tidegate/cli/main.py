@@ -1,5 +1,6 @@
 """`tidegate`: the entry point, its commands' groups and its exit codes."""
 
+import errno
 import sys
 import tempfile
 import traceback
@@ -31,9 +32,10 @@ from tidegate.cli import (
     watch_commands,
 )
 from tidegate.cli.output import errors, print_error
-from tidegate.errors import ConfigurationError, TidegateError
+from tidegate.errors import ConfigurationError, ServiceError, TidegateError
 
 _INTERRUPTED = 130
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 def _version(shown: bool) -> None:
@@ -106,8 +108,9 @@ def main() -> None:
         print_error(told, as_json=as_json)
         sys.exit(told.exit_code)
     except Exception as error:  # noqa: BLE001  the border: nothing else may end in a traceback
-        print_error(_unexpected(error), as_json=as_json)
-        sys.exit(TidegateError.exit_code)
+        told = _of_the_disk(error) or _unexpected(error)
+        print_error(told, as_json=as_json)
+        sys.exit(told.exit_code)
 
 
 def _not_installed(error: ModuleNotFoundError) -> TidegateError:
@@ -118,15 +121,40 @@ def _not_installed(error: ModuleNotFoundError) -> TidegateError:
     )
 
 
+def _of_the_disk(error: BaseException | None) -> TidegateError | None:
+    """A disk that takes nothing more is no defect of ours, whichever library ran into it; None where it is something else."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return ServiceError(
+                f"the disk takes nothing more: {error.strerror}",
+                expected="room in the project's folder and in the folder of temporary files",
+                actual=error.filename or "a file that has no name",
+                next_step="free the disk and run the command again; nothing was left half-written",
+            )
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def _unexpected(error: Exception) -> TidegateError:
     """An error that nobody foresaw, as a message; its traceback goes to a file."""
-    with tempfile.NamedTemporaryFile("w", prefix="tidegate-", suffix=".log", delete=False, encoding="utf-8") as file:
-        traceback.print_exception(error, file=file)
     line = " ".join(str(error).split())[:300]
     return TidegateError(
         f"unexpected {type(error).__name__}: {line}",
-        next_step=f"this is a defect of tidegate; its traceback is in {file.name}",
+        next_step=f"this is a defect of tidegate; its traceback is in {_traceback_file(error)}",
     )
+
+
+def _traceback_file(error: Exception) -> str:
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="tidegate-", suffix=".log", delete=False, encoding="utf-8"
+        ) as file:
+            traceback.print_exception(error, file=file)
+    except OSError as unwritten:
+        return f"no file, since none could be written ({unwritten.strerror})"
+    return file.name
 
 
 if __name__ == "__main__":

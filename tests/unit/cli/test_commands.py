@@ -1,5 +1,6 @@
 """Commands that need no server, in an empty project: what they print, as tables and as JSON, and their exit codes."""
 
+import errno
 import json
 import os
 import sys
@@ -315,6 +316,37 @@ def test_an_unforeseen_error_is_a_message_with_its_traceback_in_a_file(
     assert str(log) in error["next_step"]
     assert "in broken" in log.read_text()
     assert "[bold]no such thing" in tidegate("validate", "mine").err
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["bare", "by a library"])
+def test_a_full_disk_is_no_defect(tidegate: CommandLine, monkeypatch: pytest.MonkeyPatch, *, wrapped: bool) -> None:
+    full_disk = OSError(errno.ENOSPC, "No space left on device", "runs/report.html")
+
+    def full() -> None:
+        if wrapped:
+            raise ValueError("could not be stored") from full_disk
+        raise full_disk
+
+    monkeypatch.setattr(data_commands, "open_project", full)
+    told = tidegate("validate", "mine", "--json")
+    error = one_value(told.out)["error"]
+    assert (told.code, error["code"]) == (7, "service")
+    assert error["message"] == "the disk takes nothing more: No space left on device"
+    assert error["actual"] == "runs/report.html"
+    assert "defect" not in error["next_step"]
+
+
+def test_an_error_whose_traceback_finds_no_place_is_told_all_the_same(
+    tidegate: CommandLine, monkeypatch: pytest.MonkeyPatch, project: Path
+) -> None:
+    def broken() -> None:
+        raise KeyError("no such thing")
+
+    monkeypatch.setattr(data_commands, "open_project", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(project / "not there"))
+    told = tidegate("validate", "mine", "--json")
+    assert told.code == 1
+    assert "no file, since none could be written" in one_value(told.out)["error"]["next_step"]
 
 
 def test_a_library_that_is_not_installed_is_named_with_what_to_install(
