@@ -46,9 +46,12 @@ class Produced:
     decision: Decision | None
 
     def gate(self, name: str) -> GateResult | None:
-        """A gate's result, None where the registry keeps none."""
-        results = () if self.decision is None else self.decision.results
-        return next((one for one in results if one.name == name), None)
+        """A gate's result, None where the registry keeps none, keeps two, or keeps a decision about another manifest."""
+        decision = self.decision
+        if decision is None or decision.manifest_digest != self.manifest.digest():
+            return None
+        found = [one for one in decision.results if one.name == name]
+        return found[0] if len(found) == 1 else None
 
 
 class Context:

@@ -102,11 +102,14 @@ def test_a_record_of_pytest_itself_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_tests_of_a_folder_ran_and_none_failed(tmp_path: Path, name: str, module: str) -> None:
+    commit = checkout(tmp_path)
     record = tmp_path / "runs" / "checklist" / "tests.xml"
     for inside, verdict in (("", "pass"), ("<failure/>", "fail"), ("<error/>", "fail"), ("<skipped/>", "fail")):
-        written(record, f'<testsuite><testcase classname="{module}" name="test_it">{inside}</testcase></testsuite>')
+        case = f'<testcase classname="{module}" name="test_it">{inside}</testcase>'
+        written(record, f'<testsuite name="{commit}">{case}</testsuite>')
         assert found(f"score.tests_{name}", of_today(tmp_path)).verdict == verdict
-    written(record, '<testsuite><testcase classname="tests.unit.other.test_x" name="test_it"/></testsuite>')
+    other = '<testcase classname="tests.unit.other.test_x" name="test_it"/>'
+    written(record, f'<testsuite name="{commit}">{other}</testsuite>')
     assert found(f"score.tests_{name}", of_today(tmp_path)).verdict == "fail"
 
 

@@ -26,6 +26,7 @@ from tests.integration.backup.place import make_place
 from tests.integration.checklist.live import answering
 from tests.registry_factories import FakeVersions
 
+from tidegate.backup.take import take_backup
 from tidegate.backup.verify import verify_backups
 from tidegate.checklist.context import Context
 from tidegate.deployment.journal import STEPS as DEPLOYMENT_STEPS
@@ -547,7 +548,8 @@ def test_what_lies_in_the_repository_itself_is_looked_at(tmp_path: Path) -> None
     parts = ("loss.training_data", "loss.models", "loss.configuration")
 
     def verdicts(days: float = 0.0) -> list[str]:
-        looked = context(where.root, where.settings, now_ms=now() + round(days * DAY_MS))
+        alpha = strategy().model_copy(update={"name": "alpha"})
+        looked = context(where.root, where.settings, strategy=alpha, now_ms=now() + round(days * DAY_MS))
         return [found(name, looked).verdict for name in parts]
 
     assert verdicts() == ["fail"] * 3, "the repository is empty"
@@ -561,7 +563,7 @@ def test_what_lies_in_the_repository_itself_is_looked_at(tmp_path: Path) -> None
     (where.root / "data" / "bars").rmdir()
     model = next(where.bundle("alpha", 1).glob("*.onnx"))
     model.write_bytes(b"another")
-    where.back_up("test")
+    take_backup(where.settings, where.root, reason="test", actor="test", accept_loss=True)
     assert verdicts() == ["fail", "fail", "pass"]
     (tmp_path / "repository" / "config").unlink()
     assert verdicts() == ["fail"] * 3

@@ -1,5 +1,6 @@
 """The bots: their heartbeats, their own metrics, and the records of their checks."""
 
+import json
 import math
 from collections.abc import Mapping
 from functools import partial
@@ -35,7 +36,7 @@ def configuration(context: Context) -> Finding:
 
 
 def conformance(context: Context, *, subjects: tuple[str, ...]) -> Finding:
-    """The conformance kit's last record: every case of these subjects passed.
+    """The conformance kit's last record: every case of these subjects was played and passed. Which cases there are says the kit, where it is here.
 
     Args:
         context: what is looked at.
@@ -44,9 +45,18 @@ def conformance(context: Context, *, subjects: tuple[str, ...]) -> Finding:
     told = context.record("conformance.json", CONFORMANCE)
     cases = [one for one in told["cases"] if one["subject"] in subjects]
     wrong = [one["name"] for one in cases if one["passed"] is not True]
+    played = {one["name"] for one in cases}
     absent = sorted(set(subjects) - {one["subject"] for one in cases})
-    evidence = f"{len(cases)} cases of {', '.join(subjects)}, {len(wrong)} failed{': ' + wrong[0] if wrong else ''}; not played: {', '.join(absent) or 'none'}"
+    absent += [name for subject in subjects for name in _cases(context, subject) if name not in played]
+    evidence = f"{len(cases)} cases of {', '.join(subjects)}, {len(wrong)} failed{': ' + wrong[0] if wrong else ''}; not played: {', '.join(absent[:5]) or 'none'}"
     return judged(not wrong and not absent, evidence, str(context.settings.checklist.records / "conformance.json"))
+
+
+def _cases(context: Context, subject: str) -> list[str]:
+    path = context.root / "clients" / "conformance" / "cases" / f"{subject}.json"
+    if not path.is_file():
+        return []
+    return [str(one["name"]) for one in json.loads(path.read_text(encoding="utf-8"))["cases"]]
 
 
 def end_to_end(context: Context) -> Finding:

@@ -28,19 +28,25 @@ def tests(context: Context) -> Finding:
     counted = {
         name: sum(int(one.get(name, 0)) for one in suites) for name in ("tests", "failures", "errors", "skipped")
     }
-    commit = next((one.get("name", "") for one in suites), "")
-    head = _head(context)
+    evidence, is_this = same_commit(context, suites)
     told = ", ".join(f"{count} {name}" for name, count in counted.items())
-    evidence = f"{told}, of commit {commit or 'unknown'}; the checkout is at {head}"
     good = counted["tests"] > counted["skipped"] and not counted["failures"] and not counted["errors"]
-    return judged(good and commit == head, evidence, str(path))
+    return judged(good and is_this, f"{told}, {evidence}", str(path))
 
 
-def _head(context: Context) -> str:
-    done = context.programs.run("git", "rev-parse", "HEAD")
+def same_commit(context: Context, suites: list[ET.Element]) -> tuple[str, bool]:
+    """Which commit a record is of, in words, and whether it is the checkout's, as it was committed.
+
+    Raises:
+        NotMeasured: the folder is no git checkout.
+    """
+    commit = next((one.get("name", "") for one in suites), "")
+    done = context.programs.run("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     if done.code:
         raise NotMeasured("the project's folder is no git checkout, so nobody knows which commit was tested")
-    return done.out.strip()
+    head = done.out.strip()
+    told = f"of commit {commit or 'unknown'}; the checkout is at {head}"
+    return told, commit == head and not head.endswith("-dirty")
 
 
 def security(context: Context) -> Finding:

@@ -7,6 +7,8 @@ from typing import Final, Literal
 from tidegate.checklist.context import Context
 from tidegate.checklist.finding import Finding, NotMeasured, failed, judged
 from tidegate.checklist.probe import Probe
+from tidegate.errors import ServiceError
+from tidegate.registry.events import Event
 
 Period = Literal["daily", "weekly", "monthly"]
 OLDEST_DAYS: Final[Mapping[Period, float]] = {"daily": 1.25, "weekly": 8.0, "monthly": 32.0}
@@ -49,6 +51,30 @@ def monitored_row(context: Context, *, period: Period, rows: tuple[str, ...]) ->
     if "not_measured" in verdicts:
         raise NotMeasured(evidence)
     return judged(all(one == "pass" for one in verdicts), evidence, link)
+
+
+def newest_run(context: Context) -> Event:
+    """The newest monitoring run, which is of the last day and about the version in production.
+
+    Raises:
+        NotMeasured: there is none, or it is about another version.
+        ServiceError: it is too old.
+    """
+    run = context.needed("monitor_run", f"monitoring has not run yet: tidegate monitor {context.name}")
+    age = context.age_days(_looked_at(context, int(run.content["as_of"]), run.created_at))
+    most = OLDEST_DAYS["daily"]
+    if not 0 <= age + 0.05 <= most + 0.05:
+        raise ServiceError(
+            f"the newest run, {run.subject}, is too old",
+            expected=f"{most:g} days at most",
+            actual=f"{age:.1f}",
+            next_step=f"tidegate monitor {context.name}",
+        )
+    version, current = run.content.get("version"), context.state.current
+    if version != current:
+        about, now = ("none" if one is None else f"v{one}" for one in (version, current))
+        raise NotMeasured(f"the newest run, {run.subject}, is about {about}, and in production is {now}")
+    return run
 
 
 def _looked_at(context: Context, as_of: int, created_at: int) -> int:

@@ -10,7 +10,7 @@ from tidegate.checklist.context import DAY_MS, Context
 from tidegate.checklist.deployments import Deployment, newest_deployment
 from tidegate.checklist.finding import Finding, NotMeasured, failed, judged
 from tidegate.checklist.probe import Probe
-from tidegate.checklist.probes.daily import monitored_row
+from tidegate.checklist.probes.daily import monitored_row, newest_run
 from tidegate.checklist.service import Samples
 
 P95_S: Final = 0.010
@@ -179,7 +179,7 @@ def p95(found: Samples) -> float:
 
 def accuracy(context: Context) -> Finding:
     """The newest monitoring run: the sequential test, which compares live trades with the backtest's win rate, has raised no alarm."""
-    run = context.needed("monitor_run", f"monitoring has not run yet: tidegate monitor {context.name}")
+    run = newest_run(context)
     test = run.content.get("sequential")
     if test is None or not isinstance(test.get("trades"), int):
         raise NotMeasured(f"{run.subject}: there are no closed trades to compare with the backtest yet")

@@ -25,9 +25,11 @@ _PATTERNS: Final = re.compile(
     rb"|\bgh[pousr]_[A-Za-z0-9]{36}\b"
     rb"|\bxox[abprs]-[0-9A-Za-z-]{20,}"
     rb"|\btg_[a-z0-9-]{1,32}_[A-Za-z0-9_-]{43}\b"
-    rb"|(?i:\b(?:password|passwd|secret|api_key|token)\b[\"']?\s*[:=]\s*[\"'][A-Za-z0-9+/=_-]{20,}[\"'])"
+    rb"|(?i:(?:password|passwd|secret|token|(?:api|access|private)[_-]?key)\b[\"']?\s*[:=]\s*[\"'][A-Za-z0-9+/=_-]{20,}[\"'])"
+    # Without quotes, as files of settings and of variables have it: only what is no plain word.
+    rb"|(?im:^[ \t]*(?:-[ \t]+|export[ \t]+)?[\w.-]*(?:password|passwd|secret|token|(?:api|access|private)[_-]?key)[ \t]*[:=][ \t]*"
+    rb"(?=[^\s\d]*\d)(?=[^\sA-Za-z]*[A-Za-z])[A-Za-z0-9+/=_-]{20,}[ \t]*$)"
 )
-_LARGEST: Final = 2_000_000
 _MADE_UP: Final = ("tests/", "clients/conformance/")
 """Folders whose files hold keys that open nothing, which tests need."""
 
@@ -51,9 +53,7 @@ def secrets(context: Context) -> Finding:
 
 
 def _holds_secret(path: Path) -> bool:
-    if not path.is_file() or path.stat().st_size > _LARGEST:
-        return False
-    return _PATTERNS.search(path.read_bytes()) is not None
+    return path.is_file() and _PATTERNS.search(path.read_bytes()) is not None
 
 
 def _private(settings: Settings) -> list[Path]:

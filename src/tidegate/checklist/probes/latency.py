@@ -101,7 +101,7 @@ def quiet(context: Context) -> Finding:
 
 
 def load_test(context: Context) -> Finding:
-    """The record of a load test: all its promises were kept, and the p99 with one client is under 10 ms."""
+    """The record of a load test: no question failed, the worst p99 with one client is under 10 ms, and many clients get the expected requests a second."""
     told = context.record("load.json", "python -m benchmarks.serving --ours --json runs/checklist/load.json")
     rounds = [one for name, each in told["one_client"].items() if name.startswith("tidegate") for one in each]
     failures = sum(one["failures"] for one in rounds)
@@ -110,10 +110,12 @@ def load_test(context: Context) -> Finding:
         name: max(each) for name, each in told["many_clients_rps"].items() if name.startswith("tidegate") and each
     }
     best = max(crowds.values(), default=0.0)
+    numbers = [one["p99_ms"] for one in rounds] + [one for name in crowds for one in told["many_clients_rps"][name]]
+    are_sound = bool(rounds) and all(math.isfinite(one) and one >= 0 for one in numbers)
     expected = context.settings.serving.expected_rps
     evidence = f"{len(rounds)} rounds, worst p99 {worst:.2f} ms, {failures} failures; many clients: {best:.0f} requests a second, {expected:g} are expected"
     return judged(
-        worst < P95_MS and not failures and best >= expected,
+        are_sound and worst < P95_MS and not failures and best >= expected,
         evidence,
         str(context.settings.checklist.records / "load.json"),
     )

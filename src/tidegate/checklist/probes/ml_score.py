@@ -10,7 +10,7 @@ from tidegate.bars.bars import iso
 from tidegate.checklist.context import DAY_MS, Context
 from tidegate.checklist.finding import Finding, NotMeasured, judged
 from tidegate.checklist.probe import Probe
-from tidegate.checklist.probes.code import HOW
+from tidegate.checklist.probes.code import HOW, same_commit
 from tidegate.checklist.probes.latency import total
 from tidegate.gates.result import Verdict
 from tidegate.registry.retrains import RetrainLedger
@@ -46,18 +46,20 @@ def features_used(context: Context) -> Finding:
 
 
 def tests_of(context: Context, *, modules: tuple[str, ...]) -> Finding:
-    """The last run of the tests held tests of these folders, and none failed.
+    """The last run of the tests was on this very commit and held tests of these folders, and none failed.
 
     Args:
         context: what is looked at.
         modules: beginnings of the names of test modules.
     """
     path = context.recorded("tests.xml", HOW)
-    cases = [one for one in ET.parse(path).getroot().iter("testcase") if one.get("classname", "").startswith(modules)]  # noqa: S314  ours
+    record = ET.parse(path).getroot()  # noqa: S314  written by our own `make test`
+    evidence, is_this = same_commit(context, list(record.iter("testsuite")))
+    cases = [one for one in record.iter("testcase") if one.get("classname", "").startswith(modules)]
     bad = [one.get("name", "?") for one in cases if one.find("failure") is not None or one.find("error") is not None]
     ran = [one for one in cases if one.find("skipped") is None]
-    told = f"{len(ran)} tests of {', '.join(modules)} ran, failed: {', '.join(bad[:3]) or 'none'}"
-    return judged(bool(ran) and not bad, told, str(path))
+    told = f"{len(ran)} tests of {', '.join(modules)} ran, failed: {', '.join(bad[:3]) or 'none'}, {evidence}"
+    return judged(bool(ran) and not bad and is_this, told, str(path))
 
 
 def spec_in_git(context: Context) -> Finding:

@@ -29,7 +29,10 @@ def files(context: Context) -> Finding:
     looked = [path for place in places if place.is_dir() for path in _models(place)]
     if not looked:
         raise NotMeasured(f"no model file lies in {' or '.join(map(str, places))}: run this where they are")
-    open_ones = sorted({str(one) for path in looked for one in (path, path.parent) if one.stat().st_mode & _WRITABLE})
+    ours = {
+        one for path in looked for one in (path, *path.parents) if any(one.is_relative_to(place) for place in places)
+    }
+    open_ones = sorted(str(one) for one in ours if one.stat().st_mode & _WRITABLE)
     told = f"{len(looked)} model files, {len(open_ones)} of them or their folders may be written by others than their owner"
     first = f" ({open_ones[0]})" if open_ones else ""
     return judged(not open_ones, f"{told}{first}; v{found.version} verifies against its digests", str(places[0]))

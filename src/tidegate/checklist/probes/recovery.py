@@ -64,8 +64,9 @@ def restore_tested(context: Context) -> Finding:
     age = context.age_days(drill.created_at)
     cases = ", ".join(f"{one['case']} {one['verdict']}" for one in drill.content["cases"])
     answered = ", ".join(drill.content.get("answered", ())) or "nothing"
-    good = drill.content.get("passed") is True and -0.01 <= age <= context.settings.checklist.record_days
-    return judged(good, f"drill {drill.subject}, {age:.1f} days ago: {cases}; answered: {answered}")
+    is_young = -0.01 <= age <= context.settings.checklist.record_days
+    good = drill.content.get("passed") is True and bool(drill.content["cases"]) and bool(drill.content.get("answered"))
+    return judged(good and is_young, f"drill {drill.subject}, {age:.1f} days ago: {cases}; answered: {answered}")
 
 
 def recovery_time(context: Context, *, case: str, most_s: float) -> Finding:
@@ -86,7 +87,7 @@ def recovery_time(context: Context, *, case: str, most_s: float) -> Finding:
         took_s is not None
         and 0 <= took_s < most_s
         and not found.get("fault")
-        and age <= context.settings.checklist.record_days
+        and -0.01 <= age <= context.settings.checklist.record_days
     )
     return judged(
         good,
@@ -163,12 +164,13 @@ def training_data(context: Context) -> Finding:
 
 
 def models(context: Context) -> Finding:
-    """The newest backup in the repository holds the models' files, and every version in it was whole."""
+    """The newest backup in the repository holds the models' files, a version of the strategy among them, and every version in it was whole."""
     files = held(context, part="artifacts", what="models and artifacts")
     faults = [f"{one.name}: {one.fault}" for one in context.backup.versions if one.fault]
     whole = [one.name for one in context.backup.versions if not one.fault]
+    own = [one for one in context.backup.versions if not one.fault and context.name in {"", one.strategy}]
     evidence = f"{files.evidence}; whole: {', '.join(whole) or 'none'}; damaged: {'; '.join(faults) or 'none'}"
-    return judged(files.verdict == "pass" and bool(whole) and not faults, evidence)
+    return judged(files.verdict == "pass" and bool(own) and not faults, evidence)
 
 
 PROBES: Final[Mapping[str, Probe]] = {

@@ -10,6 +10,7 @@ from tidegate.bars.bars import iso
 from tidegate.checklist.context import DAY_MS, Context
 from tidegate.checklist.finding import Finding, NotMeasured, failed, judged
 from tidegate.checklist.probe import Probe
+from tidegate.checklist.probes.daily import newest_run
 from tidegate.checklist.service import samples
 from tidegate.registry.state import LedgerRow
 from tidegate.rollback import rules
@@ -20,6 +21,8 @@ from tidegate.strategy.strategy import Rollback
 _MINUTE_MS: Final = 60_000
 _AT: Final = 20_000 * DAY_MS
 _A_DAY: Final = 100
+_SPAN: Final = 60
+_HIGHER_IS_STRICTER: Final = frozenset(("win_rate", "sharpe"))
 Fires = Callable[[Rollback], tuple[str, str]]
 """A rule's verdicts under a strategy's settings: on figures just beyond the list's bound, and well within it."""
 
@@ -47,32 +50,32 @@ def sharpe(own: Rollback) -> tuple[str, str]:
 
 def latency(own: Rollback) -> tuple[str, str]:
     """A p95 of 20.1 ms, and of 5 ms, in every minute of an hour."""
-    bad, good = (rules.latency(_minutes(own, p95_ms=value), _AT, own, version=2) for value in (20.1, 5.0))
+    bad, good = (rules.latency(_minutes(p95_ms=value), _AT, own, version=2) for value in (20.1, 5.0))
     return bad.verdict, good.verdict
 
 
 def errors(own: Rollback) -> tuple[str, str]:
     """5.1 % of the predictions fail, and 0.1 %."""
-    bad, good = (rules.errors(_minutes(own, errors=count), _AT, own, version=2) for count in (51, 1))
+    bad, good = (rules.errors(_minutes(errors=count), _AT, own, version=2) for count in (51, 1))
     return bad.verdict, good.verdict
 
 
 def crashes(own: Rollback) -> tuple[str, str]:
     """A process starts three times within ten minutes, and once."""
-    bad, good = (rules.crashes(_minutes(own, starts=count), _AT, own, version=2) for count in (3, 1))
+    bad, good = (rules.crashes(_minutes(starts=count), _AT, own, version=2) for count in (3, 1))
     return bad.verdict, good.verdict
 
 
 def bots(own: Rollback) -> tuple[str, str]:
     """A bot calls the service unreachable for five minutes, and reaches it."""
     said = [BotWord("bot", "key", away, _AT - 1000, _AT - 5 * _MINUTE_MS) for away in (True, False)]
-    bad, good = (rules.bots([word], _AT, own, version=2, minutes=_minutes(own)) for word in said)
+    bad, good = (rules.bots([word], _AT, own, version=2, minutes=_minutes()) for word in said)
     return bad.verdict, good.verdict
 
 
-def _minutes(own: Rollback, *, p95_ms: float = 5.0, errors: int = 0, starts: int = 1) -> list[Minute]:
-    """An hour of one instance, of which the version's second half is told by the arguments."""
-    span = max(60, 2 * own.latency_minutes, 2 * own.error_minutes, 2 * own.crash_minutes)
+def _minutes(*, p95_ms: float = 5.0, errors: int = 0, starts: int = 1) -> list[Minute]:
+    """An hour of one instance, told by the arguments. A rule that waits longer than that is none of the list's."""
+    span = _SPAN
     since = _AT - span * _MINUTE_MS
     return [
         Minute(
@@ -91,7 +94,7 @@ def _minutes(own: Rollback, *, p95_ms: float = 5.0, errors: int = 0, starts: int
     ]
 
 
-def trigger(context: Context, *, rule: str, fires: Fires, bounds: Mapping[str, float], strictest: int) -> Finding:
+def trigger(context: Context, *, rule: str, fires: Fires, bounds: Mapping[str, float]) -> Finding:
     """A trigger guards the strategy.
 
     Args:
@@ -99,13 +102,12 @@ def trigger(context: Context, *, rule: str, fires: Fires, bounds: Mapping[str, f
         rule: its name.
         fires: gives its verdicts on figures beyond the list's bound and within it.
         bounds: fields of the strategy's `rollback` with the list's numbers.
-        strictest: 1 where a higher number is stricter than the list, -1 where a lower one is.
     """
     own = context.strategy.rollback
     loose = [
         f"{name} {getattr(own, name):g}"
         for name, bound in bounds.items()
-        if strictest * (getattr(own, name) - bound) < 0
+        if not (getattr(own, name) >= bound if name in _HIGHER_IS_STRICTER else getattr(own, name) <= bound)
     ]
     action = getattr(own, f"{_ACTIONS.get(rule, rule)}_action")
     beyond, within = fires(own)
@@ -124,7 +126,7 @@ def trigger(context: Context, *, rule: str, fires: Fires, bounds: Mapping[str, f
 def _last_look(context: Context, rule: str) -> tuple[str, str, str]:
     """Verdict of the rule now, what it says, and where."""
     if rule in {"win_rate", "sharpe"}:
-        run = context.needed("monitor_run", f"monitoring has not run yet: tidegate monitor {context.name}")
+        run = newest_run(context)
         found: dict[str, Any] = next((one for one in run.content["findings"] if one["rule"] == rule), {})
         link = str(run.content.get("report") or "")
         return (
@@ -249,17 +251,17 @@ def root_cause(context: Context) -> Finding:
     )
 
 
-def _trigger(rule: str, fires: Fires, strictest: int, **bounds: float) -> Probe:
-    return partial(trigger, rule=rule, fires=fires, bounds=bounds, strictest=strictest)
+def _trigger(rule: str, fires: Fires, **bounds: float) -> Probe:
+    return partial(trigger, rule=rule, fires=fires, bounds=bounds)
 
 
 PROBES: Final[Mapping[str, Probe]] = {
-    "trigger.win_rate": _trigger("win_rate", win_rate, 1, win_rate=0.52),
-    "trigger.sharpe": _trigger("sharpe", sharpe, 1, sharpe=1.0),
-    "trigger.latency": _trigger("latency", latency, -1, latency_p95_ms=20.0),
-    "trigger.errors": _trigger("errors", errors, -1, error_rate=0.05),
-    "trigger.crashes": _trigger("crashes", crashes, -1, crashes=3),
-    "trigger.bots": _trigger("bots", bots, -1, bot_minutes=5),
+    "trigger.win_rate": _trigger("win_rate", win_rate, win_rate=0.52, win_rate_days=3),
+    "trigger.sharpe": _trigger("sharpe", sharpe, sharpe=1.0),
+    "trigger.latency": _trigger("latency", latency, latency_p95_ms=20.0),
+    "trigger.errors": _trigger("errors", errors, error_rate=0.05),
+    "trigger.crashes": _trigger("crashes", crashes, crashes=3),
+    "trigger.bots": _trigger("bots", bots, bot_minutes=5),
     "procedure.stopped": stopped,
     "procedure.known_good": known_good,
     "procedure.health": health,

@@ -1,0 +1,221 @@
+"""Evidence that looks good and is not about this: of another version, another commit, another time, in part, or no number. None of it passes."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.checklist_places import (
+    DAY_MS,
+    NAME,
+    REPOSITORY,
+    checkout,
+    context,
+    found,
+    git,
+    promoted,
+    registered,
+    settings_of,
+    strategy,
+    written,
+)
+from tests.integration.backup.place import make_place
+from tests.registry_factories import FakeVersions
+
+from tidegate.checklist.context import Context
+from tidegate.registry.events import EventLedger
+
+HOUR_MS = 3_600_000
+GATED = ("training.out_of_sample", "training.latency", "training.drawdown", "training.costs", "training.regimes")
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def later(root: Path, days: float = 0.0, **changes: Any) -> Context:  # noqa: ANN401  arguments of a context
+    return context(root, changes.pop("settings", None), now_ms=now() + round(days * DAY_MS), **changes)
+
+
+def event(root: Path, kind: Any, subject: str, *, of: str = NAME, **content: Any) -> None:  # noqa: ANN401
+    ledger = EventLedger.from_settings(settings_of(root))
+    ledger.append(kind, strategy=of, subject=subject, actor="test", content=content)
+
+
+# Of another version
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_gates_that_judged_another_manifest_say_nothing(tmp_path: Path, name: str) -> None:
+    settings, versions = settings_of(tmp_path), FakeVersions()
+    version = registered(versions)
+    promoted(settings, version)
+    assert found(name, context(tmp_path, settings, versions=versions)).verdict == "pass"
+    other = registered(versions, seed=8)
+    versions.decisions[version] = versions.decisions[other]
+    finding = found(name, context(tmp_path, settings, versions=versions))
+    assert (finding.verdict, "not on record" in finding.evidence) == ("fail", True)
+
+
+# Of another time
+
+
+@pytest.mark.parametrize("name", ["trigger.win_rate", "trigger.sharpe", "after.accuracy"])
+def test_the_word_of_a_monitoring_run_of_long_ago_is_none(tmp_path: Path, name: str) -> None:
+    content: dict[str, Any] = {
+        "period": "daily",
+        "as_of": now(),
+        "version": 1,
+        "findings": [{"rule": rule, "verdict": "quiet", "reason": "told"} for rule in ("win_rate", "sharpe")],
+        "sequential": {"alarm": False, "trades": 90, "statistic": 1.0, "threshold": 5.0},
+        "live": {"win_rate": 0.6},
+        "promised": {"win_rate": 0.6},
+    }
+    promoted(settings_of(tmp_path), 1)
+    event(tmp_path, "monitor_run", "daily/1", **content)
+    assert [found(name, later(tmp_path, days)).verdict for days in (0, 1.2, 1.3)] == ["pass", "pass", "fail"]
+    promoted(settings_of(tmp_path), 2)
+    finding = found(name, later(tmp_path))
+    assert (finding.verdict, "v1" in finding.evidence) == ("not_measured", True), "it is about the version before"
+
+
+@pytest.mark.parametrize("days", [4, 60])
+def test_a_trigger_that_waits_longer_than_the_list_fails(tmp_path: Path, days: int) -> None:
+    name = "trigger.win_rate"
+    event(
+        tmp_path,
+        "monitor_run",
+        "daily/1",
+        period="daily",
+        as_of=now(),
+        findings=[{"rule": "win_rate", "verdict": "quiet", "reason": "told"}],
+    )
+    assert found(name, later(tmp_path)).verdict == "pass"
+    finding = found(name, later(tmp_path, strategy=strategy(win_rate_days=days)))
+    assert finding.verdict == "fail", finding
+
+
+@pytest.mark.parametrize(("rule", "field"), [("latency", "latency_minutes"), ("errors", "error_minutes")])
+def test_a_rule_that_waits_for_hours_does_not_fire_in_one(tmp_path: Path, rule: str, field: str) -> None:
+    finding = found(f"trigger.{rule}", later(tmp_path, strategy=strategy(**{field: 1440})))
+    assert (finding.verdict, "it says fired" in finding.evidence) == ("fail", False)
+
+
+# Of another commit
+
+
+def test_a_checkout_that_was_changed_since_its_tests_fails(tmp_path: Path) -> None:
+    commit = checkout(tmp_path, {".gitignore": "runs\ndata\n", "src/a.py": "A = 1\n"})
+    record = tmp_path / "runs" / "checklist" / "tests.xml"
+    counts = 'tests="3" failures="0" errors="0" skipped="0"'
+    written(record, f'<testsuites><testsuite name="{commit}" {counts}/></testsuites>')
+    assert found("code.tests", later(tmp_path)).verdict == "pass"
+    written(tmp_path / "src" / "a.py", "A = 2\n")
+    assert found("code.tests", later(tmp_path)).verdict == "fail"
+    written(record, f'<testsuites><testsuite name="{commit}-dirty" {counts}/></testsuites>')
+    assert found("code.tests", later(tmp_path)).verdict == "fail", "nobody knows whether it was this change"
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("features", "tests.unit.features.a"), ("model", "tests.unit.model.a"), ("pipeline", "tests.e2e.a")],
+)
+def test_tests_of_another_commit_give_no_point(tmp_path: Path, name: str, module: str) -> None:
+    commit = checkout(tmp_path, {".gitignore": "runs\ndata\n"})
+    told = f'<testcase classname="{module}" name="test_it"/>'
+    written(tmp_path / "runs" / "checklist" / "tests.xml", f'<testsuite name="{commit}">{told}</testsuite>')
+    assert found(f"score.tests_{name}", later(tmp_path)).verdict == "pass"
+    git(tmp_path, "commit", "-qm", "another", "--allow-empty")
+    assert found(f"score.tests_{name}", later(tmp_path)).verdict == "fail"
+
+
+# In part
+
+
+def test_a_drill_whose_service_answered_nothing_fails(tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = [{"case": "outage", "took_s": 1.0, "verdict": "passed", "fault": ""}]
+    for answered, cases, verdict in (([f"{NAME} v1"], told, "pass"), ([], told, "fail"), ([f"{NAME} v1"], [], "fail")):
+        event(tmp_path, "restore_drill", "b1", of="", passed=True, cases=cases, answered=answered)
+        assert found("corruption.restore_tested", later(tmp_path)).verdict == verdict
+
+
+def test_a_backup_without_this_strategys_models_fails(tmp_path: Path) -> None:
+    where = make_place(tmp_path)
+    where.back_up("test")
+    alpha = strategy().model_copy(update={"name": "alpha"})
+    other = strategy().model_copy(update={"name": "no-such-strategy"})
+    verdicts = [
+        found("loss.models", context(where.root, where.settings, strategy=one, now_ms=now())).verdict
+        for one in (alpha, other, None)
+    ]
+    assert verdicts == ["pass", "fail", "pass"]
+
+
+def test_a_folder_above_the_models_that_others_may_write_fails(tmp_path: Path) -> None:
+    settings, versions = settings_of(tmp_path), FakeVersions()
+    promoted(settings, registered(versions))
+    model = written(tmp_path / "mlruns" / "artifacts" / "1" / "run" / "model" / "model.onnx", "model")
+    where = context(tmp_path, settings, versions=versions)
+    assert found("model.files", where).verdict == "pass"
+    for folder in (model.parents[1], model.parents[2], tmp_path / "mlruns" / "artifacts"):
+        folder.chmod(0o777)
+        assert found("model.files", where).verdict == "fail", folder
+        folder.chmod(0o755)
+
+
+def test_a_record_of_some_of_the_kits_cases_fails(tmp_path: Path) -> None:
+    kit = tmp_path / "clients" / "conformance" / "cases"
+    written(kit / "breaker.json", json.dumps({"cases": [{"name": "it opens"}, {"name": "it closes"}]}))
+    record = tmp_path / "runs" / "checklist" / "conformance.json"
+    for names, verdict in ((("it opens", "it closes"), "pass"), (("it opens",), "fail")):
+        cases = [{"name": name, "subject": "breaker", "passed": True} for name in names]
+        written(record, json.dumps({"passed": True, "cases": cases}))
+        finding = found("communication.breaker", later(tmp_path))
+        assert finding.verdict == verdict, finding
+    assert "it closes" in finding.evidence
+
+
+# No number
+
+
+def test_a_load_test_with_a_round_that_is_no_number_fails(tmp_path: Path) -> None:
+    sound = {"p50_ms": 0.4, "p99_ms": 1.2, "answers": 100, "failures": 0}
+    record = tmp_path / "runs" / "checklist" / "load.json"
+    for worst, verdict in ((2.0, "pass"), (float("nan"), "fail"), (float("-inf"), "fail"), (-1.0, "fail")):
+        rounds = {"tidegate, one new bar": [sound, {**sound, "p99_ms": worst}]}
+        written(record, json.dumps({"one_client": rounds, "many_clients_rps": {"tidegate": [900.0]}}))
+        assert found("latency.load_test", later(tmp_path)).verdict == verdict
+    rounds = {"tidegate, one new bar": [sound]}
+    written(record, json.dumps({"one_client": rounds, "many_clients_rps": {"tidegate": [float("inf")]}}))
+    assert found("latency.load_test", later(tmp_path)).verdict == "fail"
+
+
+# Secrets under other names
+
+
+@pytest.mark.parametrize(
+    ("name", "leak"),
+    [
+        ("src/a.py", 'SMTP_PASSWORD = "q7Rw2mXk9Lp4Tz8Vb3Nc"'),
+        ("src/a.py", 'smtp_password="q7Rw2mXk9Lp4Tz8Vb3Nc"'),
+        ("configs/a.yaml", "registry_token: q7Rw2mXk9Lp4Tz8Vb3Nc"),
+        (".env", "AWS_SECRET_ACCESS_KEY=q7Rw2mXk9Lp4Tz8Vb3Ncq7Rw2mXk9Lp4Tz8Vb3Nc"),
+        ("configs/a.toml", "api_key = 'q7Rw2mXk9Lp4Tz8Vb3Nc'"),
+        ("src/large.txt", "#" * 2_100_000 + "\nghp_" + "a" * 36),
+    ],
+)
+def test_a_secret_under_another_name_or_in_a_large_file_fails(tmp_path: Path, name: str, leak: str) -> None:
+    checkout(tmp_path, {name: leak + "\n"})
+    assert found("environment.secrets", context(tmp_path)).verdict == "fail"
+
+
+def test_this_repository_holds_no_secret() -> None:
+    finding = found("environment.secrets", context(REPOSITORY, settings_of_nothing()))
+    assert finding.verdict == "pass", finding
+
+
+def settings_of_nothing() -> Any:  # noqa: ANN401
+    from tidegate.settings.settings import Settings
+
+    return Settings()
