@@ -44,7 +44,9 @@ def look_at_all(
     Raises:
         ConfigurationError: a list is missing or wrong, or no line is in the section.
     """
+    section = section or None
     rubric = load_rubric(checklist_file(root))
+    tests = load_tests(score_file(root)) if section is None and score_file(root).is_file() else None
     context = Context(settings, root, strategy, system_clock(), version=version, pages_at=pages_at)
     began, known, all_probes = time.monotonic(), dict[str, Finding](), probes()
 
@@ -56,9 +58,9 @@ def look_at_all(
     if not lines:
         headings = ", ".join(sorted({one.path[-1] for one in rubric.sections}))
         raise ConfigurationError(f"no line is in the section {section!r}", expected=f"part of a heading: {headings}")
-    looked = Looked(context.name, _version(context), context.now_ms, time.monotonic() - began, lines)
-    if section is None and score_file(root).is_file():
-        score = score_of(context, load_tests(score_file(root)), all_probes, known)
+    looked = Looked(context.name, _version(context), context.now_ms, time.monotonic() - began, lines, section=section)
+    if tests is not None:
+        score = score_of(context, tests, all_probes, known)
         looked = replace(looked, test_score=score, took_s=time.monotonic() - began)
     return looked
 
@@ -88,6 +90,14 @@ def require(settings: Settings, root: Path, strategy: Strategy, version: int) ->
     rubric = load_rubric(checklist_file(root))
     context = Context(settings, root, strategy, system_clock(), version=version)
     lines = examine(context, rubric, probes(), wanted=lambda item, _path: item.blocks == "promotion")
+    if not lines:
+        raise PromotionRefused(
+            f"{strategy.name} v{version} not promoted: no line of the checklist blocks promotions, so nothing was looked at",
+            expected="lines with `blocks: promotion`",
+            actual=str(checklist_file(root)),
+            setting="checklist.require",
+            next_step="take the lines of configs/checklist.yaml of tidegate's repository, or switch the setting off",
+        )
     bad = refusing(lines, ("promotion",))
     if bad:
         raise PromotionRefused(

@@ -113,16 +113,19 @@ def worst(findings: Sequence[Finding]) -> Finding:
 
 def _signed(context: Context, item: Item, section: tuple[str, ...]) -> Line:
     try:
-        signature = newest(context.events, item.id, context.name)
+        signature = newest(context.events, item.id, context.name, most_days=item.manual)
     except TidegateError as error:
-        return Line(item, section, "fail", str(error)[:_LONGEST], "", context.now_ms)
+        return Line(item, section, "fail", _printable(str(error))[:_LONGEST], "", context.now_ms)
+    except (LookupError, TypeError, ValueError) as error:
+        told = f"the newest signature cannot be read: {type(error).__name__}: {error}"
+        return Line(item, section, "fail", _printable(told)[:_LONGEST], "", context.now_ms)
     if signature is None:
         told = f"nobody has signed: tidegate sign {item.id} --by NAME --note TEXT"
         return Line(item, section, "unsigned", told, "", context.now_ms)
     holds = signature.holds(context.now_ms)
     until = f"until {iso(signature.expires_at)[:10]}" if holds else f"EXPIRED {iso(signature.expires_at)[:10]}"
     evidence = f"{signature.by}, {until}: {signature.note} (typed by {signature.actor})"
-    return Line(item, section, "signed" if holds else "fail", evidence[:_LONGEST], "", signature.signed_at)
+    return Line(item, section, "signed" if holds else "fail", _printable(evidence)[:_LONGEST], "", signature.signed_at)
 
 
 def _sum(item: Item, section: tuple[str, ...], answers: Mapping[str, Line]) -> Line:

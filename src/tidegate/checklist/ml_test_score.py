@@ -1,13 +1,14 @@
 """The ML Test Score of Breck et al. over the checklist's probes: 28 tests in four sections.
 
-A test that runs by itself and passes gives a point, one that a person has done and signed for gives half a point. A section's points are
-added, and the score is the least section's.
+A test that runs by itself and passes gives a point, one that a person has done and signed for gives half a point; so does one of which probes see only
+a part, and a person signs for the rest. A section's points are added, and the score is the least section's.
 
 Source: E. Breck, S. Cai, E. Nielsen, M. Salib, D. Sculley, "The ML Test Score: A Rubric for ML Production Readiness and Technical Debt Reduction",
 IEEE Big Data 2017.
 """
 
 from collections.abc import Mapping, MutableMapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -39,7 +40,7 @@ class _Part(BaseModel):
 
 
 class MlTest(_Part):
-    """One test: probes that must all pass, or a signature."""
+    """One test: probes that must all pass, a signature, or both."""
 
     id: str = Field(pattern=r"^score\.[a-z]+\.[a-z_]+$")
     section: Literal["data", "model", "infrastructure", "monitoring"]
@@ -49,8 +50,8 @@ class MlTest(_Part):
 
     @model_validator(mode="after")
     def _one_answers(self) -> Self:
-        if bool(self.probes) == (self.manual is not None):
-            raise ValueError("just one of probes and manual must be given")
+        if not self.probes and self.manual is None:
+            raise ValueError("probes, manual or both must be given")
         return self
 
     @property
@@ -58,6 +59,11 @@ class MlTest(_Part):
         """The test as a line: the same names, states and signatures."""
         if self.manual is not None:
             return Item(id=self.id, text=self.text, manual=self.manual)
+        return self.seen
+
+    @property
+    def seen(self) -> Item:
+        """What probes see of it, as a line."""
         return Item(id=self.id, text=self.text, probe="+".join(self.probes))
 
 
@@ -66,6 +72,13 @@ class MlTests(_Part):
 
     version: Literal[1] = 1
     tests: tuple[MlTest, ...]
+
+    @model_validator(mode="after")
+    def _each_counts_once(self) -> Self:
+        ids = [one.id for one in self.tests]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"an id stands twice: {', '.join(sorted({one for one in ids if ids.count(one) > 1}))}")
+        return self
 
 
 def score_file(root: Path) -> Path:
@@ -96,10 +109,19 @@ def score_of(
         probes: by name.
         known: findings of this look, so that nothing is looked at twice.
     """
-    lines = tuple(answer(context, one.item, (one.section,), probes, known) for one in tests.tests)
+    lines = tuple(_line(context, one, probes, known) for one in tests.tests)
     sections = tuple((name, sum(points(line) for line in lines if line.section == (name,))) for name in SECTIONS)
     score = min(value for _, value in sections)
     return MlTestScore(sections, lines, score, reading(score))
+
+
+def _line(context: Context, test: MlTest, probes: Mapping[str, Probe], known: MutableMapping[str, Finding]) -> Line:
+    section = (test.section,)
+    if not test.probes or test.manual is None:
+        return answer(context, test.item, section, probes, known)
+    seen, signed = (answer(context, item, section, probes, known) for item in (test.seen, test.item))
+    evidence = f"{seen.evidence}; {signed.evidence}"
+    return replace(signed, state=signed.state if seen.is_good else seen.state, evidence=evidence, link=seen.link)
 
 
 def points(line: Line) -> float:

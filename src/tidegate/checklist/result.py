@@ -56,7 +56,7 @@ class MlTestScore:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A whole look. `at` is UTC ms; `version` is the one that was looked at, None where none is in production."""
+    """A look. `at` is UTC ms; `version` is the one that was looked at, None where none is in production; `section` is None where all lines were looked at."""
 
     strategy: str
     version: int | None
@@ -64,6 +64,7 @@ class Looked:
     took_s: float
     lines: tuple[Line, ...]
     test_score: MlTestScore | None = None
+    section: str | None = None
 
     @property
     def blocking(self) -> tuple[Line, ...]:
@@ -89,6 +90,7 @@ class Looked:
         return {
             "strategy": self.strategy,
             "version": self.version,
+            "section": self.section,
             "at": self.at,
             "took_s": round(self.took_s, 3),
             "passes": not self.blocking,

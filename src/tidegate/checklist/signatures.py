@@ -69,8 +69,14 @@ def sign(
     return _signature(event)
 
 
-def newest(events: EventLedger, item: str, strategy: str) -> Signature | None:
+def newest(events: EventLedger, item: str, strategy: str, *, most_days: int | None = None) -> Signature | None:
     """The newest signature under an item, for the strategy or for all of them.
+
+    Args:
+        events: the event ledger.
+        item: id of the line.
+        strategy: whose checklist.
+        most_days: that one holds by today's list, also where it was signed under another.
 
     Raises:
         LedgerError: the ledger cannot be read.
@@ -78,10 +84,11 @@ def newest(events: EventLedger, item: str, strategy: str) -> Signature | None:
     kinds: list[Kind] = ["signature"]
     found = events.rows(kinds=kinds, subject=item)
     mine = [one for one in found if one.strategy in {"", strategy}]
-    return _signature(mine[-1]) if mine else None
+    return _signature(mine[-1], most_days) if mine else None
 
 
-def _signature(event: Event) -> Signature:
+def _signature(event: Event, most_days: int | None = None) -> Signature:
     told = event.content
-    expires_at = event.created_at + int(told["days"]) * DAY_MS
+    days = min(int(told["days"]), _LONGEST_DAYS if most_days is None else most_days)
+    expires_at = event.created_at + days * DAY_MS
     return Signature(event.subject, str(told["by"]), str(told["note"]), event.created_at, expires_at, event.actor)

@@ -45,6 +45,9 @@ def headline(looked: Looked) -> Headline:
     """Whether something stands against a deployment."""
     bad = looked.blocking
     blocking = sum(line.item.blocks != "nothing" for line in looked.lines)
+    if not bad and looked.section is not None:
+        told = f"Only the section {looked.section!r} was looked at, and none of its {blocking} lines that block a deployment stands against one."
+        return Headline("In part", told, "warn", ICONS["not_measured"])
     if not bad:
         return Headline("Ready", f"All {blocking} lines that block a deployment pass.", "good", ICONS["pass"])
     worst = [line for line in bad if line.state == "fail"]

@@ -1,5 +1,6 @@
 """Evidence that looks good and is not about this: of another version, another commit, another time, in part, or no number. None of it passes."""
 
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from tests.checklist_places import (
     DAY_MS,
+    FOLD,
     NAME,
     REPOSITORY,
     checkout,
@@ -25,6 +27,7 @@ from tests.registry_factories import FakeVersions
 
 from tidegate.checklist.context import Context
 from tidegate.registry.events import EventLedger
+from tidegate.registry.trials import Trial, TrialLedger
 
 HOUR_MS = 3_600_000
 GATED = ("training.out_of_sample", "training.latency", "training.drawdown", "training.costs", "training.regimes")
@@ -219,3 +222,15 @@ def settings_of_nothing() -> Any:  # noqa: ANN401
     from tidegate.settings.settings import Settings
 
     return Settings()
+
+
+def test_one_set_of_parameters_over_folds_and_months_is_no_search(tmp_path: Path) -> None:
+    returns = written(tmp_path / "returns.parquet", "returns")
+    digest = hashlib.sha256(returns.read_bytes()).hexdigest()
+    ledger = TrialLedger.from_settings(settings_of(tmp_path))
+    verdicts = []
+    for number, (month, fold, depth) in enumerate((("10", 0, 3), ("10", 1, 3), ("11", 0, 4), ("11", 0, 5))):
+        key, parameters = f"{NAME}/2026-{month}", {"max_depth": depth}
+        ledger.record(Trial(str(number), NAME, key, fold, parameters, 7, FOLD, 0.1, 9, returns, digest))
+        verdicts.append(found("score.tuned", later(tmp_path)).verdict)
+    assert verdicts == ["fail", "fail", "fail", "pass"]

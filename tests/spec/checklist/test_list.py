@@ -55,6 +55,19 @@ def test_every_line_has_a_probe_that_exists_or_a_person() -> None:
     assert sum(item.manual is not None for item in RUBRIC.items) == 8
 
 
+def test_a_line_is_answered_by_the_probe_of_its_own_name() -> None:
+    assert [item.id for item in RUBRIC.items if item.probe not in {None, item.id}] == []
+
+
+def test_which_lines_block_what() -> None:
+    promotion = [item.id for item in RUBRIC.items if item.blocks == "promotion"]
+    kinds = ("days", "out_of_sample", "targets", "win_rate", "sharpe", "latency", "drawdown", "costs")
+    assert promotion == [f"training.{kind}" for kind in kinds]
+    families = ("code.", "api.", "trigger.", "approval.development", "approval.operations", "approval.security")
+    assert [item.id for item in RUBRIC.items if item.id.startswith(families) and item.blocks != "deployment"] == []
+    assert sum(item.blocks == "deployment" for item in RUBRIC.items) == 44
+
+
 def test_no_probe_is_there_that_nothing_asks() -> None:
     asked = {item.probe for item in RUBRIC.items} | {
         name for one in load_tests(score_file(ROOT)).tests for name in one.probes

@@ -14,6 +14,7 @@ from tidegate.checklist.finding import Finding, NotMeasured, failed, passed
 from tidegate.checklist.items import Item, Rubric, Section
 from tidegate.checklist.ml_test_score import MlTest, MlTests, reading, score_of
 from tidegate.checklist.signatures import newest, sign
+from tidegate.checklist.words import headline
 from tidegate.errors import ConfigurationError, PromotionRefused, ServiceError
 from tidegate.registry.database import system_clock
 from tidegate.registry.events import EventLedger
@@ -216,6 +217,81 @@ def test_a_promotion_is_refused_while_its_lines_do_not_pass_and_only_where_that_
     settings = settings_of(root, checklist={"require": True}, mlflow=away)
     with pytest.raises(PromotionRefused, match=r"8 lines of the checklist do not pass.*training\.days"):
         require(settings, root, strategy(), 1)
+
+
+@pytest.mark.parametrize("blocks", ["deployment", "nothing"])
+def test_a_list_of_which_no_line_blocks_promotions_refuses_them_all(tmp_path: Path, blocks: str) -> None:
+    root = project(tmp_path)
+    path = root / "configs" / "checklist.yaml"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("blocks: promotion", f"blocks: {blocks}"), encoding="utf-8"
+    )
+    with pytest.raises(PromotionRefused, match="no line"):
+        require(settings_of(root, checklist={"require": True}), root, strategy(), 1)
+
+
+def test_a_signature_holds_no_longer_than_the_list_allows_now(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    sign(EventLedger.from_settings(settings), MANUAL, NAME, by="Ada", note="seen", actor="test", days=90)
+    shorter = MANUAL.model_copy(update={"manual": 30})
+    where = context(tmp_path, settings, now_ms=system_clock() + 31 * DAY_MS)
+    assert [examine(where, rubric(item), {})[0].state for item in (MANUAL, shorter)] == ["signed", "fail"]
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"by": "Ada", "note": "x", "days": "many"}, {"by": "Ada", "note": "x", "days": -1}]
+)
+def test_a_signature_that_cannot_be_read_fails_its_line_and_not_the_look(
+    tmp_path: Path, content: dict[str, Any]
+) -> None:
+    settings = settings_of(tmp_path)
+    EventLedger.from_settings(settings).append(
+        "signature", strategy=NAME, subject=MANUAL.id, actor="test", content=content
+    )
+    good = Item(id="a.good", text="x", probe="good")
+    lines = examine(context(tmp_path, settings, now_ms=system_clock()), rubric(MANUAL, good), PROBES)
+    assert [line.state for line in lines] == ["fail", "pass"]
+
+
+def test_what_a_person_notes_moves_no_cursor(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    note = "seen\x1b[2J\nall \x1b[32mpass"
+    sign(EventLedger.from_settings(settings), MANUAL, NAME, by="Ada\x1b[1m", note=note, actor="test")
+    line = examine(context(tmp_path, settings, now_ms=system_clock()), rubric(MANUAL), {})[0]
+    assert line.state == "signed"
+    assert line.evidence.isprintable()
+
+
+def test_a_look_at_a_part_does_not_call_the_whole_ready(tmp_path: Path) -> None:
+    root = project(tmp_path)
+    looked = look_at_all(settings_of(root), root, None, section="resources.")
+    assert looked.plain()["section"] == "resources."
+    told = headline(looked)
+    assert (told.word, "resources." in told.sentence) == ("In part", True)
+    assert look_at_all(settings_of(root), root, None, section="").section is None
+
+
+def test_a_test_of_the_score_stands_once() -> None:
+    test = MlTest(id="score.data.a", section="data", text="a", probes=("good",))
+    with pytest.raises(ValueError, match="stands twice"):
+        MlTests(tests=(test, test))
+
+
+def test_a_test_that_a_person_has_a_part_in_gives_half_a_point(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    events = EventLedger.from_settings(settings)
+
+    def state(*probes: str) -> tuple[str, float]:
+        test = MlTest(id="score.model.both", section="model", text="b", probes=probes, manual=9)
+        where = context(tmp_path, settings, now_ms=system_clock())
+        found = score_of(where, MlTests(tests=(test,)), PROBES, {})
+        return found.lines[0].state, dict(found.sections)["model"]
+
+    assert state("good") == ("unsigned", 0.0)
+    sign(events, MANUAL.model_copy(update={"id": "score.model.both"}), "", by="Ada", note="x", actor="t")
+    assert state("good") == ("signed", 0.5)
+    assert state("bad") == ("fail", 0.0)
+    assert state("nothing") == ("not_measured", 0.0)
 
 
 def test_probes_are_named_once() -> None:

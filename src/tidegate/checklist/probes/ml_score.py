@@ -1,5 +1,6 @@
 """What the ML Test Score asks beyond the checklist."""
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -72,9 +73,14 @@ def spec_in_git(context: Context) -> Finding:
 
 
 def tuned(context: Context) -> Finding:
-    """Parameters were searched: the trial ledger has more than one trial."""
-    count = TrialLedger(context.ledger.database).count_trials(context.strategy.name)
-    return judged(count > 1, f"{count} trials of {context.strategy.name} are on record")
+    """Parameters were searched: the newest retrain tried more than one set of them; folds and months of the same set are no search."""
+    trials = TrialLedger(context.ledger.database).trials(context.strategy.name)
+    newest = [one for one in trials if one.retrain_key == trials[-1].retrain_key]
+    sets = {json.dumps(dict(one.parameters), sort_keys=True, default=str) for one in newest}
+    told = (
+        f"{newest[-1].retrain_key}: {len(newest)} trials of {len(sets)} sets of parameters" if newest else "no trials"
+    )
+    return judged(len(sets) > 1, f"{told} are on record")
 
 
 def gated(context: Context) -> Finding:
