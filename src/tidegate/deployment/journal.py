@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tidegate.bars.bars import iso
+from tidegate.logs.redaction import without_secrets
 from tidegate.registry.events import Event, EventLedger, Kind
 
 STEPS: Final = (
@@ -137,7 +138,8 @@ class Journal:
             "name": entry.name,
             "at": self.events.database.clock(),
             "outcome": entry.outcome,
-            "evidence": entry.evidence,
+            # What commands and libraries said may repeat what they were given.
+            "evidence": without_secrets(entry.evidence),
             "details": dict(entry.details),
         }
         self.events.append(

@@ -85,7 +85,11 @@ class Processes:
         return require_ready(self.settings, asked, is_running=lambda: bool(self._own()))
 
     def switch(self) -> str:
-        """Nothing to switch but the registry's word."""
+        """Nothing to switch but the registry's word, where the new one still runs."""
+        if not self._own():
+            raise ServiceError(
+                "the new serving process has ended", next_step=f"see {self._log}, and give the command again"
+            )
         return "the registry names the new process"
 
     def back(self) -> str:
@@ -93,8 +97,12 @@ class Processes:
         return "the old process runs on"
 
     def stop_old(self) -> str:
-        """Stop those that earlier deployments of the strategy started."""
-        return _stop([one for one in self._all() if one.deployment != self.name])
+        """Stop those that earlier deployments of the strategy started; a new one that has died since the watch is started again before."""
+        old = [one for one in self._all() if one.deployment != self.name]
+        if old and not self._own():
+            self.start()
+            self.require_healthy()
+        return _stop(old)
 
     def stop_new(self) -> str:
         """Stop those of this deployment."""

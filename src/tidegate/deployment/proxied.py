@@ -72,7 +72,7 @@ class Proxied:
 
     def start(self) -> str:
         """See that a server is free for the new one, and start it."""
-        if not self.inner.addresses():
+        if self._kept() is None and not self.inner.addresses():
             self._require_free(self.backend.servers(), 1)
         return self.inner.start()
 
@@ -102,6 +102,11 @@ class Proxied:
 
     def stop_old(self) -> str:
         """Take the drained old one out of the backend, and stop it."""
+        if self._kept() is not None and not self.inner.addresses():
+            # It has died since the watch: first the new one again, on whatever port it gets now.
+            self.inner.start()
+            self.inner.require_healthy()
+            self.switch()
         change = self._kept()
         if change is not None:
             self._wait_running(change.new, "the old server is not stopped: the new one does not pass HAProxy's checks")
@@ -119,13 +124,16 @@ class Proxied:
         return self.inner.stop_new()
 
     def _change(self) -> Change:
-        """The change that is kept, else one that is made and kept now."""
-        kept = self._kept()
-        if kept is not None:
-            return kept
-        servers, wanted = self.backend.servers(), [_where(one) for one in self.inner.addresses()]
+        """The change that is kept, else one that is made and kept now. A new one that was started again may listen elsewhere."""
+        kept, wanted = self._kept(), [_where(one) for one in self.inner.addresses()]
         if not wanted:
             raise ServiceError("the new serving process has ended", next_step="see its log, and give the command again")
+        if kept is not None:
+            if len(wanted) == len(kept.new) and set(wanted) != set(kept.new.values()):
+                kept = Change(dict(zip(kept.new, wanted, strict=True)), kept.old)
+                _write(self.file, kept.content())
+            return kept
+        servers = self.backend.servers()
         free = self._require_free(servers, len(wanted))
         change = Change(
             new=dict(zip(free, wanted, strict=False)),

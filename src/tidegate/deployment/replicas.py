@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -18,6 +19,7 @@ from tidegate.services.probe import answers
 from tidegate.settings.settings import Settings
 from tidegate.watch.opening import api_key
 
+READY: Final = "alive and ready: "
 _PAUSE_S: Final = 0.2
 _TAIL: Final = 600
 
@@ -91,7 +93,14 @@ class Commands:
     def require_healthy(self) -> str:
         """Require that `deploy.new_instances`, else every process known to the registry, is ready."""
         named = [Target(address, address) for address in self.settings.deploy.new_instances]
-        return require_ready(self.settings, named or live_instances(self.settings))
+        told = require_ready(self.settings, named or live_instances(self.settings))
+        if not told.startswith(READY):
+            raise ServiceError(
+                f"what deploy.start_command started cannot be seen: {told}",
+                setting="deploy.new_instances",
+                next_step="name its addresses there, and give the command again",
+            )
+        return told
 
     def switch(self) -> str:
         """Run `deploy.switch_command`."""
@@ -112,19 +121,23 @@ class Commands:
     def _run(self, command: str | None) -> str:
         assert command, "the settings refuse replicas `commands` without them"
         own = {"ID": self.name, "STRATEGY": self.plan.strategy, "VERSION": str(self.plan.version)}
-        try:
-            done = subprocess.run(  # noqa: S603  the operator's own words, without a shell
-                shlex.split(command),
-                cwd=self.root,
-                env={**os.environ, **{f"DEPLOY_{name}": value for name, value in own.items()}},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=self.settings.deploy.command_s,
-                check=False,
-            )
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            raise ServiceError(f"the command `{command}` could not be run: {error}") from error
-        said = (done.stdout + done.stderr).decode(errors="replace").strip()[-_TAIL:]
+        # Into a file: the end of a pipe would only come once all that the command leaves running has ended.
+        with tempfile.TemporaryFile() as output:
+            try:
+                done = subprocess.run(  # noqa: S603  the operator's own words, without a shell
+                    shlex.split(command),
+                    cwd=self.root,
+                    env={**os.environ, **{f"DEPLOY_{name}": value for name, value in own.items()}},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    timeout=self.settings.deploy.command_s,
+                    check=False,
+                )
+            except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+                raise ServiceError(f"the command `{command}` could not be run: {error}") from error
+            output.seek(0)
+            said = output.read().decode(errors="replace").strip()[-_TAIL:]
         if done.returncode:
             raise ServiceError(
                 f"the command `{command}` failed: {said}", expected="exit code 0", actual=done.returncode
@@ -157,7 +170,7 @@ def require_ready(
                 continue
             _wait_ready(asker, target, ends_at, is_running)
             passed.append(target.instance)
-    return f"alive and ready: {', '.join(passed)}" if passed else "no serving process answers"
+    return f"{READY}{', '.join(passed)}" if passed else "no serving process answers"
 
 
 def _wait_ready(asker: Asker, target: Target, ends_at: float, is_running: Callable[[], bool]) -> None:

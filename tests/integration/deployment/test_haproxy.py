@@ -46,6 +46,13 @@ class Inner:
 
     back = switch
 
+    def die(self) -> int:
+        """The new one is gone; its port."""
+        assert self.new is not None
+        gone, self.new = self.new, None
+        gone.close()
+        return gone.port
+
     def stop_old(self) -> str:
         return self._stop(self.old)
 
@@ -257,3 +264,23 @@ def test_what_haproxy_refuses_is_told(one: Place) -> None:
         one.proxy.backend.set("none", "ready")
     with pytest.raises(ServiceError, match=r"HAProxy does not answer at /nowhere/admin\.sock"):
         Backend("/nowhere/admin.sock", "serving", 2.0).servers()
+
+
+def test_a_new_process_that_was_started_again_elsewhere_gets_requests_there(one: Place) -> None:
+    one.replicas().start()
+    one.replicas().switch()
+    before = one.inner.die()
+    one.replicas().start()
+    assert one.replicas().switch().startswith("requests go to green")
+    assert one.states() == {"blue": "drained", "green": "ready"}
+    assert one.inner.addresses() == [f"http://localhost:{one.proxy.backend.servers()['green'].port}"]
+    assert one.inner.addresses() != [f"http://localhost:{before}"]
+
+
+def test_before_the_old_one_is_stopped_a_new_one_that_has_died_is_started_again(one: Place) -> None:
+    one.replicas().start()
+    one.replicas().switch()
+    one.inner.die()
+    one.replicas().stop_old()
+    assert (one.inner.stopped, one.states()) == (["old"], {"blue": "free", "green": "ready"})
+    assert one.inner.addresses() == [f"http://localhost:{one.proxy.backend.servers()['green'].port}"]

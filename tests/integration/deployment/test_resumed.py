@@ -90,6 +90,19 @@ def test_a_new_process_that_has_died_meanwhile_is_started_again(tmp_path: Path, 
     assert place.ended()["running"] == ["deploy"]
 
 
+def test_what_is_written_down_holds_no_secret(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+
+    def answers(_strategy: str, _version: int) -> str:
+        return "said: API_PASSWORD=hunter2hunter and postgresql://tide:hunter2@db/x"
+
+    go(replace(place.ports(), answers=answers))
+    (record,) = (tmp_path / "deployments").glob("*.json")
+    assert "said" in record.read_text()
+    for text in (record.read_text(), str(place.events.rows())):
+        assert "hunter2" not in text
+
+
 def test_one_that_has_become_ill_meanwhile_is_not_switched_to(tmp_path: Path) -> None:
     place = Place(tmp_path)
     broken_off(place, "prediction")

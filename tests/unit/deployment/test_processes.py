@@ -50,6 +50,29 @@ def test_processes_of_another_strategy_are_left_alone(processes: Processes) -> N
         assert processes.stop_new().startswith("stopped by SIGTERM")
 
 
+def test_nothing_is_switched_to_one_that_has_ended(processes: Processes) -> None:
+    with pytest.raises(ServiceError, match="has ended"):
+        processes.switch()
+    try:
+        processes.start()
+        assert processes.switch() == "the registry names the new process"
+    finally:
+        processes.stop_new()
+
+
+def test_the_old_one_is_not_stopped_while_the_new_one_is_not_there(processes: Processes) -> None:
+    other = replace(processes, name="deploy-2")
+    try:
+        processes.start()
+        with pytest.raises(ServiceError, match="not ready"):  # it is started again, and is no service
+            other.stop_old()
+        assert processes.start() == processes.start()
+        assert processes.stop_new().startswith("stopped by SIGTERM")
+    finally:
+        processes.stop_new()
+        other.stop_new()
+
+
 def test_one_that_is_not_there_is_not_healthy(processes: Processes) -> None:
     with pytest.raises(ServiceError, match="has ended"):
         processes.require_healthy()

@@ -1,5 +1,7 @@
 """The operator's own commands: what they are told, what they said, and that a failing one stops the deployment."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,23 @@ def test_one_that_fails_stops_the_deployment(tmp_path: Path, command: str, told:
 def test_one_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="could not be run"):
         commands(tmp_path, start_command="sleep 60", command_s=0.2).start()
+
+
+def test_one_that_leaves_something_running_is_not_waited_for(tmp_path: Path) -> None:
+    given = commands(tmp_path, start_command="sh -c 'sleep 60 & echo $! > pid; echo started'", command_s=30)
+    try:
+        assert given.start().endswith(": started")
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("known", [[], [Target("one", "http://127.0.0.1:1", is_silent=True)]], ids=["none", "silent"])
+def test_where_nothing_answers_what_was_started_is_not_healthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: list[Target]
+) -> None:
+    monkeypatch.setattr("tidegate.deployment.replicas.live_instances", lambda _settings: known)
+    with pytest.raises(ServiceError, match="no serving process"):
+        commands(tmp_path).require_healthy()
 
 
 @pytest.mark.parametrize("missing", COMMANDS)
