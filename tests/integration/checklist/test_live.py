@@ -367,3 +367,64 @@ def test_bots_that_act_have_run_dry_before(system: Live) -> None:
                 assert found("bot.dry_run", system.context(checklist={"prometheus_url": address})).verdict == verdict
     finally:
         system.beat()
+
+
+# What answers, and is not what is asked for
+
+
+PROBLEM = {"content_type": "application/problem+json"}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "headers", "verdict"),
+    [
+        ("api.cors", 404, {}, "fail"),
+        ("api.validation", 429, PROBLEM, "not_measured"),
+        ("api.validation", 404, PROBLEM, "fail"),
+        ("api.errors", 429, PROBLEM, "not_measured"),
+        ("api.errors", 404, {"content_type": "text/html"}, "fail"),
+    ],
+)
+def test_some_other_server_passes_nothing(
+    system: Live, name: str, status: int, headers: dict[str, str], verdict: str
+) -> None:
+    with answering(status, b'{"title": "no"}', **headers) as address:
+        finding = found(name, system.context(REPOSITORY, checklist={"instances": (address,)}))
+    assert finding.verdict == verdict, finding
+
+
+def test_a_second_process_is_looked_at_as_well(system: Live, lax: Running) -> None:
+    where = system.context(REPOSITORY, checklist={"instances": (system.sound.url, lax.url), "burst": 100})
+    for name in ("api.cors", "api.authentication", "infrastructure.monitoring"):
+        assert found(name, where).verdict == "fail", name
+
+
+def test_a_rule_of_the_same_name_with_another_bound_is_not_the_projects(system: Live) -> None:
+    sound = 'instance:tidegate_predict_seconds:p95_5m{job="tidegate-serving"} > 0.02'
+    for query, duration, health, verdict in (
+        (sound, 300, "ok", "pass"),
+        (sound.replace("0.02", "2"), 300, "ok", "fail"),
+        (sound.replace("p95", "p50"), 300, "ok", "fail"),
+        (sound, 36_000, "ok", "fail"),
+        (sound, 300, "err", "fail"),
+    ):
+        rule = {"name": "HighLatency", "query": query, "duration": duration, "health": health}
+        body = json.dumps({"status": "success", "data": {"groups": [{"rules": [rule]}]}}).encode()
+        with answering(200, body) as address:
+            where = system.context(REPOSITORY, checklist={"prometheus_url": address})
+            assert found("monitoring.alert_latency", where).verdict == verdict, rule
+
+
+def test_series_of_which_no_value_is_a_number_are_no_figures(system: Live) -> None:
+    for value, verdict in (("0.01", "pass"), ("NaN", "fail"), ("+Inf", "fail")):
+        body = json.dumps({"status": "success", "data": {"result": [{"value": [0, value]}]}}).encode()
+        with answering(200, body) as address:
+            where = system.context(REPOSITORY, checklist={"prometheus_url": address})
+            assert found("monitoring.latency", where).verdict == verdict
+
+
+@pytest.mark.parametrize("name", ["bot.client", "bot.end_to_end", "communication.network"])
+def test_the_last_word_of_a_bot_that_fell_silent_says_nothing_of_now(system: Live, name: str) -> None:
+    where = system.context()
+    where.__dict__["bots"] = [{**bot, "age_s": 301.0} for bot in where.bots]
+    assert found(name, where).verdict == "fail"

@@ -18,9 +18,14 @@ CONFORMANCE: Final = 'python clients/conformance/kit.py --driver "..." --json ru
 
 def client(context: Context) -> Finding:
     """Each bot that is known has sent a heartbeat within five minutes."""
-    silent = [bot["bot"] for bot in context.bots if not 0 <= float(bot["age_s"]) <= FRESH_S]
+    silent = _silent(context)
     told = ", ".join(f"{bot['bot']} {bot['age_s']:.0f} s ago" for bot in context.bots)
     return judged(not silent, f"heartbeats: {told}; silent: {', '.join(silent) or 'none'}", context.service.address)
+
+
+def _silent(context: Context) -> list[str]:
+    """Bots whose last word is older than five minutes: it says nothing of now."""
+    return [bot["bot"] for bot in context.bots if not 0 <= float(bot["age_s"]) <= FRESH_S]
 
 
 def configuration(context: Context) -> Finding:
@@ -69,7 +74,12 @@ def end_to_end(context: Context) -> Finding:
         f"{bot['bot']}: v{bot['last_version']}, {bot['decisions'].get('model', 0)} decisions of the model"
         for bot in context.bots
     )
-    return judged(version is not None and not wrong, f"v{version} is in production; {told}", context.service.address)
+    silent = _silent(context)
+    return judged(
+        version is not None and not wrong and not silent,
+        f"v{version} is in production; {told}; silent: {', '.join(silent) or 'none'}",
+        context.service.address,
+    )
 
 
 def dry_run(context: Context) -> Finding:
@@ -95,7 +105,8 @@ def network(context: Context) -> Finding:
         if total(found, "tidegate_client_health") != 1
     ]  # fmt: skip
     evidence = f"{len(context.bots)} bots, breakers not closed: {', '.join(open_ones) or 'none'}; {len(context.bot_metrics)} say by themselves how they reach it, not ready: {', '.join(away) or 'none'}"
-    return judged(not open_ones and not away, evidence)
+    silent = _silent(context)
+    return judged(not open_ones and not away and not silent, f"{evidence}; silent: {', '.join(silent) or 'none'}")
 
 
 def timeouts(context: Context) -> Finding:

@@ -1,6 +1,7 @@
 """Metrics that exist live and in Prometheus, and alerts that fire at the list's bounds."""
 
 import json
+import math
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from tidegate.checklist.probe import Probe
 from tidegate.settings.loading import read_yaml
 
 _RULES: Final = "docker/prometheus/rules"
+_UNITS_S: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _CASES: Final = "docker/prometheus/tests/alerts.yml"
 _QUANTILES: Final = tuple(f"instance:tidegate_predict_seconds:p{quantile}_5m" for quantile in (50, 95, 99))
 
@@ -34,7 +36,7 @@ def metric(context: Context, *, names: Sequence[str], queries: Sequence[str]) ->
     ]
     if missing:
         return failed(f"missing: {', '.join(missing)}", context.service.address + "/metrics")
-    empty = [query for query in queries if not context.prometheus.values(query)]
+    empty = [query for query in queries if not any(map(math.isfinite, context.prometheus.values(query)))]
     evidence = f"{', '.join(names)} at {len(context.services)} processes; Prometheus has {len(queries) - len(empty)} of {len(queries)} queries"
     return judged(not empty, evidence + (f", none for {', '.join(empty)}" if empty else ""), context.prometheus.address)
 
@@ -56,24 +58,37 @@ def alert(context: Context, *, name: str, needs: str, bound: float | None, of_st
         return failed(f"{ALERTS} has no alert {name}", str(ALERTS))
     expression = " ".join(str(rule["expr"]).split())
     told = f"{name}: {expression[:120]} for {rule.get('for', '0s')}"
-    fits = re.search(needs, expression) is not None
-    if bound is not None:
-        number = re.search(r">\s*([0-9.]+)\s*$", expression)
-        fits = fits and number is not None and 0 < float(number[1]) <= bound
+    fits = _fits(expression, needs, bound)
     action = getattr(context.strategy.rollback, of_strategy) if of_strategy else "alert"
     checked, is_sound = _promtool(context, name)
     loaded, is_loaded = "", None
     if context.settings.checklist.prometheus_url is not None:
-        names = {
-            one["name"] for group in context.prometheus.get("rules?type=alert")["groups"] for one in group["rules"]
-        }
-        is_loaded = name in names
-        loaded = f"; Prometheus has {'it' if is_loaded else 'NOT loaded it'}"
+        groups = context.prometheus.get("rules?type=alert")["groups"]
+        have = [one for group in groups for one in group["rules"] if one["name"] == name]
+        fit = [_fits(" ".join(one["query"].split()), needs, bound) and one["health"] != "err" for one in have]
+        late = [one for one in have if not float(one["duration"]) <= _seconds(str(rule.get("for", "0s")))]
+        is_loaded = bool(have) and all(fit) and not late
+        loaded = (
+            f"; Prometheus has {'it' if is_loaded else 'NOT loaded it' if not have else 'ANOTHER rule of that name'}"
+        )
     evidence = f"{told}; the strategy's rule: {action}; {checked}{loaded}"
     looked = [one for one in (is_sound, is_loaded) if one is not None]
     if fits and action != "observe" and not looked:
         raise NotMeasured(f"{evidence}, and Prometheus is not asked: set checklist.prometheus_url")
     return judged(fits and action != "observe" and all(looked), evidence, str(ALERTS))
+
+
+def _fits(expression: str, needs: str, bound: float | None) -> bool:
+    """Whether an expression is about the right thing, and ends with a number that is not over the bound."""
+    if bound is None:
+        return re.search(needs, expression) is not None
+    number = re.search(r">\s*([0-9.]+)\s*$", expression)
+    return re.search(needs, expression) is not None and number is not None and 0 < float(number[1]) <= bound
+
+
+def _seconds(span: str) -> float:
+    """Seconds of a span such as `5m` or `1h30m`."""
+    return sum(float(count) * _UNITS_S[unit] for count, unit in re.findall(r"(\d+)(ms|[smhdw])", span))
 
 
 def _promtool(context: Context, name: str) -> tuple[str, bool | None]:
@@ -127,6 +142,6 @@ PROBES: Final[Mapping[str, Probe]] = {
         alert, name="ServiceDown", needs=r'up\{job="tidegate-serving"\} == 0 or absent\(', bound=None, of_strategy=""
     ),
     "monitoring.alert_drift": partial(
-        alert, name="DriftDetected", needs=r'tidegate_rule_fired\{rule="drift"', bound=None, of_strategy="drift_action"
+        alert, name="DriftDetected", needs=r'tidegate_rule_fired\{[^}]*rule="drift"', bound=None, of_strategy="drift_action"
     ),
 }
