@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tests.checklist_places import (
     written,
 )
 from tests.integration.backup.place import make_place
+from tests.integration.checklist.test_files import docker
 from tests.registry_factories import FakeVersions
 
 from tidegate.checklist.context import Context
@@ -234,3 +236,52 @@ def test_one_set_of_parameters_over_folds_and_months_is_no_search(tmp_path: Path
         ledger.record(Trial(str(number), NAME, key, fold, parameters, 7, FOLD, 0.1, 9, returns, digest))
         verdicts.append(found("score.tuned", later(tmp_path)).verdict)
     assert verdicts == ["fail", "fail", "fail", "pass"]
+
+
+def test_an_hour_of_figures_is_no_trend_of_a_week(tmp_path: Path) -> None:
+    where = later(tmp_path)
+
+    class Young:
+        address = "http://127.0.0.1:9090"
+
+        def values(self, query: str) -> list[float]:
+            return [] if "offset 1d" in query else [0.5]
+
+    where.__dict__["prometheus"] = Young()
+    finding = found("weekly.resources", where)
+    assert (finding.verdict, "no trend" in finding.evidence) == ("not_measured", True)
+
+
+def test_a_deployment_after_its_window_was_not_made_in_it(tmp_path: Path) -> None:
+    def deployed(name: str) -> str:
+        event(tmp_path, "deployment", name, name="plan", at=now(), outcome="done", evidence="x", version=1)
+        return found("deployment.window", later(tmp_path, 0.5)).verdict
+
+    event(tmp_path, "maintenance_started", "w1", until=now() + HOUR_MS, reason="x", strategy=NAME)
+    assert deployed("one") == "pass"
+    event(tmp_path, "maintenance_ended", "w1", reason="x", warnings=[])
+    time.sleep(0.01)
+    assert deployed("two") == "fail", "the window was ended before"
+    event(tmp_path, "maintenance_started", "w2", until=now() - 23 * HOUR_MS, reason="x", strategy=NAME)
+    assert deployed("three") == "fail", "it had ended hours ago"
+
+
+def test_an_image_that_nobody_tested_fails(tmp_path: Path) -> None:
+    dockerfile = (REPOSITORY / "docker" / "serving" / "Dockerfile").read_text(encoding="utf-8")
+    commit = checkout(tmp_path, {".gitignore": "runs\n", "docker/serving/Dockerfile": dockerfile})
+    where = later(tmp_path, environment=docker(tmp_path.parent / f"{tmp_path.name}-programs"))
+    assert found("infrastructure.image", where).verdict == "not_measured"
+    for inside, verdict in (("", "pass"), ("<skipped/>", "fail"), ("<failure/>", "fail")):
+        case = f'<testcase classname="tests.container.test_serving" name="test_it">{inside}</testcase>'
+        written(tmp_path / "runs" / "checklist" / "tests.xml", f'<testsuite name="{commit}">{case}</testsuite>')
+        assert found("infrastructure.image", where).verdict == verdict
+
+
+def test_each_disk_counts_and_not_only_that_of_the_data(tmp_path: Path) -> None:
+    small = Path("/dev/shm")  # a file system in memory, smaller than what is asked
+    if not small.is_dir() or shutil.disk_usage(small).total >= 50e9:
+        pytest.skip("no small file system is on this machine")
+    for name in ("mlruns", "runs"):
+        settings = settings_of(tmp_path, paths={name: small / "no-such-folder"})
+        finding = found("resources.disk", context(tmp_path, settings))
+        assert (finding.verdict, str(small) in finding.evidence) == ("fail", True)

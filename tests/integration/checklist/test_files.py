@@ -145,8 +145,11 @@ def docker(
 )
 def test_the_image_is_there_and_younger_than_its_sources(tmp_path: Path, changes: dict[str, Any], verdict: str) -> None:
     dockerfile = (REPOSITORY / "docker" / "serving" / "Dockerfile").read_text(encoding="utf-8")
-    checkout(tmp_path, {"src/a.py": "\n", "docker/serving/Dockerfile": dockerfile})
-    where = context(tmp_path, environment=docker(tmp_path.parent / f"{tmp_path.name}-programs", **changes))
+    commit = checkout(tmp_path, {"src/a.py": "\n", "docker/serving/Dockerfile": dockerfile})
+    tested = f'<testsuite name="{commit}"><testcase classname="tests.container.test_a" name="test_it"/></testsuite>'
+    written(tmp_path / "runs" / "checklist" / "tests.xml", tested)
+    programs = docker(tmp_path.parent / f"{tmp_path.name}-programs", **changes)
+    where = context(tmp_path, environment=programs, now_ms=NOW_MS)
     finding = found("infrastructure.image", where)
     assert finding.verdict == verdict, finding
 

@@ -428,3 +428,43 @@ def test_the_last_word_of_a_bot_that_fell_silent_says_nothing_of_now(system: Liv
     where = system.context()
     where.__dict__["bots"] = [{**bot, "age_s": 301.0} for bot in where.bots]
     assert found(name, where).verdict == "fail"
+
+
+def test_questions_that_do_not_come_to_the_model_prove_nothing_of_it(system: Live) -> None:
+    """A service that refuses every question as malformed loads no model for them either."""
+    where = system.context()
+    service = where.service
+    ask = service.ask
+    sent: list[tuple[str, bytes | None, int]] = []
+
+    def seen(path: str, **changes: Any) -> Any:  # noqa: ANN401
+        reply = ask(path, **changes)
+        sent.append((path, changes.get("body"), reply.status))
+        return reply
+
+    service.ask = seen  # type: ignore[method-assign]
+    assert found("latency.loaded_once", where).verdict == "pass"
+    asked = [status for path, _, status in sent if path == "/v1/predict"]
+    assert asked == [409] * len(asked)
+    assert len(asked) >= 5
+
+
+def test_a_log_of_another_process_says_nothing_of_the_service(system: Live, tmp_path: Path) -> None:
+    written(tmp_path / "watch-000001.jsonl", json.dumps({"at": 1, "level": "info"}) + "\n")
+    where = system.context(logs={"file": tmp_path / "{process}.jsonl"})
+    assert found("latency.quiet", where).verdict == "not_measured"
+
+
+def test_a_service_that_logs_each_question_to_its_model_is_not_quiet(system: Live, tmp_path: Path) -> None:
+    log = written(tmp_path / "serving-000001.jsonl", json.dumps({"at": 1, "level": "info"}) + "\n")
+    where = system.context(logs={"file": tmp_path / "{process}.jsonl"})
+    ask = where.service.ask
+
+    def talkative(path: str, **changes: Any) -> Any:  # noqa: ANN401
+        if path == "/v1/predict":
+            with log.open("a", encoding="utf-8") as file:
+                file.write("x" * 300 + "\n")
+        return ask(path, **changes)
+
+    where.service.ask = talkative  # type: ignore[method-assign]
+    assert found("latency.quiet", where).verdict == "fail"

@@ -105,6 +105,9 @@ def resource_trends(context: Context) -> Finding:
     busy = prometheus.values(f"max(rate(process_cpu_seconds_total{job}[1h]))")
     if not now or not week or not busy:
         raise NotMeasured("Prometheus has no hour of the serving processes' resources yet")
+    before = prometheus.values(f"max(max_over_time(process_resident_memory_bytes{job}[6d] offset 1d))")
+    if not before:
+        raise NotMeasured("Prometheus knows the serving processes for less than a day, which is no trend yet")
     evidence = f"memory {now[0] / 1e6:.0f} MB, over the week {week[0] / 1e6:.0f} MB on average; processor {busy[0]:.1%} of one over the last hour"
     return judged(now[0] <= _GROWTH * week[0] and busy[0] < 0.9, evidence, prometheus.address)
 

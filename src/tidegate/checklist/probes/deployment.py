@@ -47,7 +47,8 @@ def window(context: Context) -> Finding:
     if not mine:
         raise NotMeasured("no maintenance window was ever started: tidegate maintenance start (where one is needed)")
     newest = mine[-1]
-    until = int(newest.content["until"])
+    ends = [row.created_at for row in context.rows("maintenance_ended") if row.subject == newest.subject]
+    until = min([int(newest.content["until"]), *ends])
     under_way = newest.created_at <= context.now_ms <= until
     try:
         found = newest_deployment(context)
@@ -56,10 +57,10 @@ def window(context: Context) -> Finding:
             under_way,
             f"the newest window ended {iso(until)}" if not under_way else f"a window is under way until {iso(until)}",
         )
-    inside = newest.created_at - 60_000 <= found.at <= until + DAY_MS
+    inside = newest.created_at - 60_000 <= found.began_at <= until
     return judged(
         under_way or inside,
-        f"window {newest.subject} from {iso(newest.created_at)} to {iso(until)}; deployment {found.id} at {iso(found.at)}",
+        f"window {newest.subject} from {iso(newest.created_at)} to {iso(until)}; deployment {found.id} began {iso(found.began_at)}",
     )
 
 

@@ -10,6 +10,7 @@ from tidegate.bars.bars import iso
 from tidegate.checklist.context import Context
 from tidegate.checklist.finding import Finding, NotMeasured, failed, judged
 from tidegate.checklist.probe import Probe
+from tidegate.checklist.probes.ml_score import tests_of
 from tidegate.errors import ServiceError
 
 _HOUR_MS: Final = 3_600_000
@@ -18,7 +19,7 @@ _SOURCES: Final = ("src", "docker/serving", "requirements/serving.lock")
 
 
 def image(context: Context) -> Finding:
-    """The engine has the image, it is younger than the newest change to what goes into it, and hadolint finds nothing in its Dockerfile."""
+    """The engine has the image, it is younger than the newest change to what goes into it, the last run of the tests held those of containers, and hadolint finds nothing in its Dockerfile."""
     name = context.settings.checklist.image
     engine = context.programs.run("docker", "info", "--format", "{{.ServerVersion}}", timeout_s=20)
     if engine.code:
@@ -32,7 +33,11 @@ def image(context: Context) -> Finding:
         raise NotMeasured("no git checkout says what the image should be made of")
     lint = context.programs.run("hadolint", "docker/serving/Dockerfile")
     evidence = f"{name} built {built.isoformat()[:19]}, its sources changed {changed.out.strip()[:19]}, hadolint: {lint.told or 'nothing'}"
-    return judged(built >= datetime.fromisoformat(changed.out.strip()) and not lint.code, evidence)
+    good = built >= datetime.fromisoformat(changed.out.strip()) and not lint.code
+    if not good:
+        return failed(evidence)
+    tested = tests_of(context, modules=("tests.container",))
+    return judged(tested.verdict == "pass", f"{evidence}; {tested.evidence}", tested.link)
 
 
 def health(context: Context) -> Finding:

@@ -24,6 +24,22 @@ NO_DATABASE: Final = (
 def windows_kept(context: Context) -> Finding:
     """A bot sends only its new bar: the service says so when it does not know the window, and bots seldom have to send it again."""
     service = context.service
+    reply = service.ask("/v1/predict", method="POST", body=_single_bar(context))
+    if reply.status in {401, 403}:
+        raise NotMeasured(f"{service.address} asks for a key with the scope predict: set checklist.api_key_file")
+    asked = total(service.fresh_metrics(), "tidegate_predictions_total")
+    resends = total(service.metrics, "tidegate_problems_total", kind="window_unknown")
+    share = resends / asked if asked else 0.0
+    knows = reply.status == 409 and b":window_" in reply.body
+    if knows and not asked:
+        raise NotMeasured(f"a single bar was answered with {reply.status}; no bot has asked for a prediction yet")
+    evidence = f"a single bar was answered with {reply.status}{', send the whole window' if knows else ''}; {resends:.0f} windows asked for again in {asked:.0f} predictions"
+    return judged(knows and share <= _MOST_RESENDS, evidence, service.address)
+
+
+def _single_bar(context: Context) -> bytes:
+    """A question that comes as far as the model, and then lacks the bars before: it is answered with 409, and nothing is predicted or logged."""
+    service = context.service
     slot = next((one for one in service.json("/v1/model") if one["strategy"] == context.strategy.name), None)
     if slot is None or slot["production"] is None:
         raise NotMeasured(f"{service.address} serves no model of {context.strategy.name}")
@@ -37,36 +53,27 @@ def windows_kept(context: Context) -> Finding:
         "volume": [1.0],
     }
     item = {"symbol": slot["production"]["symbols"][0], "bars": bar, "after": 0}
-    body = json.dumps({"strategy": context.strategy.name, "items": [item]}).encode()
-    reply = service.ask("/v1/predict", method="POST", body=body)
-    if reply.status in {401, 403}:
-        raise NotMeasured(f"{service.address} asks for a key with the scope predict: set checklist.api_key_file")
-    asked = total(service.fresh_metrics(), "tidegate_predictions_total")
-    resends = total(service.metrics, "tidegate_problems_total", kind="window_unknown")
-    share = resends / asked if asked else 0.0
-    knows = reply.status == 409 and b":window_" in reply.body
-    if knows and not asked:
-        raise NotMeasured(f"a single bar was answered with {reply.status}; no bot has asked for a prediction yet")
-    evidence = f"a single bar was answered with {reply.status}{', send the whole window' if knows else ''}; {resends:.0f} windows asked for again in {asked:.0f} predictions"
-    return judged(knows and share <= _MOST_RESENDS, evidence, service.address)
+    return json.dumps({"strategy": context.strategy.name, "items": [item]}).encode()
 
 
 def loaded_once(context: Context) -> Finding:
-    """Questions load no model: the time of loading and the count of loads stay, while requests are counted."""
+    """Questions to the model load none: the time of loading and the count of loads stay, while requests are counted."""
     service = context.service
     before = service.fresh_metrics()
     loaded = dict(_loaded(before))
     if not loaded or not all(loaded.values()):
         raise NotMeasured(f"{service.address} has no model loaded")
-    for _ in range(_QUESTIONS):
-        service.ask("/v1/predict", method="POST", body=b'{"items": []}')
+    question = _single_bar(context)
+    statuses = {service.ask("/v1/predict", method="POST", body=question).status for _ in range(_QUESTIONS)}
     after = service.fresh_metrics()
     asked = _asked(after) - _asked(before)
     loads = total(after, "tidegate_reloads_total") - total(before, "tidegate_reloads_total")
     started = total(after, "process_start_time_seconds")
     first = min(loaded.values()) - started
     evidence = f"{asked:.0f} requests, {loads:.0f} loads of a model meanwhile; a model was loaded {first:.1f} s after the start"
-    return judged(asked >= _QUESTIONS and not loads and dict(_loaded(after)) == loaded, evidence, service.address)
+    evidence = f"{evidence}; answered with {', '.join(map(str, sorted(statuses)))}"
+    came_to_it = statuses == {409} and asked >= _QUESTIONS
+    return judged(came_to_it and not loads and dict(_loaded(after)) == loaded, evidence, service.address)
 
 
 def _asked(found: Samples) -> float:
@@ -87,13 +94,17 @@ def database(context: Context) -> Finding:
 
 
 def quiet(context: Context) -> Finding:
-    """Nothing is logged at level debug, and requests write no line beside the access log."""
-    every = log_files(context)
-    files = [path for path in every if path.name.startswith("serving")] or every
+    """Nothing is logged at level debug, and questions to the model write no line beside the access log."""
+    files = log_files(context)
+    if "{process}" in str(context.settings.logs.file):
+        files = [path for path in files if path.name.startswith("serving")]
+    if not files:
+        raise NotMeasured("no serving process has written a log here: run this where they are")
+    question = _single_bar(context)
     size = sum(path.stat().st_size for path in files)
     debug = sum(path.read_bytes()[-500_000:].count(b'"level": "debug"') for path in files)
     for _ in range(_QUESTIONS):
-        context.service.ask("/healthz", with_key=False)
+        context.service.ask("/v1/predict", method="POST", body=question)
     grown = sum(path.stat().st_size for path in files) - size
     level = context.settings.logs.level
     evidence = f"level {level}, {debug} debug lines, {grown} bytes written while {_QUESTIONS} requests were answered"

@@ -142,6 +142,10 @@ PROBES: Final[Mapping[str, Probe]] = {
         alert, name="ServiceDown", needs=r'up\{job="tidegate-serving"\} == 0 or absent\(', bound=None, of_strategy=""
     ),
     "monitoring.alert_drift": partial(
-        alert, name="DriftDetected", needs=r'tidegate_rule_fired\{[^}]*rule="drift"', bound=None, of_strategy="drift_action"
+        alert,
+        name="DriftDetected",
+        needs=r'tidegate_rule_fired\{[^}]*rule="drift"',
+        bound=None,
+        of_strategy="drift_action",
     ),
 }

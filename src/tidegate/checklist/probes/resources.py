@@ -55,13 +55,19 @@ def memory(context: Context) -> Finding:
 
 
 def disk(context: Context) -> Finding:
-    """The disk that holds data, runs and models."""
-    place = context.settings.paths.data
-    while not place.exists():
-        place = place.parent
-    found = shutil.disk_usage(place)
-    evidence = f"{found.total / _GB:.0f} GB at {place}, {found.free / _GB:.0f} GB free; {DISK_GB:g} GB are recommended"
-    return judged(found.total / _GB >= DISK_GB and found.free > 0.1 * found.total, evidence)
+    """The disks that hold data, runs, models and logs: each of them has the list's size and is not full."""
+    paths, logs = context.settings.paths, context.settings.logs.file
+    places = dict.fromkeys(
+        _existing(one) for one in (paths.data, paths.runs, paths.mlruns, *(() if logs is None else (logs.parent,)))
+    )
+    disks = {place.stat().st_dev: (place, shutil.disk_usage(place)) for place in reversed(places)}
+    told = [f"{use.total / _GB:.0f} GB at {place}, {use.free / _GB:.0f} GB free" for place, use in disks.values()]
+    enough = all(use.total / _GB >= DISK_GB and use.free > 0.1 * use.total for _, use in disks.values())
+    return judged(enough, f"{'; '.join(told)}; {DISK_GB:g} GB are recommended")
+
+
+def _existing(place: Path) -> Path:
+    return place if place.exists() else _existing(place.parent)
 
 
 def network(context: Context) -> Finding:
