@@ -1,7 +1,7 @@
 """The rule for runs that were missed while the machine was down.
 
 Of each deployment's missed runs the newest catches up for all. A missed retraining does so within `prefect.catch_up_days` of its time, and where that month
-has no finished retraining yet; else it is skipped, and people are told. Never two retrainings for a month.
+has no finished retraining yet, by the schedule's time zone; else it is skipped, and where it was too late people are told. Never two retrainings for a month.
 """
 
 import logging
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from prefect import runtime
 from prefect.client.orchestration import SyncPrefectClient
@@ -41,8 +42,9 @@ class Rule:
 
     def __call__(self, strategy: str, due: datetime, at: datetime) -> str | None:
         """Why a missed retraining is not caught up, None where it is. Who is skipped for being too late is told to people."""
-        if self._is_finished(strategy, at):
-            return f"Missed, and {at:%Y-%m} has a finished retraining already."
+        there = due.astimezone(ZoneInfo(self.settings.prefect.time_zone))
+        if self.is_finished(strategy, there.replace(day=1, hour=0, minute=0, second=0, microsecond=0)):
+            return f"Missed, and {there:%Y-%m} has a finished retraining already."
         return self.too_late(strategy, due, at)
 
     def too_late(self, strategy: str, due: datetime, at: datetime) -> str | None:
@@ -54,11 +56,15 @@ class Rule:
         self._tell(strategy, due, why)
         return why
 
-    def _is_finished(self, strategy: str, at: datetime) -> bool:
-        """Whether every model of the strategy has a finished retraining of this month; a ledger that cannot be asked has none."""
+    def is_finished(self, strategy: str, since: datetime) -> bool:
+        """Whether every model of the strategy has a retraining that finished since a time; a ledger that cannot be asked has none."""
+        since_ms = since.timestamp() * 1000
         with suppress(TidegateError):
             ledger = RetrainLedger.from_settings(self.settings)
-            return all(ledger.finished(model, f"{at:%Y-%m}") is not None for model in self._models(strategy))
+            return all(
+                any(run.state == "finished" and run.created_at >= since_ms for run in ledger.runs(model))
+                for model in self._models(strategy)
+            )
         return False
 
     def _models(self, strategy: str) -> list[str]:
@@ -84,12 +90,18 @@ class Rule:
             notifier.close()
 
 
-def is_too_late(strategy: str, settings: Settings) -> bool:
-    """Whether this run was due so long ago that it is skipped, as where the machine slept while the servers ran. Never for a run without a deployment."""
+def why_skipped(strategy: str, settings: Settings) -> str | None:
+    """Why this run is skipped, as where the machine slept or no worker was there while the servers ran; None where it is not, as without a deployment.
+
+    It was due too long ago, or a retraining has finished since it was due, such as one by hand.
+    """
     due = runtime.flow_run.scheduled_start_time
     if not runtime.deployment.id or due is None:
-        return False
-    return Rule(settings).too_late(strategy, due, now("UTC")) is not None
+        return None
+    rule = Rule(settings)
+    if rule.is_finished(strategy, due):
+        return "A retraining has finished since it was due."
+    return rule.too_late(strategy, due, now("UTC"))
 
 
 def skip_missed_runs(

@@ -16,7 +16,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
-from flows.catching_up import is_too_late
+from flows.catching_up import why_skipped
 from flows.fold_cache import KEPT, PREFIX, FoldSerializer, remove_stale_folds
 from flows.telling import tell_failure, tell_outcome
 from tidegate.backup.require import back_up_before
@@ -58,8 +58,9 @@ def retrain(strategy: str, as_of: str | None = None, symbols: str | None = None)
         symbols: a list with commas, such as BTC/USDT,ETH/USDT. Empty: those of the file.
     """
     remove_stale_folds()
-    if is_too_late(strategy, load_settings(project_root())):
-        get_run_logger().warning("%s was due longer ago than prefect.catch_up_days, and is skipped", strategy)
+    why = why_skipped(strategy, load_settings(project_root()))
+    if why is not None:
+        get_run_logger().warning("%s is skipped: %s", strategy, why)
         return []
     return [retrain_model(job) for job in jobs(strategy, as_of, symbols)]
 

@@ -97,7 +97,7 @@ def test_later_it_is_skipped_and_people_are_told_once(client: SyncPrefectClient,
 def test_never_two_for_a_month(client: SyncPrefectClient, settings: Settings) -> None:
     deployed("done", settings)
     name = missed(client, "done", since_days=3, until_days=1)
-    month = f"{now('UTC'):%Y-%m}"
+    month = f"{now('UTC') - timedelta(days=1):%Y-%m}"
     with RetrainLedger.from_settings(settings).retrain_lock("done", month) as lock:
         lock.record("finished", as_of=0, run_id="run", version=1)
     done = deployed("done", settings)
@@ -130,6 +130,34 @@ def test_a_run_that_starts_too_late_skips_itself(
         return
     assert run_flow(retrain, flow_run=client.read_flow_run(run.id), parameters={"strategy": "asleep"}) == []
     assert told(settings) == ["asleep: the month's retraining was missed and is skipped"]
+
+
+@pytest.mark.parametrize(("hours_ago", "runs"), [(1, False), (3, True)], ids=["since it was due", "before"])
+def test_a_run_whose_month_was_trained_meanwhile_skips_itself(
+    client: SyncPrefectClient,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    hours_ago: int,
+    runs: bool,
+) -> None:
+    for name in ("data", "runs", "strategies"):
+        monkeypatch.setenv(f"TIDEGATE_PATHS__{name.upper()}", str(getattr(settings.paths, name)))
+    monkeypatch.setenv("TIDEGATE_ROOT", str(tmp_path))
+    deployed("slept", settings)
+    ledger, done_at = RetrainLedger.from_settings(settings), now("UTC") - timedelta(hours=hours_ago)
+    ledger.database.clock = lambda: int(done_at.timestamp() * 1000)
+    with ledger.retrain_lock("slept", f"{done_at:%Y-%m}") as lock:
+        lock.record("finished", as_of=0, run_id="run", version=1)
+    due = now("UTC") - timedelta(hours=2)
+    found = client.read_deployment_by_name("retrain/slept")
+    run = client.read_flow_run(client.create_flow_run_from_deployment(found.id, state=Scheduled(scheduled_time=due)).id)
+    if runs:
+        with pytest.raises(ConfigurationError, match="slept"):
+            run_flow(retrain, flow_run=run, parameters={"strategy": "slept"})
+        return
+    assert run_flow(retrain, flow_run=run, parameters={"strategy": "slept"}) == []
+    assert told(settings) == []
 
 
 @pytest.mark.parametrize(
