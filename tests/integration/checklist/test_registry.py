@@ -101,7 +101,7 @@ def test_the_command_writes_page_markdown_and_json_and_ends_with_5(
     old = json.loads(tidegate("checklist", NAME, "--section", "training.days", "--version", "1", "--json").out)
     assert (old["version"], old["passes"]) == (1, True)
     shown = tidegate("checklist", NAME, "--section", "training.days")
-    assert (shown.code, "Ready: All 1 lines" in shown.out) == (0, True)
+    assert (shown.code, "In part: Only the section 'training.days'" in shown.out) == (0, True)
 
 
 def test_a_signature_by_the_command_is_seen_by_the_command(
