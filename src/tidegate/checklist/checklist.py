@@ -58,7 +58,8 @@ def look_at_all(
     if not lines:
         headings = ", ".join(sorted({one.path[-1] for one in rubric.sections}))
         raise ConfigurationError(f"no line is in the section {section!r}", expected=f"part of a heading: {headings}")
-    looked = Looked(context.name, _version(context), context.now_ms, time.monotonic() - began, lines, section=section)
+    took_s, kind = time.monotonic() - began, None if strategy is None else strategy.kind
+    looked = Looked(context.name, _version(context), context.now_ms, took_s, lines, section=section, kind=kind)
     if tests is not None:
         score = score_of(context, tests, all_probes, known)
         looked = replace(looked, test_score=score, took_s=time.monotonic() - began)

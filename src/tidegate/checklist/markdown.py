@@ -18,6 +18,8 @@ def _lines(looked: Looked) -> Iterator[str]:
     of = f" of {looked.strategy}" if looked.strategy else ""
     version = "" if looked.version is None else f", v{looked.version}"
     yield from (f"# Production checklist{of}{version}: {told.word}", "", told.sentence, "", basis(looked), "")
+    if looked.kind == "simulated":
+        yield from ("> **SIMULATED MARKET: this says nothing about real markets.**", "")
     yield from (f"As of {formats.moment(looked.at)}.", "")
     for outer, sections in chapters(looked):
         yield from (f"## {outer}", "")

@@ -56,7 +56,18 @@ class MlTestScore:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A look. `at` is UTC ms; `version` is the one that was looked at, None where none is in production; `section` is None where all lines were looked at."""
+    """A look.
+
+    Attributes:
+        strategy: its name, empty for all.
+        version: that was looked at, None where none is in production.
+        at: UTC ms.
+        took_s: seconds.
+        lines: in the list's order.
+        test_score: of the second rubric, where all lines were looked at.
+        section: None where all lines were looked at.
+        kind: the strategy's, None without one.
+    """
 
     strategy: str
     version: int | None
@@ -65,6 +76,7 @@ class Looked:
     lines: tuple[Line, ...]
     test_score: MlTestScore | None = None
     section: str | None = None
+    kind: Literal["real", "simulated"] | None = None
 
     @property
     def blocking(self) -> tuple[Line, ...]:
@@ -89,6 +101,7 @@ class Looked:
         """For machines."""
         return {
             "strategy": self.strategy,
+            "kind": self.kind,
             "version": self.version,
             "section": self.section,
             "at": self.at,

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from tidegate.report import formats
 
+_CODE: Final = re.compile(r"`([^`]+)`")
 _DATE: Final = re.compile(r"\b\d{4}-\d\d-\d\d( \d\d:\d\d( UTC)?)?")
 
 
@@ -22,7 +23,7 @@ def document(package: str, template: str, *, styles: Sequence[str], scripts: Seq
 
     Args:
         package: templates, styles and scripts are looked for in its folder `templates`, then in the report's.
-        template: the page's; besides `values` it is given `formats`, `style`, `script` and `script_hash`, and the filter `dates`.
+        template: the page's; besides `values` it is given `formats`, `style`, `script` and `script_hash`, and the filters `dates` and `code`.
         styles: files to stand in the page, one after the other.
         scripts: likewise.
         values: for the template; one that is missing there is an error.
@@ -34,6 +35,7 @@ def document(package: str, template: str, *, styles: Sequence[str], scripts: Seq
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["dates"] = unbroken_dates
+    environment.filters["code"] = code_in_backticks
 
     def inline(names: Sequence[str]) -> Markup:
         return Markup("".join(loader.get_source(environment, name)[0] for name in names))  # noqa: S704  the packages' own files
@@ -51,6 +53,11 @@ def document(package: str, template: str, *, styles: Sequence[str], scripts: Seq
 def unbroken_dates(text: str) -> Markup:
     """Text, escaped, whose dates and times never break over two lines at their hyphens."""
     return Markup(_DATE.sub(r'<span class="date">\g<0></span>', str(escape(text))))  # noqa: S704  escaped just now
+
+
+def code_in_backticks(text: str) -> Markup:
+    """Text, escaped, in which what stands between backticks is shown as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  escaped just now
 
 
 def write_whole(text: str, path: Path) -> None:

@@ -1,6 +1,7 @@
 """The page, Markdown and JSON of one look."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,17 @@ def test_json_tells_what_blocks() -> None:
     assert told["counts"] == {"pass": 1, "fail": 1, "not_measured": 1, "signed": 1, "unsigned": 1}
     assert told["lines"][1]["evidence"].startswith("v3: 51.00 %")
     assert told["ml_test_score"]["score"] == 2.5
+
+
+def test_a_simulated_market_is_said_on_the_page_and_in_markdown() -> None:
+    simulated = replace(ALL, kind="simulated")
+    assert "SIMULATED MARKET" in render(simulated)
+    assert "SIMULATED MARKET" in markdown(simulated)
+    assert simulated.plain()["kind"] == "simulated"
+    real = replace(ALL, kind="real")
+    assert "SIMULATED MARKET" not in render(real) + markdown(real)
+
+
+def test_code_in_a_line_s_words_is_shown_as_code_and_runs_nowhere() -> None:
+    page = render(looked(line("code.tests", "pass", text="All tests: `pytest <b>tests/</b>`")))
+    assert "All tests: <code>pytest &lt;b&gt;tests/&lt;/b&gt;</code>" in page
