@@ -27,8 +27,10 @@ from tests.integration.backup.place import make_place
 from tests.integration.checklist.test_files import docker
 from tests.registry_factories import FakeVersions
 
+import tidegate
 from tidegate.checklist.context import Context
 from tidegate.registry.events import EventLedger
+from tidegate.registry.retrains import RetrainLedger
 from tidegate.registry.trials import Trial, TrialLedger
 
 HOUR_MS = 3_600_000
@@ -285,3 +287,23 @@ def test_each_disk_counts_and_not_only_that_of_the_data(tmp_path: Path) -> None:
         settings = settings_of(tmp_path, paths={name: small / "no-such-folder"})
         finding = found("resources.disk", context(tmp_path, settings))
         assert (finding.verdict, str(small) in finding.evidence) == ("fail", True)
+
+
+def test_the_program_itself_is_looked_at_where_a_project_has_code_of_its_own(tmp_path: Path) -> None:
+    written(tmp_path / "flows" / "sound.py", "assert 1 + 1 == 2\n")
+    finding = found("code.security", context(tmp_path))
+    assert (finding.verdict, str(Path(tidegate.__file__).parent) in finding.evidence) == ("pass", True)
+
+
+@pytest.mark.parametrize(("days", "verdict"), [(0, "pass"), (34, "pass"), (36, "fail"), (-2, "fail")])
+def test_a_simulated_models_age_is_told_by_its_own_market(tmp_path: Path, days: float, verdict: str) -> None:
+    settings, versions = settings_of(tmp_path), FakeVersions("simulated")
+    year = 365 * DAY_MS
+    promoted(settings, registered(versions, kind="simulated", created_at=now(), expires_at=now() + year))
+    simulated = strategy().model_copy(update={"kind": "simulated"})
+    as_of = FOLD.test.end_at + round(days * DAY_MS)
+    with RetrainLedger.from_settings(settings).retrain_lock(NAME, "2026-11") as lock:
+        lock.record("finished", as_of=as_of, run_id="r", version=1)
+    where = later(tmp_path, settings=settings, versions=versions, strategy=simulated)
+    finding = found("score.fresh", where)
+    assert finding.verdict == verdict, finding

@@ -136,11 +136,11 @@ def test_a_decision_about_other_bytes_is_none(tmp_path: Path) -> None:
 
 def test_a_simulated_market_has_no_today_but_that_of_its_newest_retrain(tmp_path: Path) -> None:
     settings, versions = settings_of(tmp_path), FakeVersions("simulated")
-    version = registered(versions, kind="simulated", created_at=NOW - 900 * DAY_MS, expires_at=NOW - 800 * DAY_MS)
+    version = registered(versions, kind="simulated", created_at=NOW - 900 * DAY_MS, expires_at=NOW - 5 * DAY_MS)
     looked = context(tmp_path, settings, version=version, versions=versions)
     assert found("score.fresh", looked).verdict == "fail"
     with RetrainLedger.from_settings(settings).retrain_lock(looked.strategy.name, "2026-11") as lock:
-        lock.record("finished", as_of=NOW - 880 * DAY_MS, run_id="r", version=version)
+        lock.record("finished", as_of=NOW - 10 * DAY_MS, run_id="r", version=version)
     assert found("score.fresh", context(tmp_path, settings, version=version, versions=versions)).verdict == "pass"
 
 

@@ -53,7 +53,10 @@ def security(context: Context) -> Finding:
     """Ruff's security rules find nothing in the program, the flows and the project's own modules."""
     own = [context.root / name for name in ("flows", "src") if (context.root / name).is_dir()]
     own += sorted(context.root.glob("*.py"))
-    places = list(map(str, own or [Path(tidegate.__file__).parent]))
+    program = Path(tidegate.__file__).parent
+    # An installed program lies elsewhere than the project that uses it.
+    own += [] if any(program.is_relative_to(one.resolve()) for one in own) else [program]
+    places = list(map(str, own))
     done = context.programs.run(
         "ruff",
         "check",

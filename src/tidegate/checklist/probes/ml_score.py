@@ -130,10 +130,11 @@ def fresh(context: Context) -> Finding:
     runs = (
         RetrainLedger(context.ledger.database).runs(context.strategy.name) if found.manifest.kind == "simulated" else []
     )
-    today = runs[-1].as_of if runs else context.now_ms
-    age = (today - found.manifest.created_at) / DAY_MS
-    told = f"v{found.version} was made {age:.1f} days before {iso(today)[:10]} and expires {iso(found.manifest.expires_at)[:10]}"
-    return judged(today < found.manifest.expires_at and age <= _RETRAINED_DAYS, told, context.link(found.version))
+    # That market's time is not the clock's, by which a manifest says when it was written.
+    today, made = (runs[-1].as_of, found.manifest.windows[-1].test.end_at) if runs else (context.now_ms, found.manifest.created_at)  # fmt: skip
+    age = (today - made) / DAY_MS
+    told = f"v{found.version} was {'tested until' if runs else 'made'} {age:.1f} days before {iso(today)[:10]} and expires {iso(found.manifest.expires_at)[:10]}"
+    return judged(today < found.manifest.expires_at and -1 <= age <= _RETRAINED_DAYS, told, context.link(found.version))
 
 
 def finite(context: Context) -> Finding:
