@@ -43,7 +43,7 @@ def deploy(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Deploy a version: tell people, back up, start beside the old one, test, switch, watch, then keep or go back. Ends with 7 when it went back.
+    """Deploy a version: tell people, back up, start beside the old one, test, switch, watch, then keep or go back. Ends with 7 when the version did not stay.
 
     When it was broken off, give the same command again: it goes on at the first step that is not done.
     """
@@ -71,8 +71,12 @@ def deploy(
             with hold(lock, f"tidegate deploy {model}"):
                 done = procedure.abandon(ports, model, person()) if abandon else procedure.deploy(ports, wish)
     _show(done, as_json=as_json)
-    if done.verdict == "gone_back":
+    if not _is_as_asked(done.verdict, abandon=abandon):
         raise typer.Exit(_GONE_BACK)
+
+
+def _is_as_asked(verdict: str, *, abandon: bool) -> bool:
+    return verdict == ("abandoned" if abandon else "kept")
 
 
 def _refuse_passing_server(project: Project) -> None:

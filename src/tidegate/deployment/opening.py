@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -25,7 +26,8 @@ from tidegate.registry.promotion import Promoter
 from tidegate.registry.tracking.runs import TrackedRun
 from tidegate.registry.tracking.versions import Tracking
 from tidegate.rollback.maintenance import Alertmanager
-from tidegate.rollback.verification import verify
+from tidegate.rollback.verification import Target as Asked
+from tidegate.rollback.verification import Verification, verify
 from tidegate.serving.served import ready_predictor
 from tidegate.settings.settings import Settings
 from tidegate.strategy.strategy import Strategy
@@ -69,17 +71,18 @@ def opened(
     folder = settings.paths.runs / model / FOLDER
     scraper = Scraper(settings.watch.timeout_s, api_key(settings.watch.api_key_file), system_clock)
     lookout = Lookout(scraper.look, settings.watch.timeout_s, system_clock)
-    looks = Looks(lookout, partial(targets, settings), system_clock, settings.watch.poll_s)
+    there = There(settings, root, folder)
+    looks = Looks(lookout, there.targets, system_clock, settings.watch.poll_s)
     url = settings.notify.alertmanager_url
     with closing(Notifier(settings, events)) as notifier, closing(lookout):
         yield Ports(
             promoter=promoter,
             events=events,
             notifies=notifier,
-            replicas=partial(replicas_of, settings, root, folder),
+            replicas=there.replicas,
             back_up=lambda reason: take_or_refuse(settings, reason, actor=actor, root=root).id,
             answers=partial(answers_golden, tracking),
-            verifies=lambda name, version, digest: verify(settings, name, version, digest),
+            verifies=there.verifies,
             bots=lambda name, version, since: bots_follow(
                 looks, name, version, since, round(settings.deploy.bot_minutes * _MINUTE_MS)
             ),
@@ -91,6 +94,49 @@ def opened(
             folder=folder,
             on_step=on_step,
         )
+
+
+@dataclass
+class There:
+    """The serving processes of an installation, with those that a deployment started.
+
+    Where the settings name whom to ask, a process that was started beside them would else be neither verified nor watched.
+
+    Args:
+        settings: `watch.instances`, `deploy.*`.
+        root: the project's folder.
+        folder: where records are written.
+    """
+
+    settings: Settings
+    root: Path
+    folder: Path
+    _made: Replicas | None = None
+
+    def replicas(self, name: str, plan: Plan) -> Replicas:
+        """Those of a deployment, which are known from here on."""
+        self._made = replicas_of(self.settings, self.root, self.folder, name, plan)
+        return self._made
+
+    def targets(self) -> list[Target]:
+        """Processes to look at, as the watch has them."""
+        if self.settings.watch.instances:
+            return configured(self._addresses())
+        now_ms = system_clock()
+        return registered(Instances(self.settings).all(now_ms), now_ms)
+
+    def verifies(self, strategy: str, version: int | None, digest: str | None) -> Verification:
+        """Ask them which version answers."""
+        asked = None
+        if self.settings.watch.instances:
+            asked = [Asked(one.instance, one.address) for one in configured(self._addresses())]
+        return verify(self.settings, strategy, version, digest, instances=asked)
+
+    def _addresses(self) -> list[str]:
+        named = list(self.settings.watch.instances)
+        known = {one.rstrip("/") for one in named}
+        new = self._made.addresses() if isinstance(self._made, (Processes, Commands, Proxied)) else []
+        return named + [one for one in new if one.rstrip("/") not in known]
 
 
 def in_production(promoter: Promoter, strategy: str) -> int | None:
@@ -130,14 +176,6 @@ def answers_golden(tracking: Tracking, strategy: str, version: int) -> str:
         bundle = load_bundle(tracking.fetch_bundle(strategy, version, Path(folder) / "bundle"))
         ready_predictor(bundle)
     return f"v{version} answers {len(bundle.golden)} golden windows as when it was made"
-
-
-def targets(settings: Settings) -> list[Target]:
-    """Processes to look at, as the watch has them."""
-    if settings.watch.instances:
-        return configured(settings.watch.instances)
-    now_ms = system_clock()
-    return registered(Instances(settings).all(now_ms), now_ms)
 
 
 def show(tracking: Tracking, plan: Plan, tags: Mapping[str, str], paths: tuple[Path, ...]) -> None:

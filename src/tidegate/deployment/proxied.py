@@ -66,6 +66,10 @@ class Proxied:
     settings: Settings
     file: Path
 
+    def addresses(self) -> list[str]:
+        """Where the inner ones listen, without the proxy."""
+        return self.inner.addresses()
+
     def pull(self) -> str:
         """As the inner ones."""
         return self.inner.pull()

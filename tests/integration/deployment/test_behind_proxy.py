@@ -76,7 +76,7 @@ def asking(port: int) -> Iterator[Answers]:
     body = json.dumps({"items": [item]}).encode()
 
     def ask_on() -> None:
-        while not ending.wait(0.02):
+        while not ending.wait(0.04):  # both together well below what one key may ask in a second
             request = urllib.request.Request(
                 f"http://127.0.0.1:{port}/v1/predict", body, {"Content-Type": "application/json"}
             )
