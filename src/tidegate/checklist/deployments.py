@@ -17,7 +17,6 @@ class Deployment:
 
     Attributes:
         id: its id.
-        began_at: of its first event, UTC ms.
         at: of its last event, UTC ms.
         under_way: whether its record is not closed yet.
         told: the record's fields: version, by, changes, rollback_plan_verified.
@@ -25,7 +24,6 @@ class Deployment:
     """
 
     id: str
-    began_at: int
     at: int
     under_way: bool
     told: Mapping[str, Any]
@@ -44,9 +42,7 @@ def newest_deployment(context: Context) -> Deployment:
         raise NotMeasured(HOW)
     journal = Journal(context.events, name, rows[-1].subject)
     told: dict[str, Any] = {}
-    own = [row for row in rows if row.subject == journal.id]
-    for row in own:
-        told |= {field: value for field, value in row.content.items() if value is not None}
-    return Deployment(
-        journal.id, own[0].created_at, rows[-1].created_at, "record" not in journal.done(), told, journal.entries()
-    )
+    for row in rows:
+        if row.subject == journal.id:
+            told |= {field: value for field, value in row.content.items() if value is not None}
+    return Deployment(journal.id, rows[-1].created_at, "record" not in journal.done(), told, journal.entries())

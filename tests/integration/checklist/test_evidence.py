@@ -254,18 +254,20 @@ def test_an_hour_of_figures_is_no_trend_of_a_week(tmp_path: Path) -> None:
     assert (finding.verdict, "no trend" in finding.evidence) == ("not_measured", True)
 
 
-def test_a_deployment_after_its_window_was_not_made_in_it(tmp_path: Path) -> None:
-    def deployed(name: str) -> str:
-        event(tmp_path, "deployment", name, name="plan", at=now(), outcome="done", evidence="x", version=1)
+def test_a_deployment_that_switched_outside_its_window_was_not_made_in_it(tmp_path: Path) -> None:
+    """The window begins after the plan and ends before the record; what bots see is the switch."""
+
+    def deployed(name: str, switched_at: int) -> str:
+        for step, at in (("plan", now() - 3 * HOUR_MS), ("switch", switched_at), ("record", now())):
+            event(tmp_path, "deployment", name, name=step, at=at, outcome="done", evidence="x")
         return found("deployment.window", later(tmp_path, 0.5)).verdict
 
-    event(tmp_path, "maintenance_started", "w1", until=now() + HOUR_MS, reason="x", strategy=NAME)
-    assert deployed("one") == "pass"
+    event(tmp_path, "maintenance_started", "w1", until=now() + HOUR_MS, reason="x")
+    switches = [("one", 1000, "pass"), ("two", -2 * HOUR_MS, "fail"), ("three", 2 * HOUR_MS, "fail")]
+    for name, after_ms, verdict in switches:
+        assert deployed(name, now() + after_ms) == verdict, name
     event(tmp_path, "maintenance_ended", "w1", reason="x", warnings=[])
-    time.sleep(0.01)
-    assert deployed("two") == "fail", "the window was ended before"
-    event(tmp_path, "maintenance_started", "w2", until=now() - 23 * HOUR_MS, reason="x", strategy=NAME)
-    assert deployed("three") == "fail", "it had ended hours ago"
+    assert deployed("four", now() + 1000) == "fail", "the window had been ended"
 
 
 def test_an_image_that_nobody_tested_fails(tmp_path: Path) -> None:

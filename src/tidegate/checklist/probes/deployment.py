@@ -57,10 +57,12 @@ def window(context: Context) -> Finding:
             under_way,
             f"the newest window ended {iso(until)}" if not under_way else f"a window is under way until {iso(until)}",
         )
-    inside = newest.created_at - 60_000 <= found.began_at <= until
+    switch = found.steps.get("switch")
+    at = found.at if switch is None else switch.at
+    inside = newest.created_at - 60_000 <= at <= until
     return judged(
         under_way or inside,
-        f"window {newest.subject} from {iso(newest.created_at)} to {iso(until)}; deployment {found.id} began {iso(found.began_at)}",
+        f"window {newest.subject} from {iso(newest.created_at)} to {iso(until)}; deployment {found.id} {'came to' if switch is None else 'switched'} {iso(at)}",
     )
 
 
