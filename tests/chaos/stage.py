@@ -193,7 +193,8 @@ class Stage:
         return found
 
     def served(self, strategy: str) -> int | None:
-        """The version that the serving process answers with, None where it serves none.
+        """The version that the serving process answers with; None where it has none, or tells everybody to hold nothing: a model that was
+        there before a halt stays loaded and is not asked.
 
         Raises:
             OSError: it does not answer.
@@ -203,7 +204,7 @@ class Stage:
             models = json.load(answer)
         one = next(model for model in models if model["strategy"] == strategy)
         production = one.get("production")
-        return None if production is None else int(production["version"])
+        return None if production is None or one["halted"] is not None else int(production["version"])
 
 
 @contextmanager
