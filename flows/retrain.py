@@ -235,11 +235,27 @@ def promote_model(
     if judged.decision.promote:
         try:
             require(job.settings, job.root, job.strategy, registered.version)
-            back_up_before(job.settings, job.root, f"{job.strategy.name} v{registered.version}", actor=job.actor)
+            back_up(job, f"{job.strategy.name} v{registered.version}")
         except PromotionRefused as refusal:
             before = None if champion is None else champion.version
             return PromotionRecord("refused", registered.version, before, str(refusal))
     return publish.promote(job, judged, registered, champion)
+
+
+def back_up(job: Job, what: str) -> None:
+    """The backup before a promotion. A disk that refuses it, such as a full one, refuses the promotion: the retraining itself has not failed.
+
+    Raises:
+        PromotionRefused: there is no backup.
+    """
+    try:
+        back_up_before(job.settings, job.root, what, actor=job.actor)
+    except OSError as error:
+        raise PromotionRefused(
+            f"{what} not promoted: no backup could be taken before it ({error})",
+            setting="backup.before_promotion",
+            next_step="see docs/backups.md; then promote it by hand, or retrain again",
+        ) from error
 
 
 @task(

@@ -9,6 +9,7 @@ from tests.checklist_places import REPOSITORY, strategy
 from tests.integration.backup.place import make_place
 
 from flows import retrain
+from tidegate.backup.places import own_folder
 from tidegate.pipeline import publish
 from tidegate.registry.events import EventLedger
 from tidegate.report.record import PromotionRecord
@@ -63,6 +64,17 @@ def test_what_is_damaged_refuses(tmp_path: Path) -> None:
     found = step(place.settings, place.root)
     assert (found.outcome, found.previous_version) == ("refused", 6)
     assert "is damaged" in found.message
+
+
+def test_a_disk_that_refuses_the_backup_refuses_the_promotion(tmp_path: Path) -> None:
+    place = make_place(tmp_path).with_backup(before_promotion="require")
+    own = own_folder(place.settings)
+    assert not own.exists()
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text("in the place of the folder")
+    found = step(place.settings, place.root)
+    assert (found.outcome, found.previous_version) == ("refused", 6)
+    assert "no backup could be taken before it" in found.message
 
 
 @pytest.mark.parametrize(("environment", "word"), [("development", "if_configured"), ("production", "require")])
