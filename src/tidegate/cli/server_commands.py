@@ -49,7 +49,9 @@ def status(*, as_json: AsJson = False) -> None:
         print_json(asdict(found) | {"healthy": found.healthy})
         return
     if found.pid is None:
-        console.print("[cyan]tidegate up[/] does not run in this project; start it, or ask whatever else runs its servers")
+        console.print(
+            "[cyan]tidegate up[/] does not run in this project; start it, or ask whatever else runs its servers"
+        )
         return
     rows = [tuple(str(value) for value in asdict(service).values()) for service in found.services]
     print_table("tidegate up", list(asdict(found.services[0])) if found.services else [], rows)
