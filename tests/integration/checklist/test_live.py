@@ -1,6 +1,7 @@
 """Probes of what runs: each passes on a sound installation of real processes, and fails when that is broken."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -468,3 +469,13 @@ def test_a_service_that_logs_each_question_to_its_model_is_not_quiet(system: Liv
 
     where.service.ask = talkative  # type: ignore[method-assign]
     assert found("latency.quiet", where).verdict == "fail"
+
+
+def test_every_guarded_route_is_asked_and_a_service_without_keys_is_told_to_do_nothing(
+    system: Live, lax: Running
+) -> None:
+    paths = ("/v1/predict", "/v1/model", "/v1/bots/heartbeat", "/v1/bots", "/v1/admin/check", "/metrics")
+    sound = found("api.authentication", system.context())
+    assert [path for path in (*paths, "/v1/admin/reload") if not re.search(f"{path} (401|429)/", sound.evidence)] == []
+    told = found("api.authentication", system.context(checklist={"instances": (lax.url,)}))
+    assert (told.verdict, "/v1/admin/check" in told.evidence, "/reload" in told.evidence) == ("fail", True, False)
