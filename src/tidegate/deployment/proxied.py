@@ -151,6 +151,11 @@ class Proxied:
             return Change.read(self.file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ServiceError(
+                f"{self.file}, which says what this deployment changes at HAProxy, is damaged: {error}",
+                next_step="send requests to the old server by hand (`set server ... state ready`), delete the file, and give the command again",
+            ) from error
 
     def _require_free(self, servers: Mapping[str, Server], count: int) -> list[str]:
         free = [name for name, one in servers.items() if one.is_free]
@@ -238,7 +243,10 @@ def _write(path: Path, text: str) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # a power cut would leave an empty file under the new name otherwise
     temporary.replace(path)
 
 

@@ -284,3 +284,19 @@ def test_before_the_old_one_is_stopped_a_new_one_that_has_died_is_started_again(
     one.replicas().stop_old()
     assert (one.inner.stopped, one.states()) == (["old"], {"blue": "free", "green": "ready"})
     assert one.inner.addresses() == [f"http://localhost:{one.proxy.backend.servers()['green'].port}"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"new": {"green": []}, "old": []}'])
+def test_a_damaged_note_of_the_change_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "deployment.proxy").write_text(text)
+    settings = Settings(deploy=Deploy.model_validate({"replicas": "processes", "proxy_socket": "127.0.0.1:1"}))
+    server = Named("old")
+    try:
+        given = Proxied(Inner(server), Backend("127.0.0.1:1", "serving", 1.0), settings, tmp_path / "deployment.proxy")
+        for act in (given.stop_old, given.stop_new):
+            with pytest.raises(ServiceError, match="is damaged"):
+                act()
+        assert given.inner.addresses() == []
+        assert "is damaged" in given.back(), "it hinders no rollback"
+    finally:
+        server.close()
