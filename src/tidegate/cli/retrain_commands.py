@@ -241,7 +241,7 @@ def _show(outcome: Outcome) -> None:
     colour, word = ("green", "PROMOTED") if promoted else ("red", "REFUSED")
     simulated = " [bold yellow](SIMULATED market)[/]" if outcome["kind"] == "simulated" else ""
     console.print(f"\n[bold {colour}]{word}[/] {outcome['strategy']} v{outcome['version']}{simulated}")
-    if promoted:
+    if promoted or not outcome["refusals"]:  # what came after the gates refused: the checklist, the backup, a halt, a window
         console.print(f"  {outcome['message']}", soft_wrap=True, markup=False)
     for refusal, change in zip(outcome["refusals"], outcome["changes"], strict=True):
         console.print(f"  - {refusal}", soft_wrap=True, markup=False)
@@ -249,7 +249,7 @@ def _show(outcome: Outcome) -> None:
             console.print(f"    {change}", soft_wrap=True, markup=False, style="dim")
     told = ", ".join(f"{name.removeprefix('policy.')} {word}" for name, word in outcome["verdicts"].items())
     if told:
-        console.print(f"  would say: {told}; {outcome['policy']} decides", soft_wrap=True, markup=False)
+        console.print(f"  policies would say: {told}; {outcome['policy']} decides", soft_wrap=True, markup=False)
     metrics = outcome["metrics"]
     shown = (
         ("win rate", "win_rate", "{:.1%}"),

@@ -14,6 +14,7 @@ from tidegate.bars.interval import DAY_MS
 from tidegate.cli import retrain_commands
 from tidegate.pipeline import contest
 
+LATER: list[str] = []
 ASKED: list[tuple[str, str | None]] = []
 
 
@@ -46,9 +47,9 @@ def demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             {
                 "strategy": name,
                 "kind": "simulated" if simulated else "real",
-                "outcome": "refused" if own else "promoted",
+                "outcome": "refused" if own or LATER else "promoted",
                 "version": 1,
-                "message": "told",
+                "message": LATER[0] if LATER else "told",
                 "refusals": own,
                 "changes": ["needs 22 more wins among these 140 trades" for _ in own],
                 "policy": "balanced",
@@ -60,6 +61,7 @@ def demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         ]
 
     ASKED.clear()
+    LATER.clear()
     monkeypatch.setattr(retrain_commands, "served_project", no_server)
     monkeypatch.setattr(retrain_commands, "_run", run)
     return CommandLine(monkeypatch, capsys), refusals
@@ -84,6 +86,14 @@ def test_a_second_demonstration_says_why_it_is_refused_and_that_this_is_right(
     assert told.code == 0
     assert told.out.count("This is right: the model in production comes from an earlier demonstration") == 1
     assert "has seen this very window" in told.out
+
+
+def test_what_refuses_after_the_gates_is_told(demo: tuple[CommandLine, list[str]]) -> None:
+    tidegate, _ = demo
+    LATER.append("simulated-demo v1 not promoted: no backup could be taken before it")
+    told = tidegate("demo")
+    assert "REFUSED simulated-demo" in told.out
+    assert "  simulated-demo v1 not promoted: no backup could be taken before it" in told.out
 
 
 def test_another_refusal_is_not_explained_away(demo: tuple[CommandLine, list[str]]) -> None:
