@@ -241,7 +241,8 @@ def _show(outcome: Outcome) -> None:
     colour, word = ("green", "PROMOTED") if promoted else ("red", "REFUSED")
     simulated = " [bold yellow](SIMULATED market)[/]" if outcome["kind"] == "simulated" else ""
     console.print(f"\n[bold {colour}]{word}[/] {outcome['strategy']} v{outcome['version']}{simulated}")
-    if promoted or not outcome["refusals"]:  # what came after the gates refused: the checklist, the backup, a halt, a window
+    # Without a refusal of the gates, what came after them refused: the checklist, the backup, a halt, a window.
+    if promoted or not outcome["refusals"]:
         console.print(f"  {outcome['message']}", soft_wrap=True, markup=False)
     for refusal, change in zip(outcome["refusals"], outcome["changes"], strict=True):
         console.print(f"  - {refusal}", soft_wrap=True, markup=False)
