@@ -171,6 +171,8 @@ def _stop(found: list[Found]) -> str:
                 next_step="end it yourself, and give the command again",
             )
         time.sleep(_PAUSE_S)
+    for process in _STARTED:
+        process.poll()  # what has ended is nobody's child any more
     return f"stopped by SIGTERM: {', '.join(str(one.pid) for one in found)}" if found else "none was there to stop"
 
 
