@@ -74,10 +74,10 @@ def _version(context: Context) -> int | None:
 
 
 def require(settings: Settings, root: Path, strategy: Strategy, version: int) -> None:
-    """Refuse a promotion while a line that blocks promotions does not pass. What cannot be looked at does not pass.
+    """Refuse a promotion while a line that `checklist.require` asks for does not pass. What cannot be looked at does not pass.
 
     Args:
-        settings: of the installation; where `checklist.require` is false, nothing is looked at.
+        settings: of the installation; where `checklist.require` is `nothing`, nothing is looked at.
         root: the project's folder.
         strategy: of one model.
         version: that is to be promoted.
@@ -86,12 +86,14 @@ def require(settings: Settings, root: Path, strategy: Strategy, version: int) ->
         ConfigurationError: the list is missing or wrong.
         PromotionRefused: names the lines.
     """
-    if not settings.checklist.require:
+    asked = settings.checklist.require
+    if asked == "nothing":
         return
+    blocks = ("promotion",) if asked == "promotion" else ("promotion", "deployment")
     rubric = load_rubric(checklist_file(root))
     context = Context(settings, root, strategy, system_clock(), version=version)
-    lines = examine(context, rubric, probes(), wanted=lambda item, _path: item.blocks == "promotion")
-    if not lines:
+    lines = examine(context, rubric, probes(), wanted=lambda item, _path: item.blocks in blocks)
+    if not any(line.item.blocks == "promotion" for line in lines):
         raise PromotionRefused(
             f"{strategy.name} v{version} not promoted: no line of the checklist blocks promotions, so nothing was looked at",
             expected="lines with `blocks: promotion`",
@@ -99,11 +101,11 @@ def require(settings: Settings, root: Path, strategy: Strategy, version: int) ->
             setting="checklist.require",
             next_step="take the lines of configs/checklist.yaml of tidegate's repository, or switch the setting off",
         )
-    bad = refusing(lines, ("promotion",))
+    bad = refusing(lines, blocks)
     if bad:
         raise PromotionRefused(
             f"{strategy.name} v{version} not promoted: {len(bad)} lines of the checklist do not pass",
-            expected="every line that blocks promotions passes",
+            expected=f"every line that blocks a {' or a '.join(blocks)} passes",
             actual="; ".join(f"{line.item.id} {_state(line)}" for line in bad),
             setting="checklist.require",
             next_step=f"tidegate checklist {strategy.name} --version {version}",

@@ -1,6 +1,7 @@
 """Settings of the checklist: where its probes look, and whether a promotion needs it."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -10,9 +11,9 @@ from tidegate.settings.section import Names, Section
 class Checklist(Section):
     """`tidegate checklist`: what is asked, with which key, and how old a record may be."""
 
-    require: bool = Field(
-        False,
-        description="Whether the monthly run refuses to promote while an item that blocks promotion does not pass.",
+    require: Literal["nothing", "promotion", "deployment"] = Field(
+        "nothing",
+        description="Lines without which the monthly run refuses to promote. promotion: those about the model; deployment: also every other that blocks a deployment, such as signatures, backups and bots.",
     )
     instances: Names = Field(
         (),

@@ -28,7 +28,7 @@ def promotions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return asked
 
 
-def step(folder: Path, *, asked: bool, promote: bool = True) -> PromotionRecord:
+def step(folder: Path, *, asked: str, promote: bool = True) -> PromotionRecord:
     """The step, with a registry that is away."""
     (folder / "configs").mkdir()
     text = (REPOSITORY / "configs" / "checklist.yaml").read_text(encoding="utf-8")
@@ -45,21 +45,21 @@ def step(folder: Path, *, asked: bool, promote: bool = True) -> PromotionRecord:
 def test_a_version_that_the_list_does_not_pass_is_refused_before_the_registry_is_asked(
     tmp_path: Path, promotions: list[int]
 ) -> None:
-    found = step(tmp_path, asked=True)
+    found = step(tmp_path, asked="promotion")
     assert (found.outcome, found.version, found.previous_version) == ("refused", 7, 6)
     assert "training.days" in found.message
     assert promotions == []
 
 
-@pytest.mark.parametrize(("asked", "promote"), [(False, True), (True, False)])
+@pytest.mark.parametrize(("asked", "promote"), [("nothing", True), ("promotion", False), ("deployment", False)])
 def test_where_it_is_not_asked_for_or_the_gates_have_refused_already_the_registry_goes_on(
-    tmp_path: Path, promotions: list[int], asked: bool, promote: bool
+    tmp_path: Path, promotions: list[int], asked: str, promote: bool
 ) -> None:
     assert step(tmp_path, asked=asked, promote=promote) == PROMOTED
     assert promotions == [7]
 
 
-@pytest.mark.parametrize(("environment", "asked"), [("development", False), ("production", True)])
-def test_production_asks_for_it(monkeypatch: pytest.MonkeyPatch, environment: str, asked: bool) -> None:
+@pytest.mark.parametrize(("environment", "asked"), [("development", "nothing"), ("production", "promotion")])
+def test_production_asks_for_it(monkeypatch: pytest.MonkeyPatch, environment: str, asked: str) -> None:
     monkeypatch.setenv("TIDEGATE_ENVIRONMENT", environment)
-    assert load_settings(REPOSITORY).checklist.require is asked
+    assert load_settings(REPOSITORY).checklist.require == asked

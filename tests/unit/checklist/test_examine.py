@@ -214,9 +214,20 @@ def test_a_promotion_is_refused_while_its_lines_do_not_pass_and_only_where_that_
     root = project(tmp_path)
     require(settings_of(root), root, strategy(), 1)
     away = {"tracking_uri": "http://127.0.0.1:1", "retries": 0, "timeout_s": 1}
-    settings = settings_of(root, checklist={"require": True}, mlflow=away)
+    settings = settings_of(root, checklist={"require": "promotion"}, mlflow=away)
     with pytest.raises(PromotionRefused, match=r"8 lines of the checklist do not pass.*training\.days"):
         require(settings, root, strategy(), 1)
+
+
+def test_every_line_that_blocks_a_deployment_may_be_asked_of_a_promotion(tmp_path: Path) -> None:
+    root = project(tmp_path)
+    away = {"tracking_uri": "http://127.0.0.1:1", "retries": 0, "timeout_s": 1}
+    settings = settings_of(root, checklist={"require": "deployment"}, mlflow=away)
+    with pytest.raises(PromotionRefused, match=r"lines of the checklist do not pass") as refused:
+        require(settings, root, strategy(), 1)
+    told = str(refused.value.actual)
+    assert "training.days" in told
+    assert "approval.development unsigned" in told
 
 
 @pytest.mark.parametrize("blocks", ["deployment", "nothing"])
@@ -227,7 +238,7 @@ def test_a_list_of_which_no_line_blocks_promotions_refuses_them_all(tmp_path: Pa
         path.read_text(encoding="utf-8").replace("blocks: promotion", f"blocks: {blocks}"), encoding="utf-8"
     )
     with pytest.raises(PromotionRefused, match="no line"):
-        require(settings_of(root, checklist={"require": True}), root, strategy(), 1)
+        require(settings_of(root, checklist={"require": "promotion"}), root, strategy(), 1)
 
 
 def test_a_signature_holds_no_longer_than_the_list_allows_now(tmp_path: Path) -> None:
