@@ -12,8 +12,12 @@ TRACKING: Final = "TIDEGATE_MLFLOW__TRACKING_URI"
 SECRETS_FOLDER: Final = "/run/secrets"
 """Where the pipeline's image looks for the files that `{secret:NAME}` stands for."""
 _SECRET: Final = re.compile(r"\{secret:[A-Za-z0-9._-]+\}")
-_HIDDEN: Final = re.compile(r"(PASSWORD|SECRET|TOKEN|CREDENTIALS?|AUTH_STRING|API_KEY|ACCESS_KEY)$")
-_IN_ADDRESS: Final = re.compile(r"://[^/@:]*:([^/@]+)@")
+_HIDDEN: Final = re.compile(
+    r"((?:^|_)PASS|PASSWD|PASSWORD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|AUTH_STRING|API_KEY|ACCESS_KEY|PRIVATE_KEY|SECRET_KEY)$"
+)
+_IN_ADDRESS: Final = re.compile(
+    r"://[^/@:]*:([^/@]+)@|[?&](?:password|passwd|token|secret|api_key)=([^&]+)", re.IGNORECASE
+)
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 
 
@@ -68,9 +72,9 @@ class WorkPool(Section):
         for name, text in value.items():
             if not _VARIABLE.match(name):
                 raise ValueError(f"is no name of an environment variable: {name!r}")
-            inside = _IN_ADDRESS.search(text)
-            told = inside[1] if inside else text if _HIDDEN.search(name) else ""
-            if told and not _SECRET.fullmatch(told):
+            inside = [one[1] or one[2] for one in _IN_ADDRESS.finditer(text)]
+            told = inside or ([text] if _HIDDEN.search(name) else [])
+            if any(one and not _SECRET.fullmatch(one) for one in told):
                 raise ValueError(f"{name} holds a secret in the clear; write {{secret:NAME}} there, and name `secrets`")
         return value
 

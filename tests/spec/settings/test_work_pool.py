@@ -53,6 +53,12 @@ def test_what_cannot_run_is_refused(given: dict[str, Any], told: str) -> None:
         ("TIDEGATE_LEDGER__URL", "postgresql+psycopg://tidegate:{secret:ledger}@postgres/tidegate", False),
         ("TIDEGATE_LEDGER__URL", "postgresql+psycopg://tidegate@postgres/tidegate", False),
         ("AWS_SECRET_ACCESS_KEY", "k", True),
+        ("SMTP_PASS", "k", True),
+        ("KEY_PASSPHRASE", "k", True),
+        ("SIGNING_PRIVATE_KEY", "k", True),
+        ("HOOK", "https://hooks.test/x?to=me&token=abc", True),
+        ("HOOK", "https://hooks.test/x?to=me&token={secret:hook}", False),
+        ("BYPASS", "yes", False),
         ("TIDEGATE_SIGNING__PRIVATE_KEY_FILE", "/run/secrets/signing-private.pem", False),
     ],
 )
