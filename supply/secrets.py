@@ -127,9 +127,10 @@ def _is_lock(path: Path) -> bool:
 
 
 def _scan_chunk(root: Path, names: list[str]) -> list[Found]:
+    detectors: dict[str, type] = get_mapping_from_secret_type_to_class()
     settings = configure_settings_from_baseline(
         {
-            "plugins_used": [{"name": one.__name__} for one in get_mapping_from_secret_type_to_class().values()],
+            "plugins_used": [{"name": one.__name__} for one in detectors.values()],
             "filters_used": [
                 *({"path": f"detect_secrets.filters.heuristic.{name}"} for name in _FILTERS),
                 {"path": "detect_secrets.filters.regex.should_exclude_secret", "pattern": list(_NAMES)},
