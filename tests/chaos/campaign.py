@@ -306,8 +306,8 @@ def _bundle(stage: Stage, version: int) -> Path:
 
 def _clock_jumps(ahead_s: int, words: str) -> Callable[[Stage, Act, random.Random, Usual], Injected]:
     def jump(stage: Stage, act: Act, rng: random.Random, usual: Usual) -> Injected:
-        # It imports its libraries first, which takes longer than the operation.
-        after_s = rng.choice((0.0, _moment(rng, usual) + 2.0))
+        # It imports its libraries first, which takes a good part of the time on a quick machine and most of it on a busy one.
+        after_s = rng.choice((0.0, _moment(rng, usual) + rng.uniform(0.3, 2.0)))
         running = Clocked(stage, act.command)
         if after_s == 0.0:
             running.ahead(ahead_s)

@@ -11,6 +11,8 @@ from tests.chaos.stage import Stage, missing, opened
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(600)]
 
+# A moment is drawn for a machine of usual speed: on a quick one it may come too late, and is drawn again.
+_TRIES = 8
 FAULTS = (
     Fault("killed at a call", "promote", 1),
     Fault("killed in time", "rollback", 2),
@@ -62,10 +64,10 @@ def usual(stage: Stage) -> dict[str, Usual]:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.kind}-{fault.operation}".replace(" ", "-"))
 def test_everything_holds_and_the_rerun_completes(stage: Stage, usual: dict[str, Usual], fault: Fault) -> None:
-    for seed in range(fault.seed, fault.seed + 300, 100):
+    for seed in range(fault.seed, fault.seed + 100 * _TRIES, 100):
         found = inject(stage, replace(fault, seed=seed), usual[fault.operation])
         assert found.broken == (), found
         assert found.rerun[-1] == 0, found
         if found.took:
             return
-    pytest.fail(f"three times the fault came too late: {found}")
+    pytest.fail(f"{_TRIES} times the fault came too late: {found}")

@@ -199,7 +199,7 @@ def test_a_lookback_under_that_of_the_features_is_refused(tmp_path: Path) -> Non
 
 def test_a_feature_function_that_is_not_installed_is_refused_with_the_next_step(tmp_path: Path) -> None:
     specs = (*small_dataset().features.specs[:3], small_dataset().features.specs[3].model_copy(update={"use": "no:x"}))
-    with pytest.raises(ConfigurationError, match="importable where the model is trained and served"):
+    with pytest.raises(ConfigurationError, match="importable where the model is trained, monitored and served"):
         Predictor(small_bundle(tmp_path / "b", features=specs, feature_hash=feature_hash(specs)))
 
 
