@@ -162,6 +162,7 @@ def test_live_trades_are_held_against_the_backtest(place: Place) -> None:
         (test, known, "pass"),
         ({**test, "alarm": True}, known, "fail"),
         (None, known, "not_measured"),
+        ({**test, "trades": 0}, known, "not_measured"),
         (test, {**known, "live": {}}, "fail"),
     ):
         run(place, "daily", sequential=sequential, **live)

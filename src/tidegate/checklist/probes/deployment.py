@@ -184,7 +184,7 @@ def accuracy(context: Context) -> Finding:
     """The newest monitoring run: the sequential test, which compares live trades with the backtest's win rate, has raised no alarm."""
     run = newest_run(context)
     test = run.content.get("sequential")
-    if test is None or not isinstance(test.get("trades"), int):
+    if test is None or not isinstance(test.get("trades"), int) or test["trades"] < 1:
         raise NotMeasured(f"{run.subject}: there are no closed trades to compare with the backtest yet")
     live, promised = run.content["live"].get("win_rate"), run.content["promised"].get("win_rate")
     told = f"{run.subject}: live win rate {live}, promised {promised}, {test['trades']} trades, statistic {test['statistic']} of {test['threshold']}"
