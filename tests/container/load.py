@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from tests.container.installation import INTERVAL_MS, Installation
+from tests.meanwhile import meanwhile
 
 from tidegate.bars.bars import COLUMNS, Bars
 
@@ -102,12 +104,5 @@ def load(installation: Installation, port: int, key: str, lookback: int, clients
         finally:
             client.close()
 
-    threads = [threading.Thread(target=ask_on, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
+    with meanwhile([partial(ask_on, number) for number in range(clients)], ending):
         yield answers
-    finally:
-        ending.set()
-        for thread in threads:
-            thread.join(30)

@@ -13,13 +13,14 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 from tests.container.engine import RELEASE, ROOT, Engine, unavailable
 from tests.integration.pipeline.small_market import CONTENT
+from tests.meanwhile import meanwhile
 from tests.servers import free_port
 
 from tidegate.bars.bars import COLUMNS, Bars, iso
@@ -364,12 +365,5 @@ def asking(stack: Stack, key: str, lookback: int) -> Iterator[Answers]:
         finally:
             asker.close()
 
-    threads = [threading.Thread(target=ask_on, args=(symbol,)) for symbol in SYMBOLS]
-    for thread in threads:
-        thread.start()
-    try:
+    with meanwhile([partial(ask_on, symbol) for symbol in SYMBOLS], ending):
         yield answers
-    finally:
-        ending.set()
-        for thread in threads:
-            thread.join(30)

@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.meanwhile import meanwhile
 from tests.servers import free_port
 
 from tidegate.deployment.haproxy import Backend
@@ -195,12 +197,5 @@ def asking(port: int) -> Iterator[Answers]:
         connection.close()
 
     kinds = (("/", True), ("/", False), ("/slow", True), ("/slow", False))
-    threads = [threading.Thread(target=ask_on, args=(path,), kwargs={"keep": keep}) for path, keep in kinds]
-    for thread in threads:
-        thread.start()
-    try:
+    with meanwhile([partial(ask_on, path, keep=keep) for path, keep in kinds], ending):
         yield answers
-    finally:
-        ending.set()
-        for thread in threads:
-            thread.join(30)

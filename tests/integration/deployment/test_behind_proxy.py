@@ -15,6 +15,7 @@ from tests.e2e.serving_process import Serving
 from tests.integration.backup.place import require_restic
 from tests.integration.deployment.proxy import Proxy, written
 from tests.integration.deployment.test_real import NAME, Bot, beating, installation
+from tests.meanwhile import meanwhile
 from tests.servers import free_port, mlflow_server
 from tests.unit.model.small_model import SYMBOL, window_ending
 
@@ -88,15 +89,8 @@ def asking(port: int) -> Iterator[Answers]:
             except (OSError, ValueError, KeyError, AssertionError) as error:
                 answers.failed.append(repr(error))
 
-    threads = [threading.Thread(target=ask_on) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
+    with meanwhile([ask_on] * 2, ending):
         yield answers
-    finally:
-        ending.set()
-        for thread in threads:
-            thread.join(30)
 
 
 @pytest.fixture(scope="module")
