@@ -123,13 +123,3 @@ def recover(folder: Path) -> None:
         _sync(folder)
     for left in folder.glob(f"*{_TEMPORARY}"):
         left.unlink()
-
-
-def write_atomically(path: Path, content: str) -> None:
-    """Write one text file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{_TEMPORARY}")
-    temporary.write_text(content, encoding="utf-8")
-    _sync(temporary)
-    os.replace(temporary, path)  # noqa: PTH105
-    _sync(path.parent)

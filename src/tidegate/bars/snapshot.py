@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 
 from tidegate.bars.bars import Bars, Times, iso
-from tidegate.bars.commit import write_atomically
 from tidegate.bars.interval import Interval
 from tidegate.bars.revisions import Values
 from tidegate.bars.store import BarStore, with_values
+from tidegate.durable import write_whole
 from tidegate.errors import StoreError
 
 _VERSION: Final = 1
@@ -77,7 +77,7 @@ def take(store: BarStore, bars: Bars) -> Snapshot:
         )
     runs = _runs(bars.opened_at, bars.interval.milliseconds)
     snapshot = Snapshot(name, bars.symbol, str(bars.interval), iso(first), iso(last), len(bars), len(events), runs)
-    write_atomically(path, json.dumps(asdict(snapshot), indent=1) + "\n")
+    write_whole(path, json.dumps(asdict(snapshot), indent=1) + "\n")
     return snapshot
 
 

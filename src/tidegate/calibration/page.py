@@ -6,8 +6,9 @@ from tidegate.calibration.headline import headline, tiles
 from tidegate.calibration.markdown import markdown
 from tidegate.calibration.page_sections import figures_facts, sections
 from tidegate.calibration.result import Calibration
+from tidegate.durable import write_whole
 from tidegate.report import formats
-from tidegate.report.document import document, write_whole
+from tidegate.report.document import document
 
 
 def render(found: Calibration, created_ms: int) -> str:
@@ -45,5 +46,5 @@ def write_pages(found: Calibration, folder: Path, *, created_ms: int) -> Path:
     """
     texts = {"json": found.to_json(), "md": markdown(found, created_ms), "html": render(found, created_ms)}
     for kind, text in texts.items():
-        write_whole(text, folder / f"calibration.{kind}")
+        write_whole(folder / f"calibration.{kind}", text)
     return folder / "calibration.html"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from tidegate.checklist.result import Looked
 from tidegate.checklist.words import ICONS, TONES, WORDS, basis, chapters, counted, headline
-from tidegate.report.document import document, write_whole
+from tidegate.durable import write_whole
+from tidegate.report.document import document
 
 
 def render(looked: Looked) -> str:
@@ -32,4 +33,4 @@ def write_page(looked: Looked, path: Path) -> None:
     Raises:
         OSError: it cannot be written; what stood there before still stands.
     """
-    write_whole(render(looked), path)
+    write_whole(path, render(looked))

@@ -4,7 +4,6 @@ Which servers are new and which were old is written down before anything is chan
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 from tidegate.deployment.haproxy import Backend, Server, State, address_of
 from tidegate.deployment.ports import Replicas
+from tidegate.durable import write_whole
 from tidegate.errors import ServiceError
 from tidegate.settings.settings import Settings
 
@@ -135,7 +135,7 @@ class Proxied:
         if kept is not None:
             if len(wanted) == len(kept.new) and set(wanted) != set(kept.new.values()):
                 kept = Change(dict(zip(kept.new, wanted, strict=True)), kept.old)
-                _write(self.file, kept.content())
+                write_whole(self.file, kept.content())
             return kept
         servers = self.backend.servers()
         free = self._require_free(servers, len(wanted))
@@ -143,7 +143,7 @@ class Proxied:
             new=dict(zip(free, wanted, strict=False)),
             old=tuple(name for name, one in servers.items() if not one.is_free and not one.is_drained),
         )
-        _write(self.file, change.content())
+        write_whole(self.file, change.content())
         return change
 
     def _kept(self) -> Change | None:
@@ -221,7 +221,7 @@ class Proxied:
         """Have HAProxy find at its next start what was changed at run time."""
         path = self.settings.deploy.proxy_state_file
         if path is not None:
-            _write(path, self.backend.state())
+            write_whole(path, self.backend.state())
 
 
 def _wait(left: Callable[[], list[str]], limit_s: float) -> list[str]:
@@ -237,17 +237,6 @@ def _where(address: str) -> tuple[str, int]:
     if parts.hostname is None:
         raise ServiceError(f"{address} is no address of a serving process", setting="deploy.new_instances")
     return address_of(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())  # a power cut would leave an empty file under the new name otherwise
-    temporary.replace(path)
 
 
 def _named(names: Iterable[str]) -> str:

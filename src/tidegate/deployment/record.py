@@ -1,7 +1,6 @@
 """The record of a deployment, as JSON and as Markdown."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from tidegate.bars.bars import iso
 from tidegate.deployment.journal import Entry, Plan
+from tidegate.durable import write_whole
 from tidegate.registry.rules import named
 
 
@@ -79,15 +79,12 @@ def write_record(folder: Path, content: Mapping[str, Any]) -> tuple[Path, Path]:
     Raises:
         OSError: the folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     made = {
         folder / f"{content['id']}.json": json.dumps(content, indent=1, allow_nan=False) + "\n",
         folder / f"{content['id']}.md": as_markdown(content),
     }
     for path, text in made.items():
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, text)
     first, second = made
     return first, second
 

@@ -15,11 +15,10 @@ from typing import Final
 import numpy as np
 
 from tidegate.bars.bars import Bars, iso
-from tidegate.bars.commit import write_atomically
 from tidegate.bars.interval import DAY_MS, Interval
 from tidegate.bars.month import file_name, month_end_ms, month_start_ms, read_month, write_month
 from tidegate.bars.sources.source import RawBars, open_source
-from tidegate.durable import sync
+from tidegate.durable import sync, write_whole
 from tidegate.errors import SourceError
 from tidegate.replay.plan import Month, Plan, first_wanted_ms
 from tidegate.strategy.strategy import CcxtSource, SimulatedSource, Source, slug
@@ -83,7 +82,7 @@ class History:
                 write_month(rows, temporary)
                 sync(temporary)
                 temporary.replace(path)
-        write_atomically(place / _ORIGIN, json.dumps({"origin": raw.origin, "notes": raw.notes}) + "\n")
+        write_whole(place / _ORIGIN, json.dumps({"origin": raw.origin, "notes": raw.notes}) + "\n")
 
     def _place(self, symbol: str) -> Path:
         return self.folder / "bars" / slug(symbol)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tidegate.durable import write_whole
 from tidegate.replay.page_decisions import decision_rows, decisions_lead, differences, hindsight
 from tidegate.replay.page_figures import deployed
 from tidegate.replay.page_headline import basis, headline, tiles
@@ -9,7 +10,7 @@ from tidegate.replay.page_made import facts, timings
 from tidegate.replay.page_markdown import markdown
 from tidegate.replay.page_paths import equity, kinds_drawn, paths, pointer_rows
 from tidegate.replay.result import ReplayResult
-from tidegate.report.document import document, write_whole
+from tidegate.report.document import document
 
 __all__ = ["markdown", "render", "write_page"]
 
@@ -58,4 +59,4 @@ def write_page(result: ReplayResult, path: Path) -> None:
         OSError: the file cannot be written; what stood there before still stands.
         ValueError: the path `deployed` is missing.
     """
-    write_whole(render(result), path)
+    write_whole(path, render(result))

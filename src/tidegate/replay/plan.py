@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from tidegate.bars.bars import iso
-from tidegate.bars.commit import write_atomically
 from tidegate.bars.interval import DAY_MS
+from tidegate.durable import write_whole
 from tidegate.errors import ConfigurationError
 from tidegate.features.features import resolve
 from tidegate.gates.evaluation import require_sane
@@ -164,7 +164,7 @@ def write_configuration(plan: Plan) -> None:
         "root": str(plan.root),
         "permuted": asdict(permuted_of(plan)),
     }
-    write_atomically(plan.folder / CONFIGURATION, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    write_whole(plan.folder / CONFIGURATION, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 @dataclass(frozen=True, slots=True)

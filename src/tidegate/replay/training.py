@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from tidegate.bars.bars import Bars
-from tidegate.bars.commit import write_atomically
 from tidegate.bars.sources.source import RawBars
+from tidegate.durable import write_whole
 from tidegate.errors import BundleError, ModelError, NotEnoughHistory, TidegateError, ValidationFailed
 from tidegate.gates.evaluation import Measurement
 from tidegate.gates.result import Verdict
@@ -219,4 +219,4 @@ def _words(error: TidegateError) -> str:
 def _note_timings(folder: Path, name: str, watch: Stopwatch, fits: int, fit_s: float) -> None:
     """Beside the months, not in them: a month's folder is the same on every machine."""
     content = {"seconds": watch.seconds, "fits": fits, "fit_s": fit_s, "peak_memory_mb": peak_memory_mb()}
-    write_atomically(folder / "timings" / f"{name}.json", json.dumps(content) + "\n")
+    write_whole(folder / "timings" / f"{name}.json", json.dumps(content) + "\n")

@@ -1,12 +1,9 @@
-"""One HTML document with everything inline, from any package's templates, and a file of text written whole."""
+"""One HTML document with everything inline, from any package's templates."""
 
 import base64
 import hashlib
-import os
 import re
-import secrets
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -58,24 +55,3 @@ def unbroken_dates(text: str) -> Markup:
 def code_in_backticks(text: str) -> Markup:
     """Text, escaped, in which what stands between backticks is shown as code."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  escaped just now
-
-
-def write_whole(text: str, path: Path) -> None:
-    """Write a file of text, whole or not at all.
-
-    Args:
-        text: its content.
-        path: the file; its folder is made if it is missing, an older file is replaced.
-    Raises:
-        OSError: the file cannot be written; what stood there before still stands.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

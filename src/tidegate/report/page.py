@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tidegate.report.document import document, write_whole
+from tidegate.durable import write_whole
+from tidegate.report.document import document
 from tidegate.report.record import RunRecord
 from tidegate.report.sections.contest import contest, folds
 from tidegate.report.sections.gates import gate_rows, tiles
@@ -63,4 +64,4 @@ def write_report(record: RunRecord, path: Path) -> None:
     Raises:
         OSError: the file cannot be written; what stood there before still stands.
     """
-    write_whole(render(record), path)
+    write_whole(path, render(record))

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tidegate import durable
 from tidegate.bars import commit
 from tidegate.bars.bars import Bars, parse_time
 from tidegate.bars.interval import Interval
@@ -79,7 +80,8 @@ class Killer:
     def install(self) -> None:
         self.around(pq, "write_table", lambda _table, path, *_: f"writing {Path(path).name}", writes=1)
         self.around(Path, "write_text", lambda path, *_: f"writing {path.name[:12]}", writes=0)
-        self.around(commit, "_sync", lambda path: f"syncing {path.name[:30]}")
+        for owner, attribute in ((commit, "_sync"), (durable, "sync")):
+            self.around(owner, attribute, lambda path: f"syncing {path.name[:30]}")
         self.around(os, "replace", lambda _old, new: f"moving {Path(new).name[:30]}")
         self.around(os, "unlink", lambda path: f"removing {Path(path).name}")
 

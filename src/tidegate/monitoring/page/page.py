@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tidegate.durable import write_whole
 from tidegate.monitoring.page.headline import basis, headline
 from tidegate.monitoring.page.parts import Part
 from tidegate.monitoring.page.record import MonitorRecord
@@ -14,7 +15,7 @@ from tidegate.monitoring.page.sections.rows import rows
 from tidegate.monitoring.page.sections.versions import regimes, versions
 from tidegate.monitoring.page.sections.wins import wins
 from tidegate.monitoring.page.tiles import tiles
-from tidegate.report.document import document, write_whole
+from tidegate.report.document import document
 
 
 def render(record: MonitorRecord) -> str:
@@ -63,4 +64,4 @@ def write_page(record: MonitorRecord, path: Path) -> None:
     Raises:
         OSError: the file cannot be written; what stood there before still stands.
     """
-    write_whole(render(record), path)
+    write_whole(path, render(record))
