@@ -14,7 +14,7 @@ from tidegate.deployment.journal import Plan
 from tidegate.deployment.looking import Looks, bots_follow, watch_until
 from tidegate.deployment.ports import Ports, Replicas
 from tidegate.deployment.processes import Processes
-from tidegate.deployment.proxied import Beside, Proxied
+from tidegate.deployment.proxied import Proxied
 from tidegate.deployment.replicas import Commands, Following
 from tidegate.model.bundle import load_bundle
 from tidegate.notify.notifier import Notifier
@@ -135,7 +135,7 @@ class There:
     def _addresses(self) -> list[str]:
         named = list(self.settings.watch.instances)
         known = {one.rstrip("/") for one in named}
-        new = self._made.addresses() if isinstance(self._made, (Processes, Commands, Proxied)) else []
+        new = [] if self._made is None else self._made.addresses()
         return named + [one for one in new if one.rstrip("/") not in known]
 
 
@@ -156,7 +156,7 @@ def replicas_of(settings: Settings, root: Path, folder: Path, name: str, plan: P
             return Following(settings)
 
 
-def proxied(settings: Settings, folder: Path, name: str, inner: Beside) -> Replicas:
+def proxied(settings: Settings, folder: Path, name: str, inner: Replicas) -> Replicas:
     """Replicas of which HAProxy is told, where `deploy.proxy_socket` names one."""
     at = settings.deploy.proxy_socket
     if at is None:

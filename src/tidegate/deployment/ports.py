@@ -18,6 +18,9 @@ class Replicas(Protocol):
     Methods raise ServiceError where something does not become as it should.
     """
 
+    def addresses(self) -> list[str]:
+        """Where the new ones listen, such as http://127.0.0.1:8081; none where nothing of the deployment runs."""
+
     def pull(self) -> str:
         """Fetch what the new ones are started from."""
 

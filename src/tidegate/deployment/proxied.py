@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urlsplit
 
 from tidegate.deployment.haproxy import Backend, Server, State, address_of
@@ -18,13 +18,6 @@ from tidegate.errors import ServiceError
 from tidegate.settings.settings import Settings
 
 _PAUSE_S: Final = 0.1
-
-
-class Beside(Replicas, Protocol):
-    """Replicas that know where their new ones listen."""
-
-    def addresses(self) -> list[str]:
-        """Such as http://127.0.0.1:8081; none where nothing of the deployment runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +54,7 @@ class Proxied:
         file: where the change is kept.
     """
 
-    inner: Beside
+    inner: Replicas
     backend: Backend
     settings: Settings
     file: Path

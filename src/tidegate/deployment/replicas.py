@@ -30,6 +30,10 @@ class Following:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
+    def addresses(self) -> list[str]:
+        """None: nothing new is started."""
+        return []
+
     def pull(self) -> str:
         """Nothing to fetch: each process fetches the bundle itself."""
         return "processes fetch it from the registry"

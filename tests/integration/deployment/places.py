@@ -77,6 +77,9 @@ class Boxes:
     count: Count
     is_ill: bool = False
 
+    def addresses(self) -> list[str]:
+        return []
+
     def pull(self) -> str:
         return self.count.add("pull")
 
