@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.unavailable import unavailable
 
 POSTGRESQL_PROGRAMS = ("/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/17/bin")
 
@@ -117,10 +117,7 @@ def postgresql() -> Iterator[str]:
         programs = Path(found).parent if found else None
     as_root = os.geteuid() == 0
     if programs is None or (as_root and shutil.which("runuser") is None):
-        reason = "PostgreSQL's initdb is not on this machine"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable("PostgreSQL's initdb is not on this machine")
     user = "postgres" if as_root else getpass.getuser()
     # initdb refuses root, so root runs it as postgres in a folder which that user can read.
     prefix = ["runuser", "-u", user, "--"] if as_root else []

@@ -1,6 +1,5 @@
 """The short form of the campaign: every kind of fault once, and every operation. `make chaos` is the long one."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,6 +7,7 @@ import pytest
 from tests.chaos.campaign import KINDS, Fault, Usual, inject, measure, plan
 from tests.chaos.operations import OPERATIONS
 from tests.chaos.stage import Stage, missing, opened
+from tests.unavailable import unavailable
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(600)]
 
@@ -47,10 +47,7 @@ def test_a_plan_has_every_kind_of_fault_and_its_kills_meet_every_operation() -> 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     if lacking := missing():
-        reason = f"this machine has no {', '.join(lacking)}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable(f"this machine has no {', '.join(lacking)}")
     with opened() as found:
         yield found
 

@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from tests.chaos.servers import PostgreSQL
 from tests.chaos.stage import missing
 from tests.servers import free_port
+from tests.unavailable import unavailable
 
 from flows.automations import FAILED, LATE, TAG
 from flows.deploy import PLANS
@@ -43,10 +44,7 @@ QUICK = {
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """Two servers' addresses, on one PostgreSQL database."""
     if lacking := [one for one in missing() if one == "PostgreSQL"]:
-        reason = f"this machine has no {lacking[0]}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable(f"this machine has no {lacking[0]}")
     addresses: list[str] = []
     with ExitStack() as stack:
         database = PostgreSQL("prefect")

@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
-import pytest
+from tests.unavailable import unavailable
 
 ROOT: Final = Path(__file__).parents[2]
 # Its Python is that of the Dockerfile's default base.
@@ -64,13 +64,6 @@ class Engine:
         """The client's environment."""
         host = {} if self.host is None else {"DOCKER_HOST": self.host}
         return {**os.environ, **host, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
-
-
-def unavailable(reason: str) -> NoReturn:
-    """Skip, or fail in CI, where everything has to be there."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @contextlib.contextmanager

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from tests.container.engine import RELEASE, ROOT, Engine, unavailable
+from tests.container.engine import RELEASE, ROOT, Engine
 from tests.integration.pipeline.small_market import CONTENT
 from tests.meanwhile import meanwhile
 from tests.servers import free_port
+from tests.unavailable import unavailable
 
 from tidegate.bars.bars import COLUMNS, Bars, iso
 from tidegate.bars.interval import DAY_MS, Interval

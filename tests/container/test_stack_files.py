@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.container.engine import ROOT, unavailable
+from tests.container.engine import ROOT
 from tests.container.stack import plugins
+from tests.unavailable import unavailable
 
 from tidegate.keys.api_keys import ApiKeys
 from tidegate.settings.settings import Settings

@@ -19,10 +19,11 @@ from urllib.error import HTTPError
 import pytest
 import yaml
 from tests.container.container import USER
-from tests.container.engine import ROOT, Engine, base_image, build_pipeline, unavailable
+from tests.container.engine import ROOT, Engine, base_image, build_pipeline
 from tests.container.stack import until
 from tests.integration.pipeline.small_market import strategy
 from tests.servers import free_port
+from tests.unavailable import unavailable
 
 from tidegate.services import prefect_server, worker
 from tidegate.services.process import Service, start, wait_ready

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import yaml
 from tests.registry_factories import write_bundle
+from tests.unavailable import unavailable
 
 from tidegate.backup.manifest import BackupRecord
 from tidegate.backup.take import take_backup
@@ -34,9 +34,7 @@ from tidegate.settings.settings import Paths, Settings
 def require_restic() -> None:
     """Skip the test where restic is not installed; fail it there when CI=true."""
     if shutil.which("restic") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("restic is not on this machine")
-        pytest.skip("restic is not on this machine")
+        unavailable("restic is not on this machine")
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """Backups in a bucket: a real S3 server, with credentials from a file, both repositories in it."""
 
-import os
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.integration.backup.place import make_place, secret
 from tests.servers import free_port
+from tests.unavailable import unavailable
 
 from tidegate.backup.listing import list_backups
 from tidegate.backup.opening import open_repository
@@ -27,9 +27,7 @@ RCLONE = Path(sys.executable).with_name("rclone")
 @contextmanager
 def bucket(folder: Path) -> Iterator[str]:
     if not RCLONE.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail("rclone is not in this environment")
-        pytest.skip("rclone is not in this environment")
+        unavailable("rclone is not in this environment")
     (folder / "stored" / "backups").mkdir(parents=True)
     port = free_port()
     command = [

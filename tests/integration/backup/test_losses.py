@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.integration.backup.place import Place, make_place
 from tests.integration.backup.test_damage import flip
+from tests.unavailable import unavailable
 
 from tidegate.backup.listing import list_backups
 from tidegate.backup.manifest import BackupRecord
@@ -170,7 +171,7 @@ def test_a_repository_that_can_only_be_read_is_restored_from(
     address = str(place.settings.backup.repository)
     mounted = subprocess.run(["mount", "--bind", address, address], check=False, capture_output=True).returncode == 0
     if not mounted or subprocess.run(["mount", "-o", "remount,bind,ro", address], check=False).returncode:
-        pytest.skip("nothing can be mounted here")
+        unavailable("nothing can be mounted here")
     try:
         done = restore(place.settings, tmp_path / "restored", only=["models"])
         assert (done.places["artifacts"] / REPORT).is_file()

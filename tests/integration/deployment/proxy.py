@@ -1,7 +1,6 @@
 """A real HAProxy with the configuration of docs/deployment.md, servers behind it that tell who they are, and clients that ask all the time."""
 
 import http.client
-import os
 import re
 import shutil
 import subprocess
@@ -16,9 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
-import pytest
 from tests.meanwhile import meanwhile
 from tests.servers import free_port
+from tests.unavailable import unavailable
 
 from tidegate.deployment.haproxy import Backend
 
@@ -30,10 +29,7 @@ def program() -> str:
     """HAProxy's path; skips the test where it is not installed, and fails it there when CI=true."""
     found = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
     if found is None:
-        reason = "haproxy is not on this machine: `make system` installs it"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable("haproxy is not on this machine: `make system` installs it")
     return found
 
 

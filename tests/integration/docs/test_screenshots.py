@@ -1,7 +1,6 @@
 """Pages in Debian's Chromium, as the script of the documentation's pictures drives it; the servers' pages need the script itself."""
 
 import io
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from docs.screenshots.story import Story
 from PIL import Image
 from playwright.sync_api import BrowserContext, Error
 from tests import report_records
+from tests.unavailable import unavailable
 
 from tidegate.report.page import write_report
 
@@ -24,9 +24,7 @@ pytestmark = pytest.mark.slow
 def context() -> Iterator[BrowserContext]:
     chromium = find_chromium()
     if chromium is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("chromium is not installed")
-        pytest.skip("chromium is not installed")
+        unavailable("chromium is not installed")
     with opened(chromium, timeout_s=20) as found:
         yield found
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-import pytest
 from tests.servers import free_port
+from tests.unavailable import unavailable
 
 CONFIGURATION = Path(__file__).parents[3] / "docker" / "logs"
 SENDER, CENTRAL = CONFIGURATION / "rsyslog-sender.conf", CONFIGURATION / "rsyslog-central.conf"
@@ -23,10 +23,7 @@ def rsyslogd() -> str:
     """The program's path; skips the test where it is not installed, fails it there when CI=true."""
     found = shutil.which("rsyslogd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if found is None:
-        reason = "rsyslogd is not on this machine"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable("rsyslogd is not on this machine")
     return found
 
 

@@ -1,6 +1,5 @@
 """Prometheus's and Alertmanager's programs, their files, and what is in them."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -9,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 import yaml
+from tests.unavailable import unavailable
 
 ROOT: Final = Path(__file__).parents[3]
 PROMETHEUS: Final = ROOT / "docker" / "prometheus"
@@ -22,10 +21,7 @@ def program(name: str) -> str:
     """The path of a program; skips the test where it is missing, and fails it there when CI=true."""
     found = shutil.which(name)
     if found is None:
-        reason = f"{name} is not on this machine"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable(f"{name} is not on this machine")
     return found
 
 

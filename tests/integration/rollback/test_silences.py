@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.servers import free_port
+from tests.unavailable import unavailable
 
 from tidegate.errors import ServiceError
 from tidegate.registry.database import Database
@@ -31,10 +31,7 @@ receivers: [{name: nobody}]
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     if program is None:
-        reason = "Alertmanager is not on this machine"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable("Alertmanager is not on this machine")
     folder = tmp_path_factory.mktemp("alertmanager")
     (folder / "config.yml").write_text(CONFIG)
     found = f"127.0.0.1:{free_port()}"
