@@ -20,7 +20,7 @@ from tidegate.logs.ids import bound
 from tidegate.logs.starting import join_logging
 from tidegate.registry.database import system_clock
 from tidegate.replay.mapping import Mapper
-from tidegate.replay.page import write_page
+from tidegate.replay.page import write_pages
 from tidegate.replay.plan import Plan, make_plan, require_past
 from tidegate.replay.replay import replay as live_through
 from tidegate.replay.result import ReplayResult
@@ -135,10 +135,7 @@ def train(reference: str, strategy: str, month: str) -> str:
 )
 def publish(folder: Path, result: ReplayResult) -> dict[str, Any]:
     """Write result and page, and show the page in Prefect."""
-    stem = folder / f"{result.first_month}-{result.last_month}"
-    stem.with_suffix(".json").write_text(result.to_json(), encoding="utf-8")
-    page = stem.with_suffix(".html")
-    write_page(result, page)
+    page = write_pages(result, folder)
     create_link_artifact(
         page.as_uri(), link_text=page.name, key=f"replay-{slug(result.strategy)}", description=str(page)
     )

@@ -49,6 +49,7 @@ def checklist(
     from tidegate.checklist.checklist import look_at_all
     from tidegate.checklist.markdown import markdown as as_markdown
     from tidegate.checklist.page import write_page
+    from tidegate.durable import write_whole
 
     asked = open_project()
     if gather:
@@ -70,7 +71,7 @@ def checklist(
     if html is not None:
         write_page(looked, html)
     if markdown is not None:
-        markdown.write_text(as_markdown(looked), encoding="utf-8")
+        write_whole(markdown, as_markdown(looked))
     if as_json:
         print_json(looked.plain())
     else:

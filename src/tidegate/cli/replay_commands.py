@@ -73,7 +73,7 @@ def _one(
     quiet: bool,
 ) -> "tuple[ReplayResult, Path]":
     from tidegate.registry.database import system_clock
-    from tidegate.replay.page import write_page
+    from tidegate.replay.page import write_pages
     from tidegate.replay.plan import make_plan, require_past
     from tidegate.replay.replay import replay as run
 
@@ -81,11 +81,7 @@ def _one(
     require_past(plan, system_clock())
     with _progress(strategy.name, len(plan.months), quiet=quiet) as on_month:
         result = run(plan, mapper, workers=settings.compute.workers, on_month=on_month)
-    span = f"{result.first_month}-{result.last_month}"
-    (plan.folder / f"{span}.json").write_text(result.to_json(), encoding="utf-8")
-    page = plan.folder / f"{span}.html"
-    write_page(result, page)
-    return result, page
+    return result, write_pages(result, plan.folder)
 
 
 def _for_workers(settings: "Settings", workers: int | None) -> "Settings":

@@ -13,6 +13,7 @@ from tidegate.backtest.regimes import by_regime
 from tidegate.backtest.result import Backtest
 from tidegate.bars.bars import Bars
 from tidegate.dataset.dataset import Dataset
+from tidegate.durable import write_whole
 from tidegate.gates.evaluation import Measurement
 from tidegate.gates.result import Decision
 from tidegate.gates.verdicts import decide_by
@@ -28,7 +29,6 @@ from tidegate.pipeline.evidence import (
     skill,
     tested_bars,
 )
-from tidegate.pipeline.files import whole_file
 from tidegate.pipeline.fold import Fold, pooled
 from tidegate.pipeline.job import Job
 from tidegate.pipeline.looking import look_key, reserve_look
@@ -230,8 +230,7 @@ def decide_run(
         looks.record_outcome(
             strategy.name, measured.look, p_value=math.nan if p_value is None else p_value, promote=decision.promote
         )
-        with whole_file(job.folder / "bundle" / DECISION) as file:
-            file.write_text(decision.model_dump_json(indent=1) + "\n")
+        write_whole(job.folder / "bundle" / DECISION, decision.model_dump_json(indent=1) + "\n")
         return Judged(measured, contest, decision)
 
 

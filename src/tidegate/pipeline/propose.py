@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tidegate.durable import write_whole
 from tidegate.errors import ConfigurationError
-from tidegate.pipeline.files import read_trial, whole_file
+from tidegate.pipeline.files import read_trial
 from tidegate.pipeline.proposal import Proposal, propose
 from tidegate.pipeline.proposal_text import because, headline, to_markdown, to_yaml
 from tidegate.pipeline.tried import Tried
@@ -61,12 +62,10 @@ def propose_model(strategy: Strategy, settings: Settings, month: str) -> Propose
     ]
     found = propose(strategy, tried, month)
     folder = settings.paths.runs / strategy.name / "proposals"
-    folder.mkdir(parents=True, exist_ok=True)
     report, patch = folder / f"{month}.md", folder / f"{month}.yaml"
     text = to_markdown(found)
     for path, content in ((patch, to_yaml(found)), (report, text)):
-        with whole_file(path) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+        write_whole(path, content)
     return Proposed(found, report, patch, text)
 
 

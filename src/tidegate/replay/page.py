@@ -60,3 +60,22 @@ def write_page(result: ReplayResult, path: Path) -> None:
         ValueError: the path `deployed` is missing.
     """
     write_whole(path, render(result))
+
+
+def write_pages(result: ReplayResult, folder: Path) -> Path:
+    """Write the result as JSON and its page, named by the first and the last month, each whole or not at all.
+
+    Args:
+        result: one replay.
+        folder: made if it is missing; older files are replaced.
+    Returns:
+        the page.
+    Raises:
+        OSError: a file cannot be written.
+        ValueError: the path `deployed` is missing.
+    """
+    stem = folder / f"{result.first_month}-{result.last_month}"
+    write_whole(stem.with_suffix(".json"), result.to_json())
+    page = stem.with_suffix(".html")
+    write_page(result, page)
+    return page

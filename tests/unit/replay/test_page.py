@@ -16,7 +16,7 @@ from tests.pages import (
     links_and_places,
 )
 
-from tidegate.replay.page import markdown, render, write_page
+from tidegate.replay.page import markdown, render, write_page, write_pages
 from tidegate.replay.result import Act, Hindsight, ReplayResult
 from tidegate.report.markdown_text import MOST_BYTES
 
@@ -172,6 +172,14 @@ def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
         write_page(profit(), target)
     assert target.read_text(encoding="utf-8") == before
     assert [each.name for each in target.parent.iterdir()] == ["replay.html"]
+
+
+def test_the_page_has_its_result_beside_it_named_by_the_months(tmp_path: Path) -> None:
+    made = replay_records.short()
+    page = write_pages(made, tmp_path / "new")
+    assert page.stem == f"{made.first_month}-{made.last_month}"
+    assert page.read_text(encoding="utf-8") == render(made)
+    assert ReplayResult.from_json(page.with_suffix(".json").read_text(encoding="utf-8")).to_json() == made.to_json()
 
 
 def _full_disk(_descriptor: int) -> None:
